@@ -1,0 +1,111 @@
+//! What can go wrong: `Error` while a plugin is loaded, `CallError` while one of its functions runs.
+//!
+//! Invariant: a guest's own error, a guest's trap, a limit and a host fault are never confused, and each message
+//! names the value, the limit and the mend, for it is read by a person or by the model that made the call.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+/// Why a host could not start or a plugin could not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder could not be read or written.
+    #[error("{path}: {source}", path = .path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// plugin.toml does not say what it must, or says something that is not known.
+    #[error("{path}: {message}", path = .path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong and how to mend it.
+        message: String,
+    },
+    /// The file is not a WebAssembly component.
+    #[error("{path} is not a WebAssembly component: {message}", path = .path.display())]
+    NotAComponent {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        message: String,
+    },
+    /// The component wants imports that this host does not have.
+    #[error("{path} needs what this host does not offer: {}; build it against WASI 0.2 and the interfaces in wit/", .imports.join(", "), path = .path.display())]
+    Imports {
+        /// The file.
+        path: PathBuf,
+        /// The names of the missing imports.
+        imports: Vec<String>,
+    },
+    /// The component cannot serve as a plugin for another reason.
+    #[error("{path} cannot be used: {message}", path = .path.display())]
+    Component {
+        /// The file.
+        path: PathBuf,
+        /// Why, and how to mend it.
+        message: String,
+    },
+    /// The WebAssembly engine could not be set up.
+    #[error("the WebAssembly engine could not start: {0}")]
+    Engine(String),
+    /// The key-value store could not be opened.
+    #[error("key-value store {path}: {message}", path = .path.display())]
+    Store {
+        /// The store's file.
+        path: PathBuf,
+        /// What SQLite said.
+        message: String,
+    },
+}
+
+/// Why a call gave no result.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum CallError {
+    /// The plugin exports no such function.
+    #[error("plugin `{plugin}` has no function `{function}`; it has: {known}")]
+    UnknownFunction {
+        /// The plugin's name.
+        plugin: String,
+        /// What was asked for.
+        function: String,
+        /// The functions that exist, joined by commas.
+        known: String,
+    },
+    /// The arguments do not lift into the function's parameters. Nothing ran.
+    #[error("argument `{path}`: {message}")]
+    Arguments {
+        /// Where in the arguments, such as `$.event.attendees[2]`.
+        path: String,
+        /// What was expected and what was given.
+        message: String,
+    },
+    /// The function ran and returned its own error: the payload of `err`.
+    #[error("the plugin answered with an error: {0}")]
+    Guest(Value),
+    /// The guest crashed.
+    #[error("the plugin crashed: {message}")]
+    Trap {
+        /// The kind of trap, with what the guest last wrote to stderr.
+        message: String,
+    },
+    /// A limit was reached and the guest was stopped.
+    #[error("the plugin reached its {limit} limit of {value} and was stopped; ask for less in one call")]
+    Limit {
+        /// `time`, `memory`, `stack`, `input`, `output`, `tables` or `instances`.
+        limit: &'static str,
+        /// The limit, with its unit.
+        value: String,
+    },
+    /// The host failed; neither the caller nor the guest is at fault.
+    #[error("the host failed: {message}")]
+    Host {
+        /// What failed.
+        message: String,
+    },
+}
