@@ -20,7 +20,7 @@ use serde_json::Value;
 
 pub use error::{CallError, Error};
 pub use grant::Grant;
-pub use manifest::{Capabilities, Limits, Manifest, Prompt};
+pub use manifest::{Capabilities, Example, Limits, Manifest, Prompt};
 
 /// Where a host keeps its files.
 #[derive(Debug, Clone)]

@@ -19,6 +19,11 @@
 //!
 //! [prompt]
 //! context = "schema"               # a function without parameters whose result is shown to the model beforehand
+//!
+//! [[prompt.examples]]              # a request and the call that is right for it, shown to the model; 4 at most
+//! request = "When am I free on 3 March 2031?"
+//! function = "find-free-time"
+//! arguments = { from = "2031-03-03", to = "2031-03-03", duration-minutes = 30 }
 //! ```
 
 use std::path::Path;
@@ -34,6 +39,10 @@ const MAX_FILE: u64 = 64 * 1024;
 const MAX_NAME: usize = 32;
 /// The longest description, in bytes. It goes into a prompt.
 const MAX_DESCRIPTION: usize = 2048;
+/// Examples of one plugin. Each costs every prompt its length.
+const MAX_EXAMPLES: usize = 4;
+/// The longest request of an example, in bytes.
+const MAX_REQUEST: usize = 512;
 const MAX_MEMORY: u64 = 1 << 30;
 const MAX_TIME: Duration = Duration::from_secs(60);
 const MAX_OUTPUT: u64 = 16 << 20;
@@ -96,6 +105,20 @@ impl Default for Limits {
 pub struct Prompt {
     /// A function without parameters; its result goes into the prompt.
     pub context: Option<String>,
+    /// Requests and the calls that are right for them.
+    pub examples: Vec<Example>,
+}
+
+/// A request in a person's words and the call that is right for it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Example {
+    /// What a person might write.
+    pub request: String,
+    /// The plugin's function to call.
+    pub function: String,
+    /// Its arguments by name.
+    pub arguments: serde_json::Value,
 }
 
 impl Manifest {
@@ -140,6 +163,14 @@ impl Manifest {
         }
         if output == 0 || output > MAX_OUTPUT {
             return Err(format!("limits.output is {output} bytes; ask for 1 byte to 16MiB"));
+        }
+        if self.prompt.examples.len() > MAX_EXAMPLES {
+            let count = self.prompt.examples.len();
+            return Err(format!("prompt.examples has {count} entries; {MAX_EXAMPLES} at most"));
+        }
+        if let Some(long) = self.prompt.examples.iter().find(|example| example.request.len() > MAX_REQUEST) {
+            let length = long.request.len();
+            return Err(format!("a request of prompt.examples has {length} bytes; {MAX_REQUEST} at most"));
         }
         Ok(())
     }
