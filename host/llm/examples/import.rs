@@ -1,0 +1,22 @@
+//! Imports a GGUF file into a model folder: `cargo run --release -p pawl-llm --example import -- GGUF FOLDER`.
+
+use std::path::Path;
+use std::time::Instant;
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [gguf, folder] = arguments.as_slice() else {
+        anyhow::bail!("usage: import GGUF FOLDER");
+    };
+    let start = Instant::now();
+    let mut tenths = 0;
+    let report = pawl_llm::import::import_gguf(Path::new(gguf), Path::new(folder), &mut |progress| {
+        let now = progress.done * 10 / progress.total.max(1);
+        if now > tenths {
+            tenths = now;
+            eprintln!("{}0 %", now);
+        }
+    })?;
+    println!("{report:#?}\n{:.1} s", start.elapsed().as_secs_f64());
+    Ok(())
+}

@@ -1,0 +1,266 @@
+//! Fills `model.onnx.data` as planned: reads tensors, decodes blocks, writes each part at its place.
+//!
+//! Invariant: memory is bounded by a few megabytes a thread plus the offsets of one tensor (an eighth of a byte per
+//! weight); every byte of the plan is written, or an error says why not.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+
+use sha2::{Digest, Sha256};
+
+use super::ImportProgress;
+use super::error::ImportError;
+use super::gguf::{Gguf, Tensor};
+use super::quant::{Blocks, Layout, push_floats};
+
+/// Bytes of a tensor that are decoded at once.
+const CHUNK: u64 = 2 << 20;
+/// More threads than this wait for the disk.
+const MAX_THREADS: usize = 8;
+
+/// Tensors that go to one place, one under the other; they agree in columns and layout.
+pub(crate) struct Job {
+    pub(crate) tensors: Vec<Tensor>,
+    pub(crate) target: Target,
+}
+
+/// Where in the data file, in bytes, and in what form.
+pub(crate) enum Target {
+    /// Plain f32 values.
+    Floats { at: u64 },
+    /// Codes `[rows, columns]` (packed), scales `[rows, groups]`, offsets `[rows, groups]` and `[groups, rows]`.
+    Blocks { codes: u64, scales: u64, by_row: Option<u64>, by_column: Option<u64>, layout: Layout },
+    /// Rotary tables `[positions, head / 2]`.
+    Rope { cos: u64, sin: u64, base: f64, positions: u64, head: u64 },
+}
+
+/// Writes a data file of `bytes` bytes to `path` and returns the SHA-256 of the whole GGUF file, in hex.
+pub(crate) fn fill(
+    gguf: &Gguf,
+    mut jobs: Vec<Job>,
+    bytes: u64,
+    path: &Path,
+    progress: &mut dyn FnMut(ImportProgress),
+) -> Result<String, ImportError> {
+    let failed = |source| ImportError::io("write", path, bytes, source);
+    let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
+    file.set_len(bytes).map_err(failed)?;
+    let work = |job: &Job| job.tensors.iter().map(|tensor| tensor.bytes).sum::<u64>();
+    jobs.sort_by_key(|job| std::cmp::Reverse(work(job)));
+    let total = jobs.iter().map(work).sum::<u64>() + gguf.size();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+    let next = AtomicUsize::new(0);
+    let (sender, receiver) = channel::<u64>();
+
+    let digest = std::thread::scope(|scope| {
+        let hashing = { let sender = sender.clone(); scope.spawn(move || sha256(gguf, &sender)) };
+        let workers: Vec<_> = (0..threads)
+            .map(|_| {
+                let (sender, next, jobs) = (sender.clone(), &next, &jobs);
+                scope.spawn(move || {
+                    let mut worker = Worker::new(gguf, path, bytes, sender)?;
+                    while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        worker.run(job).inspect_err(|_| next.store(jobs.len(), Ordering::Relaxed))?;
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        drop(sender);
+        let mut done = 0;
+        for step in receiver {
+            done += step;
+            progress(ImportProgress { done, total });
+        }
+        for worker in workers {
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        }
+        hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })?;
+    file.sync_all().map_err(failed)?;
+    Ok(digest)
+}
+
+struct Worker<'a> {
+    gguf: &'a Gguf,
+    file: File,
+    path: &'a Path,
+    /// Bytes of the whole data file, for messages.
+    needed: u64,
+    progress: Sender<u64>,
+    source: Vec<u8>,
+    raw: Vec<u8>,
+    blocks: Blocks,
+}
+
+impl<'a> Worker<'a> {
+    fn new(gguf: &'a Gguf, path: &'a Path, needed: u64, progress: Sender<u64>) -> Result<Self, ImportError> {
+        let file = OpenOptions::new().write(true).open(path);
+        let file = file.map_err(|source| ImportError::io("write", path, needed, source))?;
+        let (source, raw, blocks) = (Vec::new(), Vec::new(), Blocks::default());
+        Ok(Self { gguf, file, path, needed, progress, source, raw, blocks })
+    }
+
+    fn run(&mut self, job: &Job) -> Result<(), ImportError> {
+        match job.target {
+            Target::Floats { at } => self.floats(&job.tensors, at),
+            Target::Blocks { codes, scales, by_row, by_column, layout } => {
+                let mut cursors = [codes, scales, by_row.unwrap_or_default()];
+                let groups = job.tensors.first().map_or(0, |tensor| tensor.columns() / layout.block) as usize;
+                let rows = job.tensors.iter().map(Tensor::rows).sum::<u64>() as usize;
+                let mut transposed = Transposed::new(rows, groups, by_column.is_some());
+                for tensor in &job.tensors {
+                    self.blocks(tensor, &mut cursors, by_row.is_some(), &mut transposed)?;
+                }
+                match by_column {
+                    Some(at) => self.write_floats(at, &transposed.values),
+                    None => Ok(()),
+                }
+            }
+            Target::Rope { cos, sin, base, positions, head } => self.rope(cos, sin, base, positions, head),
+        }
+    }
+
+    fn floats(&mut self, tensors: &[Tensor], mut at: u64) -> Result<(), ImportError> {
+        let mut values = Vec::new();
+        for tensor in tensors {
+            self.chunks(tensor, |worker, _| {
+                values.clear();
+                push_floats(tensor.kind, &worker.source, &mut values);
+                if !values.iter().all(|value| value.is_finite()) {
+                    return Err(ImportError::NotFinite(tensor.name.clone()));
+                }
+                worker.write_floats(at, &values)?;
+                at += values.len() as u64 * 4;
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn blocks(
+        &mut self,
+        tensor: &Tensor,
+        cursors: &mut [u64; 3],
+        by_row: bool,
+        transposed: &mut Transposed,
+    ) -> Result<(), ImportError> {
+        self.chunks(tensor, |worker, _| {
+            let mut blocks = std::mem::take(&mut worker.blocks);
+            blocks.clear();
+            blocks.push(tensor.kind, &worker.source);
+            if !blocks.finite() {
+                return Err(ImportError::NotFinite(tensor.name.clone()));
+            }
+            worker.write(cursors[0], &blocks.codes)?;
+            worker.write_floats(cursors[1], &blocks.scales)?;
+            if by_row {
+                worker.write_floats(cursors[2], &blocks.offsets)?;
+            }
+            transposed.push(&blocks.offsets);
+            cursors[0] += blocks.codes.len() as u64;
+            cursors[1] += blocks.scales.len() as u64 * 4;
+            cursors[2] += blocks.offsets.len() as u64 * 4;
+            worker.blocks = blocks;
+            Ok(())
+        })
+    }
+
+    /// Calls `each` with one run of whole blocks of the tensor after another in `self.source`.
+    fn chunks(
+        &mut self,
+        tensor: &Tensor,
+        mut each: impl FnMut(&mut Self, u64) -> Result<(), ImportError>,
+    ) -> Result<(), ImportError> {
+        let step = CHUNK / tensor.kind.block_bytes() * tensor.kind.block_bytes();
+        let mut start = 0;
+        while start < tensor.bytes {
+            let length = step.min(tensor.bytes - start);
+            self.source.resize(length as usize, 0);
+            self.gguf.read(tensor, start, &mut self.source)?;
+            each(self, start)?;
+            start += length;
+            // the receiver outlives the workers; a progress report that nobody reads harms nothing
+            let _ = self.progress.send(length);
+        }
+        Ok(())
+    }
+
+    /// `cos(position * base^(-2i/head))` and the sine, in f64, rounded once.
+    fn rope(&mut self, cos: u64, sin: u64, base: f64, positions: u64, head: u64) -> Result<(), ImportError> {
+        let frequencies: Vec<f64> =
+            (0..head).step_by(2).map(|index| 1.0 / base.powf(index as f64 / head as f64)).collect();
+        for (start, function) in [(cos, f64::cos as fn(f64) -> f64), (sin, f64::sin)] {
+            let mut at = start;
+            for first in (0..positions).step_by(1024) {
+                let rows = first..positions.min(first + 1024);
+                let values: Vec<f32> = rows
+                    .flat_map(|position| frequencies.iter().map(move |frequency| position as f64 * frequency))
+                    .map(|angle| function(angle) as f32)
+                    .collect();
+                self.write_floats(at, &values)?;
+                at += values.len() as u64 * 4;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_floats(&mut self, at: u64, values: &[f32]) -> Result<(), ImportError> {
+        let mut raw = std::mem::take(&mut self.raw);
+        raw.clear();
+        raw.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        let result = self.write(at, &raw);
+        self.raw = raw;
+        result
+    }
+
+    fn write(&mut self, at: u64, bytes: &[u8]) -> Result<(), ImportError> {
+        let written = self.file.seek(SeekFrom::Start(at)).and_then(|_| self.file.write_all(bytes));
+        written.map_err(|source| ImportError::io("write", self.path, self.needed, source))
+    }
+}
+
+/// Offsets that come row by row and are stored column by column.
+struct Transposed {
+    values: Vec<f32>,
+    rows: usize,
+    groups: usize,
+    next: usize,
+}
+
+impl Transposed {
+    fn new(rows: usize, groups: usize, wanted: bool) -> Self {
+        Self { values: vec![0.0; if wanted { rows * groups } else { 0 }], rows, groups, next: 0 }
+    }
+
+    fn push(&mut self, offsets: &[f32]) {
+        if self.values.is_empty() {
+            return;
+        }
+        for offset in offsets {
+            let (row, group) = (self.next / self.groups, self.next % self.groups);
+            self.values[group * self.rows + row] = *offset;
+            self.next += 1;
+        }
+    }
+}
+
+/// The digest of the whole source, by its own handle.
+fn sha256(gguf: &Gguf, progress: &Sender<u64>) -> Result<String, ImportError> {
+    let failed = |source| ImportError::io("read", gguf.path(), 0, source);
+    let mut file = File::open(gguf.path()).map_err(failed)?;
+    let mut buffer = vec![0; CHUNK as usize];
+    let mut hasher = Sha256::new();
+    loop {
+        let length = file.read(&mut buffer).map_err(failed)?;
+        if length == 0 {
+            break;
+        }
+        hasher.update(&buffer[..length]);
+        let _ = progress.send(length as u64);
+    }
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,170 @@
+//! GGUF -> a model folder that ONNX Runtime runs: one file in, no Python, nothing lost.
+//!
+//! `gguf.rs` reads the header, `architecture.rs` the model's shape, `graph.rs` plans the ONNX graph and the layout of
+//! its weights, `data.rs` decodes blocks (`quant.rs`) into it, `onnx.rs` is the wire format, `tokenizer.rs` translates
+//! the vocabulary, `staging.rs` makes the folder appear whole or not at all.
+//!
+//! Invariants: the weights are those that llama.cpp multiplies with (no requantization); a file that is truncated,
+//! lying or not supported is an [`ImportError`] that says where and why; the stamp [`STAMP_FILE`] is written last.
+
+mod architecture;
+mod data;
+mod error;
+mod gguf;
+mod graph;
+mod onnx;
+mod quant;
+mod staging;
+mod tokenizer;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+pub use error::ImportError;
+
+use architecture::Hyperparameters;
+use gguf::Gguf;
+use staging::Staging;
+use tokenizer::Vocabulary;
+
+/// Written into the stamp; raised when an import by an older version should be made again.
+pub const IMPORTER_VERSION: u32 = 1;
+/// The stamp of a finished import.
+pub const STAMP_FILE: &str = "pawl.json";
+
+/// How far an import is, in bytes of work (decoding and hashing the source).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImportProgress {
+    /// Bytes done.
+    pub done: u64,
+    /// Bytes in all.
+    pub total: u64,
+}
+
+/// What an import made.
+#[derive(Debug, Clone)]
+pub struct ImportReport {
+    /// The model folder.
+    pub folder: PathBuf,
+    /// The GGUF architecture, `qwen2` or `llama`.
+    pub architecture: String,
+    /// Positions that the graph can address, in tokens.
+    pub context: u64,
+    /// Rows of the embedding, used or not.
+    pub vocabulary: u64,
+    /// Tensors by quantization.
+    pub quantization: BTreeMap<String, usize>,
+    /// SHA-256 of the GGUF file, in hex.
+    pub source_sha256: String,
+    /// Bytes of the GGUF file.
+    pub source_bytes: u64,
+    /// Bytes of the graph's weights.
+    pub data_bytes: u64,
+}
+
+/// Imports the model in the file `gguf` into `folder`, which appears when it is complete and synced.
+/// An earlier import at `folder` is replaced then; anything else there is refused.
+pub fn import_gguf(
+    gguf: &Path,
+    folder: &Path,
+    progress: &mut dyn FnMut(ImportProgress),
+) -> Result<ImportReport, ImportError> {
+    let gguf = Gguf::open(gguf)?;
+    let shape = Hyperparameters::read(&gguf)?;
+    let plan = graph::plan(&gguf, &shape)?;
+    let vocabulary = Vocabulary::read(&gguf, plan.vocabulary)?;
+    let mut quantization = BTreeMap::new();
+    for tensor in gguf.tensors().values() {
+        *quantization.entry(tensor.kind.name().to_owned()).or_insert(0) += 1;
+    }
+
+    let staging = Staging::begin(folder)?;
+    write_json(&staging, "config.json", &config(&shape, &vocabulary, plan.vocabulary, plan.tied))?;
+    write_json(&staging, "generation_config.json", &generation_config(&vocabulary))?;
+    write_json(&staging, "tokenizer.json", &tokenizer_json(&vocabulary)?)?;
+    write_json(&staging, "tokenizer_config.json", &vocabulary.config(shape.context))?;
+    staging.write("model.onnx", &onnx::model(plan.graph, &[("pawl.kv_cache", "shared")]))?;
+    let data = staging.path(onnx::DATA_FILE);
+    let source_sha256 = data::fill(&gguf, plan.jobs, plan.bytes, &data, progress)?;
+    let report = ImportReport {
+        folder: folder.to_path_buf(),
+        architecture: shape.architecture.name().to_owned(),
+        context: shape.context,
+        vocabulary: plan.vocabulary,
+        quantization,
+        source_sha256,
+        source_bytes: gguf.size(),
+        data_bytes: plan.bytes,
+    };
+    write_json(&staging, STAMP_FILE, &stamp(&gguf, &report))?;
+    staging.finish()?;
+    Ok(report)
+}
+
+/// What the folder was made from and by what.
+fn stamp(gguf: &Gguf, report: &ImportReport) -> Value {
+    json!({
+        "importer_version": IMPORTER_VERSION,
+        "source": {
+            "file": gguf.path().file_name().map(|name| name.to_string_lossy()),
+            "sha256": report.source_sha256,
+            "bytes": report.source_bytes,
+        },
+        "architecture": report.architecture,
+        "quantization": report.quantization,
+        "data_bytes": report.data_bytes,
+    })
+}
+
+/// `config.json` in the field names of Hugging Face's Transformers.
+fn config(shape: &Hyperparameters, vocabulary: &Vocabulary<'_>, rows: u64, tied: bool) -> Value {
+    let special = vocabulary.special();
+    json!({
+        "architectures": [shape.architecture.class()],
+        "model_type": shape.architecture.name(),
+        "hidden_size": shape.hidden,
+        "intermediate_size": shape.feed_forward,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.kv_heads,
+        "head_dim": shape.head,
+        "hidden_act": "silu",
+        "max_position_embeddings": shape.context,
+        "vocab_size": rows,
+        "rope_theta": shape.rope_base,
+        "rms_norm_eps": shape.epsilon,
+        "tie_word_embeddings": tied,
+        "bos_token_id": special.bos,
+        "eos_token_id": special.eos,
+        "pad_token_id": special.pad,
+    })
+}
+
+fn generation_config(vocabulary: &Vocabulary<'_>) -> Value {
+    let special = vocabulary.special();
+    json!({
+        "bos_token_id": special.bos,
+        "eos_token_id": vocabulary.end_ids(),
+        "pad_token_id": special.pad,
+    })
+}
+
+/// `tokenizer.json`, tried on the library that will load it.
+fn tokenizer_json(vocabulary: &Vocabulary<'_>) -> Result<Value, ImportError> {
+    let tokenizer = vocabulary.tokenizer();
+    serde_json::from_value::<tokenizers::Tokenizer>(tokenizer.clone())
+        .map_err(|error| ImportError::Tokens(error.to_string()))?;
+    Ok(tokenizer)
+}
+
+fn write_json(staging: &Staging, file: &'static str, value: &Value) -> Result<(), ImportError> {
+    let bytes = serde_json::to_vec_pretty(value);
+    let bytes = bytes.map_err(|source| ImportError::Json { file, source: Arc::new(source) })?;
+    staging.write(file, &bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,262 @@
+//! ggml's quantized blocks -> the codes, scales and offsets that ONNX Runtime's `MatMulNBits` multiplies with.
+//!
+//! Sources: ggml's `ggml-common.h` (block layouts) and `ggml-quants.c` (`dequantize_row_*`).
+//! Invariant: lossless. A weight is `scale * (code - zero) [+ offset]`, zero = 8 for 4-bit and 128 for 8-bit
+//! codes, one scale and offset per block, and equals what ggml dequantizes to, up to one f32 rounding.
+
+use super::error::ImportError;
+
+/// For messages: every type that [`TensorType`] has.
+pub(crate) const SUPPORTED: &str = "F32, F16, Q4_0, Q4_1, Q5_0, Q8_0, Q4_K and Q6_K";
+
+/// The tensor types that can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TensorType {
+    F32,
+    F16,
+    Q4_0,
+    Q4_1,
+    Q5_0,
+    Q8_0,
+    Q4K,
+    Q6K,
+}
+
+/// How a quantized tensor is stored for `MatMulNBits` and `GatherBlockQuantized`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// Bits of a code: 4 (two codes a byte, low nibble first) or 8.
+    pub(crate) bits: u64,
+    /// Columns that share a scale.
+    pub(crate) block: u64,
+    /// Whether each block also has an offset (types with a real-valued minimum).
+    pub(crate) offset: bool,
+}
+
+impl TensorType {
+    /// The type of ggml's number `id`; `tensor` is for the message.
+    pub(crate) fn from_id(id: u32, tensor: &str) -> Result<Self, ImportError> {
+        Ok(match id {
+            0 => Self::F32,
+            1 => Self::F16,
+            2 => Self::Q4_0,
+            3 => Self::Q4_1,
+            6 => Self::Q5_0,
+            8 => Self::Q8_0,
+            12 => Self::Q4K,
+            14 => Self::Q6K,
+            other => {
+                let found = UNSUPPORTED.iter().find(|(number, _)| *number == other);
+                return Err(ImportError::Quantization {
+                    tensor: tensor.to_owned(),
+                    found: found.map_or_else(|| format!("number {other}"), |(_, name)| (*name).to_owned()),
+                    supported: SUPPORTED,
+                });
+            }
+        })
+    }
+
+    /// ggml's name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::Q4_0 => "Q4_0",
+            Self::Q4_1 => "Q4_1",
+            Self::Q5_0 => "Q5_0",
+            Self::Q8_0 => "Q8_0",
+            Self::Q4K => "Q4_K",
+            Self::Q6K => "Q6_K",
+        }
+    }
+
+    /// Elements of one block in the file.
+    pub(crate) fn block_elements(self) -> u64 {
+        match self {
+            Self::F32 | Self::F16 => 1,
+            Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q8_0 => 32,
+            Self::Q4K | Self::Q6K => 256,
+        }
+    }
+
+    /// Bytes of one block in the file.
+    pub(crate) fn block_bytes(self) -> u64 {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+            Self::Q4_0 => 18,
+            Self::Q4_1 => 20,
+            Self::Q5_0 => 22,
+            Self::Q8_0 => 34,
+            Self::Q4K => 144,
+            Self::Q6K => 210,
+        }
+    }
+
+    /// The layout after decoding; `None` for the float types.
+    pub(crate) fn layout(self) -> Option<Layout> {
+        let layout = |bits, block, offset| Some(Layout { bits, block, offset });
+        match self {
+            Self::F32 | Self::F16 => None,
+            Self::Q4_0 => layout(4, 32, false),
+            Self::Q4_1 | Self::Q4K => layout(4, 32, true),
+            Self::Q5_0 | Self::Q8_0 => layout(8, 32, false),
+            Self::Q6K => layout(8, 16, false),
+        }
+    }
+}
+
+/// Decoded blocks, appended in the file's order.
+#[derive(Debug, Default)]
+pub(crate) struct Blocks {
+    pub(crate) codes: Vec<u8>,
+    pub(crate) scales: Vec<f32>,
+    /// Empty unless the layout has offsets.
+    pub(crate) offsets: Vec<f32>,
+}
+
+impl Blocks {
+    /// Forgets the content and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.codes.clear();
+        self.scales.clear();
+        self.offsets.clear();
+    }
+
+    /// Decodes whole blocks of `kind`. Float types have no blocks and add nothing.
+    pub(crate) fn push(&mut self, kind: TensorType, bytes: &[u8]) {
+        for block in bytes.chunks_exact(kind.block_bytes() as usize) {
+            match kind {
+                TensorType::F32 | TensorType::F16 => {}
+                TensorType::Q4_0 => self.q4(&block[2..], half(block, 0), None),
+                TensorType::Q4_1 => self.q4(&block[4..], half(block, 0), Some(half(block, 2))),
+                TensorType::Q5_0 => self.q5_0(block),
+                TensorType::Q8_0 => {
+                    self.codes.extend(block[2..34].iter().map(|code| code ^ 0x80));
+                    self.scales.push(half(block, 0));
+                }
+                TensorType::Q4K => self.q4_k(block),
+                TensorType::Q6K => self.q6_k(block),
+            }
+        }
+    }
+
+    /// Whether all scales and offsets are finite.
+    pub(crate) fn finite(&self) -> bool {
+        self.scales.iter().chain(&self.offsets).all(|number| number.is_finite())
+    }
+
+    /// Sixteen bytes: element j in the low nibble of byte j, element j + 16 in its high nibble.
+    fn q4(&mut self, bytes: &[u8], scale: f32, minimum: Option<f32>) {
+        for pair in bytes[..16].chunks_exact(2) {
+            self.codes.push((pair[0] & 15) | (pair[1] << 4));
+        }
+        for pair in bytes[..16].chunks_exact(2) {
+            self.codes.push((pair[0] >> 4) | (pair[1] & 0xf0));
+        }
+        self.scales.push(scale);
+        if let Some(minimum) = minimum {
+            self.offsets.push(8.0 * scale + minimum);
+        }
+    }
+
+    /// As Q4_0 with the fifth bits of all elements in one u32; the value is `scale * (q - 16)`.
+    fn q5_0(&mut self, block: &[u8]) {
+        let fifth = u32::from_le_bytes([block[2], block[3], block[4], block[5]]);
+        let bit = |index: usize| ((fifth >> index) as u8 & 1) << 4;
+        let nibbles = &block[6..22];
+        self.codes.extend(nibbles.iter().enumerate().map(|(j, byte)| (byte & 15 | bit(j)) + 112));
+        self.codes.extend(nibbles.iter().enumerate().map(|(j, byte)| (byte >> 4 | bit(j + 16)) + 112));
+        self.scales.push(half(block, 0));
+    }
+
+    /// Eight sub-blocks of 32, each with a 6-bit scale and a 6-bit minimum: `d * scale * q - dmin * minimum`.
+    fn q4_k(&mut self, block: &[u8]) {
+        let (d, dmin) = (half(block, 0), half(block, 2));
+        let packed = &block[4..16];
+        for sub in 0..8 {
+            let (scale, minimum) = if sub < 4 {
+                (packed[sub] & 63, packed[sub + 4] & 63)
+            } else {
+                let low = packed[sub + 4];
+                ((low & 15) | (packed[sub - 4] >> 6 << 4), (low >> 4) | (packed[sub] >> 6 << 4))
+            };
+            let scale = d * f32::from(scale);
+            self.scales.push(scale);
+            self.offsets.push(8.0 * scale - dmin * f32::from(minimum));
+        }
+        for bytes in block[16..144].chunks_exact(32) {
+            for pair in bytes.chunks_exact(2) {
+                self.codes.push((pair[0] & 15) | (pair[1] << 4));
+            }
+            for pair in bytes.chunks_exact(2) {
+                self.codes.push((pair[0] >> 4) | (pair[1] & 0xf0));
+            }
+        }
+    }
+
+    /// Sixteen sub-blocks of 16, each with an 8-bit scale: `d * scale * (q - 32)`.
+    fn q6_k(&mut self, block: &[u8]) {
+        let d = half(block, 208);
+        self.scales.extend(block[192..208].iter().map(|scale| d * f32::from(*scale as i8)));
+        for (low, high) in block[..128].chunks_exact(64).zip(block[128..192].chunks_exact(32)) {
+            let (first, second) = low.split_at(32);
+            let code = |nibble: u8, high: u8| (nibble | ((high & 3) << 4)) + 96;
+            self.codes.extend(first.iter().zip(high).map(|(low, high)| code(low & 15, *high)));
+            self.codes.extend(second.iter().zip(high).map(|(low, high)| code(low & 15, high >> 2)));
+            self.codes.extend(first.iter().zip(high).map(|(low, high)| code(low >> 4, high >> 4)));
+            self.codes.extend(second.iter().zip(high).map(|(low, high)| code(low >> 4, high >> 6)));
+        }
+    }
+}
+
+/// Appends the values of a float tensor's bytes.
+pub(crate) fn push_floats(kind: TensorType, bytes: &[u8], values: &mut Vec<f32>) {
+    match kind {
+        TensorType::F32 => {
+            values.extend(bytes.chunks_exact(4).map(|raw| f32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]])));
+        }
+        _ => values.extend(bytes.chunks_exact(2).map(|raw| half(raw, 0))),
+    }
+}
+
+/// The IEEE 754 half-precision number at `at`, exactly.
+fn half(bytes: &[u8], at: usize) -> f32 {
+    let bits = u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+    let sign = u32::from(bits >> 15) << 31;
+    let (exponent, fraction) = (u32::from(bits >> 10 & 31), u32::from(bits & 0x3ff));
+    match exponent {
+        // zero and subnormal: fraction * 2^-24, which an f32 holds exactly
+        0 => f32::from_bits((fraction as f32 * f32::from_bits(0x3380_0000)).to_bits() | sign),
+        31 => f32::from_bits(sign | 0x7f80_0000 | fraction << 13),
+        _ => f32::from_bits(sign | (exponent + 112) << 23 | fraction << 13),
+    }
+}
+
+/// Names for the message about a type that is not supported.
+const UNSUPPORTED: &[(u32, &str)] = &[
+    (7, "Q5_1"),
+    (9, "Q8_1"),
+    (10, "Q2_K"),
+    (11, "Q3_K"),
+    (13, "Q5_K"),
+    (15, "Q8_K"),
+    (16, "IQ2_XXS"),
+    (17, "IQ2_XS"),
+    (18, "IQ3_XXS"),
+    (19, "IQ1_S"),
+    (20, "IQ4_NL"),
+    (21, "IQ3_S"),
+    (22, "IQ2_S"),
+    (23, "IQ4_XS"),
+    (24, "I8"),
+    (25, "I16"),
+    (26, "I32"),
+    (27, "I64"),
+    (28, "F64"),
+    (29, "IQ1_M"),
+    (30, "BF16"),
+    (34, "TQ1_0"),
+    (35, "TQ2_0"),
+    (39, "MXFP4"),
+];
