@@ -69,7 +69,7 @@ CREATE TABLE customers ( -- companies that buy
   name TEXT NOT NULL UNIQUE,
   email TEXT NOT NULL UNIQUE,
   region_id INTEGER NOT NULL REFERENCES regions(id),
-  signed_up TEXT NOT NULL -- date of the first contact
+  signed_up TEXT NOT NULL
 );
 CREATE TABLE products ( -- what the shop sells
   id INTEGER PRIMARY KEY,
@@ -80,7 +80,7 @@ CREATE TABLE products ( -- what the shop sells
 CREATE TABLE orders ( -- one row per order; a cancelled order has no items and total 0
   id INTEGER PRIMARY KEY,
   customer_id INTEGER NOT NULL REFERENCES customers(id),
-  ordered_at TEXT NOT NULL, -- date
+  ordered_at TEXT NOT NULL,
   status TEXT NOT NULL CHECK (status IN ('completed', 'shipped', 'cancelled')),
   total REAL NOT NULL -- revenue of the order, in EUR
 );

@@ -1,1 +1,96 @@
-//! Placeholder.
+//! The `sql` plugin: a model's way to a database that it can only read.
+//!
+//! `schema` describes the tables in a few lines that fit a prompt ([`schema`]); `query` runs one SELECT
+//! ([`statement`]), gives its rows in a compact shape ([`table`]) or an error that says how to mend the statement
+//! ([`mend`]). The types of the interface are in `wit/sql.wit`.
+//!
+//! Invariant: whatever the statement, this plugin adds no power to the host's `database` interface, which enforces
+//! reading for real; the check here only gives a better message. The logic is plain Rust over [`Database`] and is
+//! tested natively; the component is a thin layer at the end of this file.
+
+pub mod definition;
+pub mod mend;
+pub mod schema;
+pub mod statement;
+pub mod table;
+#[cfg(test)]
+mod testing;
+
+/// Generated from `wit/`; see there.
+pub mod bindings {
+    #![expect(missing_docs, reason = "generated; documented in the WIT files")]
+    #![allow(unsafe_code, unreachable_pub, clippy::all, reason = "generated")]
+    wit_bindgen::generate!({ world: "pawl:sql/plugin", path: ["../../wit", "wit"], generate_all });
+}
+
+pub use bindings::exports::pawl::sql::sql::{Error, Kind, Table};
+pub use bindings::pawl::host::database::{Error as HostError, Rows, TableInfo, Value};
+
+/// The host's `database` interface for one database.
+pub trait Database {
+    /// The tables and views.
+    fn tables(&self) -> Result<Vec<TableInfo>, HostError>;
+    /// Runs one SELECT and gives at most `max_rows` rows.
+    fn query(&self, sql: &str, max_rows: u32) -> Result<Rows, HostError>;
+}
+
+/// The most rows that a query gives.
+pub const MAX_ROWS: u32 = 50;
+
+/// Runs `sql` and shapes what comes back.
+///
+/// # Errors
+/// Each says what to change; see `error` in `wit/sql.wit`.
+pub fn run(database: &impl Database, sql: &str) -> Result<Table, Error> {
+    let statement = statement::check(sql)?;
+    match database.query(statement, MAX_ROWS) {
+        Ok(rows) => Ok(table::shape(rows)),
+        Err(error) => Err(mend::explain(database, statement, error)),
+    }
+}
+
+/// Describes the database for a prompt.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn describe(database: &impl Database) -> Result<String, Error> {
+    schema::describe(database).map_err(|error| mend::explain(database, "", error))
+}
+
+#[cfg(target_family = "wasm")]
+mod component {
+    use super::{Database, Error, HostError, Rows, Table, TableInfo, bindings};
+
+    /// The database that plugin.toml requests.
+    const DATABASE: &str = "shop";
+
+    struct Granted;
+
+    impl Database for Granted {
+        fn tables(&self) -> Result<Vec<TableInfo>, HostError> {
+            bindings::pawl::host::database::tables(DATABASE)
+        }
+
+        fn query(&self, sql: &str, max_rows: u32) -> Result<Rows, HostError> {
+            bindings::pawl::host::database::query(DATABASE, sql, max_rows)
+        }
+    }
+
+    struct Component;
+
+    impl bindings::exports::pawl::sql::sql::Guest for Component {
+        fn schema() -> Result<String, Error> {
+            super::describe(&Granted)
+        }
+
+        fn query(sql: String) -> Result<Table, Error> {
+            super::run(&Granted, &sql)
+        }
+    }
+
+    #[allow(unsafe_code, reason = "the exported symbols of the component are generated")]
+    mod export {
+        use super::{Component, bindings};
+        bindings::export!(Component with_types_in bindings);
+    }
+}
