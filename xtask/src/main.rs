@@ -1,2 +1,101 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask …`: sets Pawl up, starts it, tests it.
+//!
+//! Compiled in the dev profile before anything else, so it depends on little, and on nothing of ours.
+
+mod artifact;
+mod cargo;
+mod catalogue;
+mod check;
+mod fetch;
+mod home;
+mod plugins;
+mod progress;
+mod section;
+mod setup;
+mod tidy;
+mod toolchain;
+mod verify;
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+use crate::setup::{Build, Wanted};
+
+/// Sets Pawl up, starts it, tests it.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask", disable_help_subcommand = true)]
+enum Arguments {
+    /// Sets everything up (what is done is skipped) and serves the chat endpoint and page
+    Start {
+        /// Stop before serving
+        #[arg(long)]
+        no_serve: bool,
+        /// Address to serve on [default: 127.0.0.1:7411]
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<String>,
+        /// Model to serve, by its name under `models` or in the catalogue
+        #[arg(long, value_name = "NAME")]
+        model: Option<String>,
+    },
+    /// Sets everything up and runs every check and test
+    Test,
+    /// Builds the plugins into target/plugins
+    BuildPlugins {
+        /// Builds the guests of the tests too, into target/guests
+        #[arg(long)]
+        guests: bool,
+    },
+    /// Sets everything up and stops
+    Setup {
+        /// Fetch and import all models that the project knows, not only the default one
+        #[arg(long)]
+        all_models: bool,
+    },
+    /// Checks the invariants of ARCHITECTURE.md
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    let root = home::checkout();
+    match arguments {
+        Arguments::Start { no_serve, listen, model } => {
+            let models = setup::models_for(model.as_deref())?;
+            let binary = setup::run(&root, &Wanted { models, build: Build::Product })?;
+            if no_serve { Ok(()) } else { serve(&root, &binary, listen, model) }
+        }
+        Arguments::Test => check::run(&root),
+        Arguments::BuildPlugins { guests } => setup::plugins_only(&root, guests),
+        Arguments::Setup { all_models } => {
+            let models = if all_models { catalogue::ALL.to_vec() } else { vec![catalogue::DEFAULT] };
+            setup::run(&root, &Wanted { models, build: Build::Product }).map(drop)
+        }
+        Arguments::Tidy => check::tidy(&root),
+    }
+}
+
+/// Becomes `pawl serve`; returns only when it could not.
+fn serve(root: &Path, binary: &Path, listen: Option<String>, model: Option<String>) -> Result<()> {
+    let mut command = Command::new(binary);
+    command.arg("serve").arg("--plugins").arg(cargo::target(root).join("plugins"));
+    for (flag, value) in [("--listen", listen), ("--model", model)] {
+        if let Some(value) = value {
+            command.arg(flag).arg(value);
+        }
+    }
+    let error = cargo::clean(&mut command).exec();
+    Err(error).with_context(|| format!("cannot run {}", binary.display()))
+}

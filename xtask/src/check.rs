@@ -1,0 +1,90 @@
+//! `cargo xtask test`: every check that a change must pass, in order of their price, with what each took.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::progress::seconds;
+use crate::setup::{self, Build, Wanted};
+use crate::{cargo, catalogue, tidy};
+
+/// Stages so far, with what they took.
+#[derive(Debug, Default)]
+struct Stages(Vec<(&'static str, Duration)>);
+
+impl Stages {
+    fn run(&mut self, name: &'static str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        eprintln!("== {name}");
+        let begun = Instant::now();
+        let result = work();
+        self.0.push((name, begun.elapsed()));
+        result.with_context(|| format!("stage `{name}` failed after {}", seconds(begun.elapsed())))
+    }
+}
+
+/// Runs all stages, or up to the first that fails; prints the durations in both cases.
+pub(crate) fn run(root: &Path) -> Result<()> {
+    let mut stages = Stages::default();
+    let result = all(root, &mut stages);
+    eprintln!("== durations");
+    for (name, took) in &stages.0 {
+        eprintln!("{:>14}  {name}", seconds(*took));
+    }
+    let total = stages.0.iter().map(|(_, took)| *took).sum();
+    eprintln!("{:>14}  in all", seconds(total));
+    result
+}
+
+fn all(root: &Path, stages: &mut Stages) -> Result<()> {
+    stages.run("format", || cargo(root, &["fmt", "--all", "--check"]))?;
+    stages.run("tidy", || tidy(root))?;
+    stages.run("set-up", || {
+        let wanted = Wanted { models: catalogue::TESTED.to_vec(), build: Build::Everything };
+        setup::run(root, &wanted).map(drop)
+    })?;
+    stages.run("clippy", || {
+        cargo(root, &["clippy", "--release", "--workspace", "--all-targets", "--", "--deny=warnings"])
+    })?;
+    stages.run("licences and advisories", || deny(root))?;
+    stages.run("tests of xtask", || cargo(root, &["test", "--package=xtask"]))?;
+    stages.run("tests", || cargo(root, &["test", "--release", "--workspace", "--exclude=xtask"]))
+}
+
+fn cargo(root: &Path, arguments: &[&str]) -> Result<()> {
+    let mut command = cargo::command(root);
+    cargo::run(command.args(arguments), &format!("cargo {}", arguments.join(" ")))
+}
+
+/// Where the invariants of ARCHITECTURE.md do not hold, one line each.
+pub(crate) fn tidy(root: &Path) -> Result<()> {
+    let found = tidy::run(root)?;
+    if found.is_empty() {
+        eprintln!("tidy: every invariant holds");
+        return Ok(());
+    }
+    for line in &found {
+        eprintln!("{line}");
+    }
+    bail!("{} places are not as ARCHITECTURE.md says", found.len())
+}
+
+/// cargo-deny by deny.toml, where it is installed.
+fn deny(root: &Path) -> Result<()> {
+    let present = cargo::command(root)
+        .args(["deny", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !present {
+        eprintln!("skipped: cargo-deny is not installed (`cargo install --locked cargo-deny`)");
+        return Ok(());
+    }
+    let mut licences: Command = cargo::command(root);
+    licences.args(["deny", "check", "licenses", "bans", "sources"]);
+    cargo::run(&mut licences, "cargo deny check licenses bans sources")?;
+    let mut advisories = cargo::command(root);
+    cargo::run(advisories.args(["deny", "check", "advisories"]), "cargo deny check advisories")
+}

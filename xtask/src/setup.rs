@@ -1,0 +1,186 @@
+//! Set-up: from a clone to a Pawl that can serve, in steps that are skipped when done and continued when interrupted.
+//!
+//! Invariant: each step judges by what is there, not by a note that it once ran; so any of them can be undone by removing its result.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::artifact::Artifact;
+use crate::catalogue::{self, Model, onnxruntime};
+use crate::home::Home;
+use crate::progress::Steps;
+use crate::{cargo, plugins, toolchain};
+
+/// What to set up.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    /// Models to fetch and import, in this order.
+    pub(crate) models: Vec<&'static Model>,
+    /// What to build with cargo.
+    pub(crate) build: Build,
+}
+
+/// What to build with cargo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Build {
+    /// The binary and the plugins.
+    Product,
+    /// All of the workspace with its tests, and the tests' guests.
+    Everything,
+}
+
+/// Sets up what is wanted and returns the binary. Other set-ups in the same home wait until it is done.
+pub(crate) fn run(root: &Path, wanted: &Wanted) -> Result<PathBuf> {
+    check_platform()?;
+    let home = Home::open()?;
+    let _lock = home.lock()?;
+    let mut steps = Steps::new(5 + 2 * wanted.models.len());
+
+    ensure_toolchain(root, &mut steps)?;
+
+    let mut step = steps.begin(&format!("ONNX Runtime {}", onnxruntime::VERSION));
+    let worked = Artifact::onnxruntime(&home).ensure(&home, &mut step)?;
+    step.done(said(worked));
+
+    for model in &wanted.models {
+        let mut step = steps.begin(&format!("model {}", model.name));
+        let worked = Artifact::model(&home, model).ensure(&home, &mut step)?;
+        step.done(said(worked));
+    }
+
+    build_plugins(root, wanted.build == Build::Everything, &mut steps)?;
+    let binary = build_binary(root, wanted.build, &mut steps)?;
+
+    for model in &wanted.models {
+        import(&binary, &home, model, &mut steps)?;
+    }
+    sample(&binary, &mut steps)?;
+    Ok(binary)
+}
+
+/// Builds the plugins and no more.
+pub(crate) fn plugins_only(root: &Path, guests: bool) -> Result<()> {
+    let mut steps = Steps::new(2);
+    ensure_toolchain(root, &mut steps)?;
+    build_plugins(root, guests, &mut steps)
+}
+
+fn ensure_toolchain(root: &Path, steps: &mut Steps) -> Result<()> {
+    let mut step = steps.begin(&format!("toolchain for plugins ({})", plugins::TARGET));
+    let worked = toolchain::ensure(root, &mut step)?;
+    step.done(said(worked));
+    Ok(())
+}
+
+fn build_plugins(root: &Path, guests: bool, steps: &mut Steps) -> Result<()> {
+    let mut step = steps.begin("plugins");
+    let count = plugins::build(root, guests, &mut step)?;
+    step.done(&format!("{count} built"));
+    Ok(())
+}
+
+fn build_binary(root: &Path, build: Build, steps: &mut Steps) -> Result<PathBuf> {
+    let (title, arguments) = match build {
+        Build::Product => ("pawl", &["--release", "--package=pawl"][..]),
+        // xtask is tested in the profile that it runs in, where it is compiled already.
+        Build::Everything => {
+            ("pawl and its tests", &["--release", "--workspace", "--exclude=xtask", "--all-targets"][..])
+        }
+    };
+    let mut step = steps.begin(title);
+    let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+    cargo::build(root, &arguments, &mut step)?;
+    step.done("built");
+    Ok(cargo::target(root).join("release/pawl"))
+}
+
+/// Turns a GGUF file into a model folder, unless the folder says that it was made of this very file.
+fn import(binary: &Path, home: &Home, model: &Model, steps: &mut Steps) -> Result<()> {
+    let mut step = steps.begin(&format!("import of {}", model.name));
+    let folder = home.model(model.name);
+    if is_imported(&folder, model.sha256) {
+        step.done(said(false));
+        return Ok(());
+    }
+    let gguf = home.gguf(model.name);
+    step.hand_over();
+    let mut command = Command::new(binary);
+    command.args(["model", "import"]).arg(&gguf).arg("--to").arg(&folder);
+    cargo::run(cargo::clean(&mut command), &format!("pawl model import {}", gguf.display()))
+        .context("the import left no model folder that will be believed; run this again")?;
+    if !is_imported(&folder, model.sha256) {
+        bail!("{} was imported but its pawl.json does not name sha256 {}", folder.display(), model.sha256);
+    }
+    step.done(said(true));
+    Ok(())
+}
+
+/// Whether `pawl.json`, which the importer writes last, names the file that the folder was made of.
+fn is_imported(folder: &Path, sha256: &str) -> bool {
+    fs::read_to_string(folder.join("pawl.json")).is_ok_and(|stamp| stamp.contains(sha256))
+}
+
+fn sample(binary: &Path, steps: &mut Steps) -> Result<()> {
+    let step = steps.begin("sample data");
+    let output = cargo::clean(Command::new(binary).arg("sample"))
+        .output()
+        .with_context(|| format!("cannot run {}", binary.display()))?;
+    if !output.status.success() {
+        bail!("`pawl sample` failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    }
+    step.done(said(true));
+    Ok(())
+}
+
+/// The model to serve: one of the catalogue, by its whole name or its beginning, or a folder that was imported by hand.
+pub(crate) fn models_for(name: Option<&str>) -> Result<Vec<&'static Model>> {
+    let Some(name) = name else { return Ok(vec![catalogue::DEFAULT]) };
+    if let Some(model) = catalogue::ALL.iter().find(|model| model.name == name) {
+        return Ok(vec![model]);
+    }
+    let folder = Home::open()?.model(name);
+    if folder.join("config.json").is_file() {
+        return Ok(Vec::new());
+    }
+    let known: Vec<_> = catalogue::ALL.iter().map(|model| model.name).collect();
+    bail!("no model {name}: it is neither one of {} nor a folder at {}", known.join(", "), folder.display())
+}
+
+fn check_platform() -> Result<()> {
+    let (system, machine) = (std::env::consts::OS, std::env::consts::ARCH);
+    if (system, machine) != ("linux", "x86_64") {
+        bail!(
+            "ONNX Runtime is pinned for Linux on x86_64 (glibc 2.28 or newer) and this is {system} on {machine}; use such a \
+             machine, a container or a virtual machine"
+        );
+    }
+    Ok(())
+}
+
+fn said(worked: bool) -> &'static str {
+    if worked { "ready" } else { "ready, nothing to do" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_import_is_believed_only_for_the_same_file() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        assert!(!is_imported(folder.path(), "abc1"));
+        fs::write(folder.path().join("pawl.json"), r#"{"source":{"sha256":"abc1"}}"#)?;
+        assert!(is_imported(folder.path(), "abc1"));
+        assert!(!is_imported(folder.path(), "abc2"));
+        Ok(())
+    }
+
+    #[test]
+    fn no_name_is_the_default_model() -> Result<()> {
+        assert_eq!(models_for(None)?[0].name, catalogue::DEFAULT.name);
+        Ok(())
+    }
+}
