@@ -10,11 +10,11 @@ fn main() -> anyhow::Result<()> {
     };
     let start = Instant::now();
     let mut tenths = 0;
-    let report = pawl_llm::import::import_gguf(Path::new(gguf), Path::new(folder), &mut |progress| {
-        let now = progress.done * 10 / progress.total.max(1);
+    let report = pawl_llm::import_gguf(Path::new(gguf), Path::new(folder), &mut |progress| {
+        let now = progress.done_bytes * 10 / progress.total_bytes.max(1);
         if now > tenths {
             tenths = now;
-            eprintln!("{}0 %", now);
+            eprintln!("{tenths}0 %");
         }
     })?;
     println!("{report:#?}\n{:.1} s", start.elapsed().as_secs_f64());

@@ -75,4 +75,7 @@ pub enum Error {
     /// ONNX Runtime refused a step.
     #[error("onnx runtime: {0}")]
     Inference(String),
+    /// A GGUF file could not be imported.
+    #[error(transparent)]
+    Import(#[from] crate::import::ImportError),
 }

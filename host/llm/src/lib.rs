@@ -15,10 +15,12 @@
 //! Imports nothing of the other crates of Pawl. `ort` is named in `runtime.rs` only.
 
 mod error;
+mod import;
 
 use std::{future::Future, path::Path, time::Duration};
 
 pub use error::Error;
+pub use import::{IMPORTER_VERSION, ImportError, ImportProgress, ImportReport, import_gguf};
 use serde_json::Value;
 
 /// The ONNX Runtime library, loaded once per process. A cheap handle.

@@ -111,7 +111,9 @@ impl Hyperparameters {
             if let Some(found) = gguf.count(&format!("{prefix}.{name}"), 1 << 16)?
                 && found != only
             {
-                return Err(ImportError::Feature(format!("`{prefix}.{name}` = {found} with heads of {only}")));
+                return Err(ImportError::Feature(format!(
+                    "`{prefix}.{name}` = {found} with heads of {only}"
+                )));
             }
         }
         if let Some(scaling) = gguf.text(&format!("{prefix}.rope.scaling.type"))?

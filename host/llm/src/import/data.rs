@@ -1,12 +1,13 @@
 //! Fills `model.onnx.data` as planned: reads tensors, decodes blocks, writes each part at its place.
 //!
 //! Invariant: memory is bounded by a few megabytes a thread plus the offsets of one tensor (an eighth of a byte per
-//! weight); every byte of the plan is written, or an error says why not.
+//! weight); every part of the plan is written, or an error says why not. The file is as long as planned from the start:
+//! only the stamp beside it says that it is filled.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
 use sha2::{Digest, Sha256};
@@ -50,34 +51,39 @@ pub(crate) fn fill(
     file.set_len(bytes).map_err(failed)?;
     let work = |job: &Job| job.tensors.iter().map(|tensor| tensor.bytes).sum::<u64>();
     jobs.sort_by_key(|job| std::cmp::Reverse(work(job)));
-    let total = jobs.iter().map(work).sum::<u64>() + gguf.size();
+    let total_bytes = jobs.iter().map(work).sum::<u64>() + gguf.size();
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
-    let next = AtomicUsize::new(0);
+    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let (sender, receiver) = channel::<u64>();
 
     let digest = std::thread::scope(|scope| {
-        let hashing = { let sender = sender.clone(); scope.spawn(move || sha256(gguf, &sender)) };
+        let (hashed, stop) = (sender.clone(), &stop);
+        let hashing = scope.spawn(move || sha256(gguf, stop, &hashed));
         let workers: Vec<_> = (0..threads)
             .map(|_| {
                 let (sender, next, jobs) = (sender.clone(), &next, &jobs);
                 scope.spawn(move || {
-                    let mut worker = Worker::new(gguf, path, bytes, sender)?;
-                    while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        worker.run(job).inspect_err(|_| next.store(jobs.len(), Ordering::Relaxed))?;
-                    }
-                    Ok(())
+                    let work = || {
+                        let mut worker = Worker::new(gguf, path, bytes, stop, sender)?;
+                        while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                            worker.run(job)?;
+                        }
+                        Ok(())
+                    };
+                    work().inspect_err(|_| stop.store(true, Ordering::Relaxed))
                 })
             })
             .collect();
         drop(sender);
-        let mut done = 0;
+        let mut done_bytes = 0;
         for step in receiver {
-            done += step;
-            progress(ImportProgress { done, total });
+            done_bytes += step;
+            progress(ImportProgress { done_bytes, total_bytes });
         }
         for worker in workers {
             worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         }
+        // a digest cut short by `stop` never gets here: the worker that set it has failed
         hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })?;
     file.sync_all().map_err(failed)?;
@@ -90,6 +96,8 @@ struct Worker<'a> {
     path: &'a Path,
     /// Bytes of the whole data file, for messages.
     needed: u64,
+    /// Set when another worker failed.
+    stop: &'a AtomicBool,
     progress: Sender<u64>,
     source: Vec<u8>,
     raw: Vec<u8>,
@@ -97,11 +105,17 @@ struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    fn new(gguf: &'a Gguf, path: &'a Path, needed: u64, progress: Sender<u64>) -> Result<Self, ImportError> {
+    fn new(
+        gguf: &'a Gguf,
+        path: &'a Path,
+        needed: u64,
+        stop: &'a AtomicBool,
+        progress: Sender<u64>,
+    ) -> Result<Self, ImportError> {
         let file = OpenOptions::new().write(true).open(path);
         let file = file.map_err(|source| ImportError::io("write", path, needed, source))?;
         let (source, raw, blocks) = (Vec::new(), Vec::new(), Blocks::default());
-        Ok(Self { gguf, file, path, needed, progress, source, raw, blocks })
+        Ok(Self { gguf, file, path, needed, stop, progress, source, raw, blocks })
     }
 
     fn run(&mut self, job: &Job) -> Result<(), ImportError> {
@@ -127,7 +141,7 @@ impl<'a> Worker<'a> {
     fn floats(&mut self, tensors: &[Tensor], mut at: u64) -> Result<(), ImportError> {
         let mut values = Vec::new();
         for tensor in tensors {
-            self.chunks(tensor, |worker, _| {
+            self.chunks(tensor, |worker| {
                 values.clear();
                 push_floats(tensor.kind, &worker.source, &mut values);
                 if !values.iter().all(|value| value.is_finite()) {
@@ -148,7 +162,7 @@ impl<'a> Worker<'a> {
         by_row: bool,
         transposed: &mut Transposed,
     ) -> Result<(), ImportError> {
-        self.chunks(tensor, |worker, _| {
+        self.chunks(tensor, |worker| {
             let mut blocks = std::mem::take(&mut worker.blocks);
             blocks.clear();
             blocks.push(tensor.kind, &worker.source);
@@ -173,15 +187,15 @@ impl<'a> Worker<'a> {
     fn chunks(
         &mut self,
         tensor: &Tensor,
-        mut each: impl FnMut(&mut Self, u64) -> Result<(), ImportError>,
+        mut each: impl FnMut(&mut Self) -> Result<(), ImportError>,
     ) -> Result<(), ImportError> {
         let step = CHUNK / tensor.kind.block_bytes() * tensor.kind.block_bytes();
         let mut start = 0;
-        while start < tensor.bytes {
+        while start < tensor.bytes && !self.stop.load(Ordering::Relaxed) {
             let length = step.min(tensor.bytes - start);
             self.source.resize(length as usize, 0);
             self.gguf.read(tensor, start, &mut self.source)?;
-            each(self, start)?;
+            each(self)?;
             start += length;
             // the receiver outlives the workers; a progress report that nobody reads harms nothing
             let _ = self.progress.send(length);
@@ -249,12 +263,12 @@ impl Transposed {
 }
 
 /// The digest of the whole source, by its own handle.
-fn sha256(gguf: &Gguf, progress: &Sender<u64>) -> Result<String, ImportError> {
+fn sha256(gguf: &Gguf, stop: &AtomicBool, progress: &Sender<u64>) -> Result<String, ImportError> {
     let failed = |source| ImportError::io("read", gguf.path(), 0, source);
     let mut file = File::open(gguf.path()).map_err(failed)?;
     let mut buffer = vec![0; CHUNK as usize];
     let mut hasher = Sha256::new();
-    loop {
+    while !stop.load(Ordering::Relaxed) {
         let length = file.read(&mut buffer).map_err(failed)?;
         if length == 0 {
             break;

@@ -20,7 +20,9 @@ pub enum ImportError {
         source: Arc<std::io::Error>,
     },
     /// The disk filled up; nothing was left behind.
-    #[error("disk is full while writing {path}: the import needs {needed} bytes in all; free space and import again")]
+    #[error(
+        "disk is full while writing {path}: the import needs {needed} bytes in all; free space and import again"
+    )]
     DiskFull {
         /// The file that was being written.
         path: PathBuf,
@@ -114,7 +116,9 @@ pub enum ImportError {
     #[error("tensor `{0}` is missing")]
     MissingTensor(String),
     /// The file holds a tensor that the graph would leave out.
-    #[error("tensor `{tensor}` has no place in the `{architecture}` graph: leaving it out would change the answers")]
+    #[error(
+        "tensor `{tensor}` has no place in the `{architecture}` graph: leaving it out would change the answers"
+    )]
     UnusedTensor {
         /// The tensor.
         tensor: String,

@@ -7,17 +7,12 @@
 //! Past and present may be one buffer (`pawl.kv_cache` = `shared` in the model's metadata).
 //! Invariant: every tensor of the file is used exactly once (the embedding twice where it is also the head).
 
-use std::collections::BTreeSet;
-
 use super::architecture::Hyperparameters;
+use super::builder::Builder;
 use super::data::{Job, Target};
 use super::error::ImportError;
-use super::gguf::{Gguf, Tensor};
-use super::onnx::{
-    ALIGNMENT, AttributeProto, DataType, Dim, GraphProto, MICROSOFT, NodeProto, axis, constant, external, float,
-    int, value_info,
-};
-use super::quant::Layout;
+use super::gguf::Gguf;
+use super::onnx::{DataType, Dim, GraphProto, MICROSOFT, axis, constant, float, int, value_info};
 
 /// What [`plan`] returns.
 pub(crate) struct Plan {
@@ -34,29 +29,7 @@ pub(crate) struct Plan {
 
 /// Builds the graph; reads no tensor bytes.
 pub(crate) fn plan(gguf: &Gguf, shape: &Hyperparameters) -> Result<Plan, ImportError> {
-    let mut builder = Builder { gguf, graph: GraphProto::default(), jobs: Vec::new(), end: 0, used: BTreeSet::new() };
-    builder.graph.name = Some(shape.architecture.name().to_owned());
-    builder.model(shape)
-}
-
-/// Weights that have a place in the data file.
-struct Stored {
-    rows: u64,
-    columns: u64,
-    /// `None` for a float table, whose values are at `codes`.
-    layout: Option<Layout>,
-    codes: u64,
-    scales: u64,
-    offsets_by_row: u64,
-    offsets_by_column: u64,
-}
-
-struct Builder<'a> {
-    gguf: &'a Gguf,
-    graph: GraphProto,
-    jobs: Vec<Job>,
-    end: u64,
-    used: BTreeSet<String>,
+    Builder::new(gguf, shape.architecture.name()).model(shape)
 }
 
 impl Builder<'_> {
@@ -72,7 +45,7 @@ impl Builder<'_> {
         self.inputs();
         self.constants(shape);
         let embedded = self.embed(&table);
-        let norm = self.norm("blk.0.attn_norm.weight", shape.hidden)?;
+        let norm = self.vector("blk.0.attn_norm.weight", shape.hidden)?;
         let mut hidden = "blk.0.normed".to_owned();
         let attributes = vec![axis(-1), float("epsilon", shape.epsilon as f32), int("stash_type", 1)];
         self.node("SimplifiedLayerNormalization", "", &[&embedded, &norm], &[&hidden], attributes);
@@ -85,9 +58,9 @@ impl Builder<'_> {
         self.multiply(last[0], head.as_ref().unwrap_or(&table), None, "head", "logits");
         self.outputs(vocabulary);
 
-        if let Some(tensor) = self.gguf.tensors().keys().find(|name| !self.used.contains(*name)) {
-            let architecture = shape.architecture.name().to_owned();
-            return Err(ImportError::UnusedTensor { tensor: tensor.clone(), architecture });
+        if let Some(tensor) = self.unused() {
+            let (tensor, architecture) = (tensor.to_owned(), shape.architecture.name().to_owned());
+            return Err(ImportError::UnusedTensor { tensor, architecture });
         }
         Ok(Plan { graph: self.graph, jobs: self.jobs, bytes: self.end, vocabulary, tied })
     }
@@ -123,19 +96,29 @@ impl Builder<'_> {
     }
 
     /// Query, key and value: one matrix where all three are stored alike, else three.
-    fn projections(&mut self, shape: &Hyperparameters, layer: u64, x: &str) -> Result<Vec<String>, ImportError> {
+    fn projections(
+        &mut self,
+        shape: &Hyperparameters,
+        layer: u64,
+        x: &str,
+    ) -> Result<Vec<String>, ImportError> {
         let (mut weights, mut biases) = (Vec::new(), Vec::new());
         for (part, rows) in ["attn_q", "attn_k", "attn_v"].into_iter().zip(shape.projections()) {
             weights.push(self.tensor(&format!("blk.{layer}.{part}.weight"), &[shape.hidden, rows])?);
             biases.extend(self.optional(&format!("blk.{layer}.{part}.bias"), &[rows])?);
         }
         if !matches!(biases.len(), 0 | 3) {
-            return Err(ImportError::Feature(format!("a bias on only some of the projections of block {layer}")));
+            return Err(ImportError::Feature(format!(
+                "a bias on only some of the projections of block {layer}"
+            )));
         }
         let layout = weights[0].kind.layout();
         if weights.iter().all(|weight| weight.kind.layout() == layout) {
             let name = format!("blk.{layer}.attn_qkv");
-            let bias = (!biases.is_empty()).then(|| self.floats(&format!("{name}.bias"), &biases));
+            let bias = match biases.as_slice() {
+                [] => None,
+                biases => Some(self.floats(&format!("{name}.bias"), biases)?),
+            };
             let stored = self.store(&weights, false, true);
             self.multiply(x, &stored, bias.as_deref(), &name, &name);
             return Ok(vec![name]);
@@ -143,7 +126,10 @@ impl Builder<'_> {
         let mut outputs = Vec::new();
         for (index, weight) in weights.into_iter().enumerate() {
             let name = weight.name.trim_end_matches(".weight").to_owned();
-            let bias = biases.get(index).map(|bias| self.floats(&bias.name, std::slice::from_ref(bias)));
+            let bias = biases
+                .get(index)
+                .map(|bias| self.floats(&bias.name, std::slice::from_ref(bias)))
+                .transpose()?;
             let stored = self.store(&[weight], false, true);
             self.multiply(x, &stored, bias.as_deref(), &name, &name);
             outputs.push(name);
@@ -153,7 +139,8 @@ impl Builder<'_> {
 
     /// GroupQueryAttention with rotary embedding; declares the layer's cache inputs and outputs.
     fn attention(&mut self, shape: &Hyperparameters, layer: u64, mut inputs: Vec<String>) -> String {
-        let cache = |length| [Dim::Fixed(1), Dim::Fixed(shape.kv_heads), Dim::Named(length), Dim::Fixed(shape.head)];
+        let cache =
+            |length| [Dim::Fixed(1), Dim::Fixed(shape.kv_heads), Dim::Named(length), Dim::Fixed(shape.head)];
         inputs.resize(3, String::new());
         let output = format!("blk.{layer}.attn");
         let mut outputs = vec![output.clone()];
@@ -186,11 +173,17 @@ impl Builder<'_> {
         x: &str,
         residual: &str,
     ) -> Result<(String, String), ImportError> {
-        let weight = self.norm(&format!("{name}.weight"), shape.hidden)?;
+        let weight = self.vector(&format!("{name}.weight"), shape.hidden)?;
         let (normed, sum) = (format!("{name}.normed"), format!("{name}.residual"));
         let attributes = vec![float("epsilon", shape.epsilon as f32)];
         let outputs = [normed.as_str(), "", "", &sum];
-        self.node("SkipSimplifiedLayerNormalization", MICROSOFT, &[x, residual, &weight], &outputs, attributes);
+        self.node(
+            "SkipSimplifiedLayerNormalization",
+            MICROSOFT,
+            &[x, residual, &weight],
+            &outputs,
+            attributes,
+        );
         Ok((normed, sum))
     }
 
@@ -198,112 +191,15 @@ impl Builder<'_> {
     fn linear(&mut self, name: &str, x: &str, columns: u64, rows: u64) -> Result<String, ImportError> {
         let weight = self.tensor(&format!("{name}.weight"), &[columns, rows])?;
         let bias = self.optional(&format!("{name}.bias"), &[rows])?;
-        let bias = bias.map(|bias| self.floats(&bias.name, std::slice::from_ref(&bias)));
+        let bias = bias.map(|bias| self.floats(&bias.name, std::slice::from_ref(&bias))).transpose()?;
         let stored = self.store(&[weight], false, true);
         self.multiply(x, &stored, bias.as_deref(), name, name);
         Ok(name.to_owned())
     }
 
-    /// Looks up `input_ids` in the embedding table: `[1, s, hidden]`.
-    fn embed(&mut self, table: &Stored) -> String {
-        let output = "embedding";
-        let Some(layout) = table.layout else {
-            let dims = [table.rows, table.columns];
-            self.weight("embedding.table", DataType::Float, &dims, table.codes);
-            self.node("Gather", "", &["embedding.table", "input_ids"], &[output], vec![int("axis", 0)]);
-            return output.to_owned();
-        };
-        let groups = table.columns / layout.block;
-        let packed = [table.rows, table.columns * layout.bits / 8];
-        self.weight("embedding.codes", DataType::Uint8, &packed, table.codes);
-        self.weight("embedding.scales", DataType::Float, &[table.rows, groups], table.scales);
-        let attributes = vec![
-            int("bits", layout.bits),
-            int("block_size", layout.block),
-            int("gather_axis", 0),
-            int("quantize_axis", 1),
-        ];
-        let inputs = ["embedding.codes", "input_ids", "embedding.scales"];
-        if !layout.offset {
-            self.node("GatherBlockQuantized", MICROSOFT, &inputs, &[output], attributes);
-            return output.to_owned();
-        }
-        let scaled = "embedding.scaled";
-        self.node("GatherBlockQuantized", MICROSOFT, &inputs, &[scaled], attributes);
-        self.weight("embedding.offsets", DataType::Float, &[table.rows, groups], table.offsets_by_row);
-        let gathered = "embedding.gathered_offsets";
-        self.node("Gather", "", &["embedding.offsets", "input_ids"], &[gathered], vec![int("axis", 0)]);
-        self.constant_i64("embedding.grouped_shape", &[0, 0, groups as i64, layout.block as i64]);
-        self.constant_i64("embedding.shape", &[0, 0, table.columns as i64]);
-        let (blocks, columns, sum) = ("embedding.blocks", "embedding.offset_columns", "embedding.sum");
-        self.node("Reshape", "", &[scaled, "embedding.grouped_shape"], &[blocks], vec![]);
-        self.node("Unsqueeze", "", &[gathered, "axis_3"], &[columns], vec![]);
-        self.node("Add", "", &[blocks, columns], &[sum], vec![]);
-        self.node("Reshape", "", &[sum, "embedding.shape"], &[output], vec![]);
-        output.to_owned()
-    }
-
-    /// `x @ stored^T (+ bias)` into the value `output`; initializers are named after `name`.
-    fn multiply(&mut self, x: &str, stored: &Stored, bias: Option<&str>, name: &str, output: &str) {
-        let (rows, columns) = (stored.rows, stored.columns);
-        let part = |suffix: &str| format!("{name}.{suffix}");
-        let Some(layout) = stored.layout else {
-            return self.multiply_floats(x, stored, bias, name, output);
-        };
-        let groups = columns / layout.block;
-        let (codes, scales) = (part("codes"), part("scales"));
-        let packed = [rows, groups, layout.block * layout.bits / 8];
-        self.weight(&codes, DataType::Uint8, &packed, stored.codes);
-        self.weight(&scales, DataType::Float, &[rows, groups], stored.scales);
-        let attributes = vec![
-            int("K", columns),
-            int("N", rows),
-            int("bits", layout.bits),
-            int("block_size", layout.block),
-            int("accuracy_level", 4),
-        ];
-        let mut inputs = vec![x, &codes, &scales];
-        if let Some(bias) = bias {
-            inputs.extend(["", "", bias]);
-        }
-        if !layout.offset {
-            return self.node("MatMulNBits", MICROSOFT, &inputs, &[output], attributes);
-        }
-        // scale * (q - 8) + offset, summed over a block, is the product above plus offset * (sum of x over the block)
-        let (scaled, offsets, correction) = (part("scaled"), part("offsets"), part("correction"));
-        self.node("MatMulNBits", MICROSOFT, &inputs, &[&scaled], attributes);
-        let sums = self.block_sums(x, groups, layout.block);
-        self.weight(&offsets, DataType::Float, &[groups, rows], stored.offsets_by_column);
-        self.node("MatMul", "", &[&sums, &offsets], &[&correction], vec![]);
-        self.node("Add", "", &[&scaled, &correction], &[output], vec![]);
-    }
-
-    fn multiply_floats(&mut self, x: &str, stored: &Stored, bias: Option<&str>, name: &str, output: &str) {
-        let part = |suffix: &str| format!("{name}.{suffix}");
-        let (table, flat, product) = (part("table"), part("flat"), part("product"));
-        let (flat_shape, shape) = (part("flat_shape"), part("shape"));
-        self.weight(&table, DataType::Float, &[stored.rows, stored.columns], stored.codes);
-        self.constant_i64(&flat_shape, &[-1, stored.columns as i64]);
-        self.constant_i64(&shape, &[1, -1, stored.rows as i64]);
-        self.node("Reshape", "", &[x, &flat_shape], &[&flat], vec![]);
-        let inputs: Vec<&str> = [flat.as_str(), &table].into_iter().chain(bias).collect();
-        self.node("Gemm", "", &inputs, &[&product], vec![int("transB", 1)]);
-        self.node("Reshape", "", &[&product, &shape], &[output], vec![]);
-    }
-
-    /// The sum of each block of `x`: `[1, s, groups]`; computed once for all that multiply the same `x`.
-    fn block_sums(&mut self, x: &str, groups: u64, block: u64) -> String {
-        let sums = format!("{x}.sums");
-        let known = self.graph.node.iter().rev().take(8).any(|node| node.output.contains(&sums));
-        if !known {
-            let (shape, blocks) = (format!("blocks.{groups}"), format!("{x}.blocks"));
-            if !self.graph.initializer.iter().any(|constant| constant.name.as_ref() == Some(&shape)) {
-                self.constant_i64(&shape, &[0, 0, groups as i64, block as i64]);
-            }
-            self.node("Reshape", "", &[x, &shape], &[&blocks], vec![]);
-            self.node("ReduceSum", "", &[&blocks, "axis_3"], &[&sums], vec![int("keepdims", 0)]);
-        }
-        sums
+    fn vector(&mut self, name: &str, length: u64) -> Result<String, ImportError> {
+        let tensor = self.tensor(name, &[length])?;
+        self.floats(name, &[tensor])
     }
 
     fn inputs(&mut self) {
@@ -325,7 +221,8 @@ impl Builder<'_> {
         let (cos, sin) = (self.allocate(bytes), self.allocate(bytes));
         self.weight("rope.cos", DataType::Float, &dims, cos);
         self.weight("rope.sin", DataType::Float, &dims, sin);
-        let target = Target::Rope { cos, sin, base: shape.rope_base, positions: shape.context, head: shape.head };
+        let target =
+            Target::Rope { cos, sin, base: shape.rope_base, positions: shape.context, head: shape.head };
         self.jobs.push(Job { tensors: vec![], target });
         self.constant_i64("axis_1", &[1]);
         self.constant_i64("axis_3", &[3]);
@@ -341,100 +238,5 @@ impl Builder<'_> {
         self.node("Shape", "", &["attention_mask"], &["mask.shape"], vec![]);
         self.node("Gather", "", &["mask.shape", "index_1"], &["mask.length"], vec![int("axis", 0)]);
         self.node("Cast", "", &["mask.length"], &["total_length"], to_int32());
-    }
-
-    /// Gives the tensors, one under the other, a place in the data file, for a product, a look-up or both.
-    fn store(&mut self, tensors: &[Tensor], look_up: bool, product: bool) -> Stored {
-        let rows: u64 = tensors.iter().map(Tensor::rows).sum();
-        let columns = tensors.first().map_or(0, Tensor::columns);
-        let layout = tensors.first().and_then(|tensor| tensor.kind.layout());
-        let mut stored =
-            Stored { rows, columns, layout, codes: 0, scales: 0, offsets_by_row: 0, offsets_by_column: 0 };
-        let target = match layout {
-            None => {
-                stored.codes = self.allocate(rows * columns * 4);
-                Target::Floats { at: stored.codes }
-            }
-            Some(layout) => {
-                let groups = rows * columns / layout.block;
-                stored.codes = self.allocate(rows * columns * layout.bits / 8);
-                stored.scales = self.allocate(groups * 4);
-                let mut offsets = |wanted: bool| (wanted && layout.offset).then(|| self.allocate(groups * 4));
-                let (by_row, by_column) = (offsets(look_up), offsets(product));
-                stored.offsets_by_row = by_row.unwrap_or_default();
-                stored.offsets_by_column = by_column.unwrap_or_default();
-                Target::Blocks { codes: stored.codes, scales: stored.scales, by_row, by_column, layout }
-            }
-        };
-        self.jobs.push(Job { tensors: tensors.to_vec(), target });
-        stored
-    }
-
-    /// A float vector of the tensors one after another, as an initializer.
-    fn floats(&mut self, name: &str, tensors: &[Tensor]) -> String {
-        let length: u64 = tensors.iter().map(|tensor| tensor.rows() * tensor.columns()).sum();
-        let at = self.allocate(length * 4);
-        self.weight(name, DataType::Float, &[length], at);
-        self.jobs.push(Job { tensors: tensors.to_vec(), target: Target::Floats { at } });
-        name.to_owned()
-    }
-
-    fn norm(&mut self, name: &str, length: u64) -> Result<String, ImportError> {
-        let tensor = self.tensor(name, &[length])?;
-        if tensor.kind.layout().is_some() {
-            return Err(ImportError::Feature(format!("a quantized vector ({name})")));
-        }
-        Ok(self.floats(name, &[tensor]))
-    }
-
-    /// A tensor that must be there; empty `dimensions` are not checked.
-    fn tensor(&mut self, name: &str, dimensions: &[u64]) -> Result<Tensor, ImportError> {
-        self.optional(name, dimensions)?.ok_or_else(|| ImportError::MissingTensor(name.to_owned()))
-    }
-
-    fn optional(&mut self, name: &str, dimensions: &[u64]) -> Result<Option<Tensor>, ImportError> {
-        let Some(tensor) = self.gguf.tensors().get(name) else { return Ok(None) };
-        if !dimensions.is_empty() {
-            self.expect(tensor, dimensions)?;
-        }
-        self.used.insert(name.to_owned());
-        Ok(Some(tensor.clone()))
-    }
-
-    fn expect(&self, tensor: &Tensor, dimensions: &[u64]) -> Result<(), ImportError> {
-        if tensor.dimensions == dimensions {
-            return Ok(());
-        }
-        let (tensor, found) = (tensor.name.clone(), tensor.dimensions.clone());
-        Err(ImportError::Shape { tensor, found, expected: dimensions.to_vec() })
-    }
-
-    fn allocate(&mut self, bytes: u64) -> u64 {
-        let start = self.end.next_multiple_of(ALIGNMENT);
-        self.end = start + bytes;
-        start
-    }
-
-    fn weight(&mut self, name: &str, kind: DataType, dims: &[u64], offset: u64) {
-        let width = if kind == DataType::Uint8 { 1 } else { 4 };
-        let bytes = dims.iter().product::<u64>() * width;
-        self.graph.initializer.push(external(name, kind, dims, offset, bytes));
-    }
-
-    fn constant_i64(&mut self, name: &str, values: &[i64]) {
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.graph.initializer.push(constant(name, DataType::Int64, &[values.len() as u64], bytes));
-    }
-
-    fn node(&mut self, op: &str, domain: &str, inputs: &[&str], outputs: &[&str], attributes: Vec<AttributeProto>) {
-        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        self.graph.node.push(NodeProto {
-            input: owned(inputs),
-            output: owned(outputs),
-            name: Some(format!("{}/{op}", outputs[0])),
-            op_type: Some(op.to_owned()),
-            attribute: attributes,
-            domain: Some(domain.to_owned()),
-        });
     }
 }

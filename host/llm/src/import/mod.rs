@@ -1,17 +1,19 @@
 //! GGUF -> a model folder that ONNX Runtime runs: one file in, no Python, nothing lost.
 //!
-//! `gguf.rs` reads the header, `architecture.rs` the model's shape, `graph.rs` plans the ONNX graph and the layout of
-//! its weights, `data.rs` decodes blocks (`quant.rs`) into it, `onnx.rs` is the wire format, `tokenizer.rs` translates
-//! the vocabulary, `staging.rs` makes the folder appear whole or not at all.
+//! `gguf.rs` and `header.rs` read the file, `architecture.rs` the model's shape, `graph.rs` plans the ONNX graph out of
+//! the pieces in `builder.rs`, `data.rs` decodes the weights (`quant.rs`) to their places, `onnx.rs` is the wire format,
+//! `tokenizer.rs` translates the vocabulary, `staging.rs` makes the folder appear whole or not at all.
 //!
 //! Invariants: the weights are those that llama.cpp multiplies with (no requantization); a file that is truncated,
 //! lying or not supported is an [`ImportError`] that says where and why; the stamp [`STAMP_FILE`] is written last.
 
 mod architecture;
+mod builder;
 mod data;
 mod error;
 mod gguf;
 mod graph;
+mod header;
 mod onnx;
 mod quant;
 mod staging;
@@ -25,6 +27,7 @@ use serde_json::{Value, json};
 
 pub use error::ImportError;
 
+use crate::Error;
 use architecture::Hyperparameters;
 use gguf::Gguf;
 use staging::Staging;
@@ -33,15 +36,15 @@ use tokenizer::Vocabulary;
 /// Written into the stamp; raised when an import by an older version should be made again.
 pub const IMPORTER_VERSION: u32 = 1;
 /// The stamp of a finished import.
-pub const STAMP_FILE: &str = "pawl.json";
+pub(crate) const STAMP_FILE: &str = "pawl.json";
 
 /// How far an import is, in bytes of work (decoding and hashing the source).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImportProgress {
     /// Bytes done.
-    pub done: u64,
+    pub done_bytes: u64,
     /// Bytes in all.
-    pub total: u64,
+    pub total_bytes: u64,
 }
 
 /// What an import made.
@@ -71,7 +74,7 @@ pub fn import_gguf(
     gguf: &Path,
     folder: &Path,
     progress: &mut dyn FnMut(ImportProgress),
-) -> Result<ImportReport, ImportError> {
+) -> Result<ImportReport, Error> {
     let gguf = Gguf::open(gguf)?;
     let shape = Hyperparameters::read(&gguf)?;
     let plan = graph::plan(&gguf, &shape)?;
@@ -161,10 +164,8 @@ fn tokenizer_json(vocabulary: &Vocabulary<'_>) -> Result<Value, ImportError> {
 }
 
 fn write_json(staging: &Staging, file: &'static str, value: &Value) -> Result<(), ImportError> {
-    let bytes = serde_json::to_vec_pretty(value);
-    let bytes = bytes.map_err(|source| ImportError::Json { file, source: Arc::new(source) })?;
+    let mut bytes = serde_json::to_vec_pretty(value)
+        .map_err(|source| ImportError::Json { file, source: Arc::new(source) })?;
+    bytes.push(b'\n');
     staging.write(file, &bytes)
 }
-
-#[cfg(test)]
-mod tests;

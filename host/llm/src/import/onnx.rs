@@ -162,7 +162,12 @@ pub(crate) fn entry(key: &str, value: impl Into<String>) -> StringStringEntryPro
 
 /// An integer attribute.
 pub(crate) fn int(name: &str, value: u64) -> AttributeProto {
-    AttributeProto { name: Some(name.to_owned()), i: Some(value as i64), r#type: Some(2), ..Default::default() }
+    AttributeProto {
+        name: Some(name.to_owned()),
+        i: Some(value as i64),
+        r#type: Some(2),
+        ..Default::default()
+    }
 }
 
 /// The integer attribute `axis`, which may count from the end.
@@ -185,10 +190,7 @@ pub(crate) fn value_info(name: &str, kind: DataType, shape: &[Dim]) -> ValueInfo
         })
         .collect();
     let tensor_type = TensorTypeProto { elem_type: Some(kind as i32), shape: Some(TensorShapeProto { dim }) };
-    ValueInfoProto {
-        name: Some(name.to_owned()),
-        r#type: Some(TypeProto { tensor_type: Some(tensor_type) }),
-    }
+    ValueInfoProto { name: Some(name.to_owned()), r#type: Some(TypeProto { tensor_type: Some(tensor_type) }) }
 }
 
 /// A constant kept inside the model file; `bytes` are little-endian elements.

@@ -7,7 +7,7 @@
 use super::error::ImportError;
 
 /// For messages: every type that [`TensorType`] has.
-pub(crate) const SUPPORTED: &str = "F32, F16, Q4_0, Q4_1, Q5_0, Q8_0, Q4_K and Q6_K";
+pub(crate) const SUPPORTED: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K and Q6_K";
 
 /// The tensor types that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,9 +17,12 @@ pub(crate) enum TensorType {
     Q4_0,
     Q4_1,
     Q5_0,
+    Q5_1,
     Q8_0,
     Q4K,
+    Q5K,
     Q6K,
+    Bf16,
 }
 
 /// How a quantized tensor is stored for `MatMulNBits` and `GatherBlockQuantized`.
@@ -42,9 +45,12 @@ impl TensorType {
             2 => Self::Q4_0,
             3 => Self::Q4_1,
             6 => Self::Q5_0,
+            7 => Self::Q5_1,
             8 => Self::Q8_0,
             12 => Self::Q4K,
+            13 => Self::Q5K,
             14 => Self::Q6K,
+            30 => Self::Bf16,
             other => {
                 let found = UNSUPPORTED.iter().find(|(number, _)| *number == other);
                 return Err(ImportError::Quantization {
@@ -64,18 +70,21 @@ impl TensorType {
             Self::Q4_0 => "Q4_0",
             Self::Q4_1 => "Q4_1",
             Self::Q5_0 => "Q5_0",
+            Self::Q5_1 => "Q5_1",
             Self::Q8_0 => "Q8_0",
             Self::Q4K => "Q4_K",
+            Self::Q5K => "Q5_K",
             Self::Q6K => "Q6_K",
+            Self::Bf16 => "BF16",
         }
     }
 
     /// Elements of one block in the file.
     pub(crate) fn block_elements(self) -> u64 {
         match self {
-            Self::F32 | Self::F16 => 1,
-            Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q8_0 => 32,
-            Self::Q4K | Self::Q6K => 256,
+            Self::F32 | Self::F16 | Self::Bf16 => 1,
+            Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::Q8_0 => 32,
+            Self::Q4K | Self::Q5K | Self::Q6K => 256,
         }
     }
 
@@ -83,12 +92,14 @@ impl TensorType {
     pub(crate) fn block_bytes(self) -> u64 {
         match self {
             Self::F32 => 4,
-            Self::F16 => 2,
+            Self::F16 | Self::Bf16 => 2,
             Self::Q4_0 => 18,
             Self::Q4_1 => 20,
             Self::Q5_0 => 22,
+            Self::Q5_1 => 24,
             Self::Q8_0 => 34,
             Self::Q4K => 144,
+            Self::Q5K => 176,
             Self::Q6K => 210,
         }
     }
@@ -97,10 +108,11 @@ impl TensorType {
     pub(crate) fn layout(self) -> Option<Layout> {
         let layout = |bits, block, offset| Some(Layout { bits, block, offset });
         match self {
-            Self::F32 | Self::F16 => None,
+            Self::F32 | Self::F16 | Self::Bf16 => None,
             Self::Q4_0 => layout(4, 32, false),
             Self::Q4_1 | Self::Q4K => layout(4, 32, true),
             Self::Q5_0 | Self::Q8_0 => layout(8, 32, false),
+            Self::Q5_1 | Self::Q5K => layout(8, 32, true),
             Self::Q6K => layout(8, 16, false),
         }
     }
@@ -127,15 +139,17 @@ impl Blocks {
     pub(crate) fn push(&mut self, kind: TensorType, bytes: &[u8]) {
         for block in bytes.chunks_exact(kind.block_bytes() as usize) {
             match kind {
-                TensorType::F32 | TensorType::F16 => {}
+                TensorType::F32 | TensorType::F16 | TensorType::Bf16 => {}
                 TensorType::Q4_0 => self.q4(&block[2..], half(block, 0), None),
                 TensorType::Q4_1 => self.q4(&block[4..], half(block, 0), Some(half(block, 2))),
-                TensorType::Q5_0 => self.q5_0(block),
+                TensorType::Q5_0 => self.q5(&block[2..], half(block, 0), None),
+                TensorType::Q5_1 => self.q5(&block[4..], half(block, 0), Some(half(block, 2))),
                 TensorType::Q8_0 => {
                     self.codes.extend(block[2..34].iter().map(|code| code ^ 0x80));
                     self.scales.push(half(block, 0));
                 }
                 TensorType::Q4K => self.q4_k(block),
+                TensorType::Q5K => self.q5_k(block),
                 TensorType::Q6K => self.q6_k(block),
             }
         }
@@ -160,18 +174,46 @@ impl Blocks {
         }
     }
 
-    /// As Q4_0 with the fifth bits of all elements in one u32; the value is `scale * (q - 16)`.
-    fn q5_0(&mut self, block: &[u8]) {
-        let fifth = u32::from_le_bytes([block[2], block[3], block[4], block[5]]);
+    /// As [`Self::q4`] after a u32 of the fifth bits. A code is q + 112, so that 128 stands for q = 16.
+    fn q5(&mut self, bytes: &[u8], scale: f32, minimum: Option<f32>) {
+        let fifth = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         let bit = |index: usize| ((fifth >> index) as u8 & 1) << 4;
-        let nibbles = &block[6..22];
+        let nibbles = &bytes[4..20];
         self.codes.extend(nibbles.iter().enumerate().map(|(j, byte)| (byte & 15 | bit(j)) + 112));
         self.codes.extend(nibbles.iter().enumerate().map(|(j, byte)| (byte >> 4 | bit(j + 16)) + 112));
-        self.scales.push(half(block, 0));
+        self.scales.push(scale);
+        if let Some(minimum) = minimum {
+            self.offsets.push(16.0 * scale + minimum);
+        }
     }
 
-    /// Eight sub-blocks of 32, each with a 6-bit scale and a 6-bit minimum: `d * scale * q - dmin * minimum`.
+    /// Eight sub-blocks of 32, each `d * scale * q - dmin * minimum` of 6-bit scales and minima.
     fn q4_k(&mut self, block: &[u8]) {
+        self.k_scales(block, 8.0);
+        for bytes in block[16..144].chunks_exact(32) {
+            for pair in bytes.chunks_exact(2) {
+                self.codes.push((pair[0] & 15) | (pair[1] << 4));
+            }
+            for pair in bytes.chunks_exact(2) {
+                self.codes.push((pair[0] >> 4) | (pair[1] & 0xf0));
+            }
+        }
+    }
+
+    /// As Q4_K with fifth bits: bit i of byte j belongs to element j of sub-block i. Codes as in [`Self::q5`].
+    fn q5_k(&mut self, block: &[u8]) {
+        self.k_scales(block, 16.0);
+        let fifth = &block[16..48];
+        for (pair, bytes) in block[48..176].chunks_exact(32).enumerate() {
+            let bit = |byte: u8, sub: usize| (byte >> sub & 1) << 4;
+            let elements = || bytes.iter().zip(fifth);
+            self.codes.extend(elements().map(|(low, high)| (low & 15 | bit(*high, 2 * pair)) + 112));
+            self.codes.extend(elements().map(|(low, high)| (low >> 4 | bit(*high, 2 * pair + 1)) + 112));
+        }
+    }
+
+    /// The scales of Q4_K and Q5_K; `zero` is the q that the code for zero stands for.
+    fn k_scales(&mut self, block: &[u8], zero: f32) {
         let (d, dmin) = (half(block, 0), half(block, 2));
         let packed = &block[4..16];
         for sub in 0..8 {
@@ -183,15 +225,7 @@ impl Blocks {
             };
             let scale = d * f32::from(scale);
             self.scales.push(scale);
-            self.offsets.push(8.0 * scale - dmin * f32::from(minimum));
-        }
-        for bytes in block[16..144].chunks_exact(32) {
-            for pair in bytes.chunks_exact(2) {
-                self.codes.push((pair[0] & 15) | (pair[1] << 4));
-            }
-            for pair in bytes.chunks_exact(2) {
-                self.codes.push((pair[0] >> 4) | (pair[1] & 0xf0));
-            }
+            self.offsets.push(zero * scale - dmin * f32::from(minimum));
         }
     }
 
@@ -214,7 +248,12 @@ impl Blocks {
 pub(crate) fn push_floats(kind: TensorType, bytes: &[u8], values: &mut Vec<f32>) {
     match kind {
         TensorType::F32 => {
-            values.extend(bytes.chunks_exact(4).map(|raw| f32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]])));
+            values.extend(
+                bytes.chunks_exact(4).map(|raw| f32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]])),
+            );
+        }
+        TensorType::Bf16 => {
+            values.extend(bytes.chunks_exact(2).map(|raw| f32::from_le_bytes([0, 0, raw[0], raw[1]])));
         }
         _ => values.extend(bytes.chunks_exact(2).map(|raw| half(raw, 0))),
     }
@@ -235,11 +274,9 @@ fn half(bytes: &[u8], at: usize) -> f32 {
 
 /// Names for the message about a type that is not supported.
 const UNSUPPORTED: &[(u32, &str)] = &[
-    (7, "Q5_1"),
     (9, "Q8_1"),
     (10, "Q2_K"),
     (11, "Q3_K"),
-    (13, "Q5_K"),
     (15, "Q8_K"),
     (16, "IQ2_XXS"),
     (17, "IQ2_XS"),
@@ -255,7 +292,6 @@ const UNSUPPORTED: &[(u32, &str)] = &[
     (27, "I64"),
     (28, "F64"),
     (29, "IQ1_M"),
-    (30, "BF16"),
     (34, "TQ1_0"),
     (35, "TQ2_0"),
     (39, "MXFP4"),

