@@ -86,8 +86,8 @@ pub fn tokens(sql: &str) -> impl Iterator<Item = Token<'_>> {
             let start = at;
             let length = if rest.starts_with("--") {
                 rest.find('\n').unwrap_or(rest.len())
-            } else if rest.starts_with("/*") {
-                rest[2..].find("*/").map_or(rest.len(), |end| end + 4)
+            } else if let Some(comment) = rest.strip_prefix("/*") {
+                comment.find("*/").map_or(rest.len(), |end| end + 4)
             } else if let '\'' | '"' | '`' = first {
                 quoted(rest, first)
             } else if first == '[' {

@@ -16,7 +16,7 @@ impl Memory {
 
     fn rows(&self, sql: &str, max_rows: u32) -> rusqlite::Result<Rows> {
         let mut statement = self.0.prepare(sql)?;
-        let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let (mut rows, mut cursor) = (Vec::new(), statement.query([])?);
         while let Some(row) = cursor.next()? {
             if rows.len() == max_rows as usize {
