@@ -8,24 +8,42 @@
 //! Invariant: a plugin reaches nothing but its arguments and the capabilities that it requested and was granted; no
 //! input, component or guest makes the host panic, block past the limits or hold more memory than they say.
 
+mod call;
+mod capability;
+mod docs;
+mod engine;
 mod error;
 mod grant;
+mod lower;
 mod manifest;
+mod reflect;
+mod schema;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::Semaphore;
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::call::{Setting, State};
+use crate::capability::store::KeyValue;
+use crate::engine::{Compiled, Engine, MAX_CALLS};
+use crate::grant::Effective;
+use crate::reflect::Function;
 
 pub use error::{CallError, Error};
 pub use grant::Grant;
 pub use manifest::{Capabilities, Example, Limits, Manifest, Prompt};
+pub use reflect::Excluded;
+pub use schema::SchemaLimits;
 
 /// Where a host keeps its files.
 #[derive(Debug, Clone)]
 pub struct HostOptions {
-    /// Folder of compiled components; none compiles anew at each load.
+    /// Folder of compiled components; none compiles anew at each load. Made where it is missing, and closed to other
+    /// users.
     pub compiled: Option<PathBuf>,
     /// SQLite file of the plugins' key-value stores. Created when a plugin first opens its store.
     pub keyvalue: PathBuf,
@@ -33,10 +51,15 @@ pub struct HostOptions {
 
 /// The WebAssembly engine with everything that plugins share.
 pub struct Host {
-    _options: HostOptions,
+    engine: Arc<Engine>,
+    linker: Linker<State>,
+    keyvalue: KeyValue,
+    calls: Arc<Semaphore>,
+    schema: SchemaLimits,
 }
 
-/// A loaded plugin. Cheap to clone; calls run side by side, each in a store of its own.
+/// A loaded plugin. Cheap to clone; calls run side by side, each in a store of its own. It works on after its host is
+/// dropped.
 #[derive(Clone)]
 pub struct Plugin {
     inner: Arc<Loaded>,
@@ -45,7 +68,14 @@ pub struct Plugin {
 struct Loaded {
     manifest: Manifest,
     tools: Vec<Tool>,
+    functions: Vec<Function>,
+    excluded: Vec<Excluded>,
+    imports: Vec<String>,
     digest: String,
+    setting: Setting,
+    calls: Arc<Semaphore>,
+    // Last, so that the clock of the engine stops after everything else is gone.
+    _engine: Arc<Engine>,
 }
 
 /// One exported function, as a model or a client sees it.
@@ -69,15 +99,66 @@ impl Host {
     /// # Errors
     /// Where the engine cannot start or the folder of compiled components cannot be made.
     pub fn new(options: HostOptions) -> Result<Host, Error> {
-        Ok(Host { _options: options })
+        let engine = Arc::new(Engine::new(options.compiled)?);
+        let linker = linker(&engine).map_err(|error| Error::Engine(format!("{error:#}")))?;
+        Ok(Host {
+            engine,
+            linker,
+            keyvalue: KeyValue::new(options.keyvalue),
+            calls: Arc::new(Semaphore::new(MAX_CALLS)),
+            schema: SchemaLimits::default(),
+        })
     }
 
-    /// Loads a component as a plugin.
+    /// The same host with other bounds in the schemas of plugins that it loads from now on.
+    #[must_use]
+    pub fn with_schema_limits(mut self, limits: SchemaLimits) -> Host {
+        self.schema = limits;
+        self
+    }
+
+    /// Loads a component as a plugin. Blocks: the first time, compiling takes seconds.
     ///
     /// # Errors
-    /// Where the file is not a component, wants imports that the host does not have, or has no usable types.
-    pub fn load(&self, _component: &Path, manifest: Manifest, _grant: Grant) -> Result<Plugin, Error> {
-        Ok(Plugin { inner: Arc::new(Loaded { manifest, tools: Vec::new(), digest: String::new() }) })
+    /// Where the file is not a component, wants imports that the host does not have, or exports no usable function.
+    pub fn load(&self, component: &Path, manifest: Manifest, grant: Grant) -> Result<Plugin, Error> {
+        let Compiled { component: compiled, digest, bytes } = self.engine.compile(component)?;
+        let imports = reflect::imports(&compiled);
+        let pre = self.linker.instantiate_pre(&compiled).map_err(|error| Error::Imports {
+            path: component.to_path_buf(),
+            imports: missing(&imports, &format!("{error:#}")),
+        })?;
+        let reflection = reflect::reflect(&compiled, &docs::Docs::read(&bytes), &manifest.name, self.schema);
+        let unusable = |message| Error::Component { path: component.to_path_buf(), message };
+        if reflection.tools.is_empty() {
+            return Err(unusable(no_tools(&reflection.excluded)));
+        }
+        if let Some(context) = &manifest.prompt.context {
+            let known = reflection.functions.iter().find(|function| &function.name == context);
+            if known.is_none_or(|function| !function.parameters.is_empty()) {
+                return Err(unusable(format!("prompt.context `{context}` is not a function without parameters")));
+            }
+        }
+        let setting = Setting {
+            plugin: manifest.name.as_str().into(),
+            pre,
+            limits: manifest.limits.clone(),
+            capabilities: Arc::new(Effective::new(&manifest, &grant)),
+            keyvalue: self.keyvalue.clone(),
+        };
+        Ok(Plugin {
+            inner: Arc::new(Loaded {
+                manifest,
+                tools: reflection.tools,
+                functions: reflection.functions,
+                excluded: reflection.excluded,
+                imports,
+                digest,
+                setting,
+                calls: Arc::clone(&self.calls),
+                _engine: Arc::clone(&self.engine),
+            }),
+        })
     }
 }
 
@@ -92,6 +173,16 @@ impl Plugin {
         &self.inner.tools
     }
 
+    /// Exported functions that are no tools, each with the reason.
+    pub fn excluded(&self) -> &[Excluded] {
+        &self.inner.excluded
+    }
+
+    /// The names of the interfaces that the component imports.
+    pub fn imports(&self) -> &[String] {
+        &self.inner.imports
+    }
+
     /// sha256 of the component file, in lower-case hex.
     pub fn digest(&self) -> &str {
         &self.inner.digest
@@ -99,21 +190,78 @@ impl Plugin {
 
     /// Calls a function by its name within the plugin, with an object of its parameters by name.
     ///
+    /// Runs on a blocking thread of the current tokio runtime (with time enabled, thread stacks of at least 2 MiB).
+    /// Dropping the future does not stop the guest; its time limit does.
+    ///
     /// # Errors
     /// See [`CallError`]; on `UnknownFunction` and `Arguments` nothing ran.
-    pub async fn call(&self, function: &str, _arguments: &Value) -> Result<Value, CallError> {
-        Err(CallError::UnknownFunction {
-            plugin: self.inner.manifest.name.clone(),
-            function: function.to_owned(),
-            known: String::new(),
+    pub async fn call(&self, function: &str, arguments: &Value) -> Result<Value, CallError> {
+        let index = self.index(function)?;
+        let values = lower::arguments(&self.inner.functions[index].parameters, arguments)?;
+        let turn = tokio::time::timeout(call::MAX_QUEUE, Arc::clone(&self.inner.calls).acquire_owned());
+        let Ok(Ok(permit)) = turn.await else {
+            return Err(CallError::Host { message: format!("{MAX_CALLS} other calls are running; try again") });
+        };
+        let inner = Arc::clone(&self.inner);
+        let run = move || {
+            let result = call::run(&inner.setting, &inner.functions[index], &values);
+            drop(permit);
+            result
+        };
+        tokio::task::spawn_blocking(run).await.unwrap_or_else(|error| {
+            tracing::error!("a call of {function} failed in the host: {error}");
+            Err(CallError::Host { message: "the call could not be carried out; the host's log says why".to_owned() })
         })
     }
 
     /// Checks that `arguments` lift into the function's parameters, without calling it.
     ///
     /// # Errors
-    /// `UnknownFunction` or `Arguments`, as [`Plugin::call`] would give.
-    pub fn lift_check(&self, _function: &str, _arguments: &Value) -> Result<(), CallError> {
-        Ok(())
+    /// `UnknownFunction`, `Arguments` or `Limit`, as [`Plugin::call`] would give.
+    pub fn lift_check(&self, function: &str, arguments: &Value) -> Result<(), CallError> {
+        let index = self.index(function)?;
+        lower::arguments(&self.inner.functions[index].parameters, arguments).map(|_| ())
+    }
+
+    fn index(&self, name: &str) -> Result<usize, CallError> {
+        self.inner.functions.iter().position(|function| function.name == name).ok_or_else(|| {
+            let known: Vec<&str> = self.inner.functions.iter().map(|function| function.name.as_str()).collect();
+            CallError::UnknownFunction {
+                plugin: self.inner.manifest.name.clone(),
+                function: name.chars().take(100).collect(),
+                known: known.join(", "),
+            }
+        })
+    }
+}
+
+/// Everything that a guest can import.
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    use capability::bindings::{pawl::host::database, wasi::keyvalue::store};
+    let mut linker = Linker::new(&engine.wasmtime);
+    capability::wasi::add_to_linker(&mut linker)?;
+    store::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    database::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    Ok(linker)
+}
+
+/// The imports that no interface of the host answers to; where each seems known, what the linker said.
+fn missing(imports: &[String], error: &str) -> Vec<String> {
+    let offered = |import: &&String| {
+        let wasi = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+        wasi.iter().any(|package| import.starts_with(package)) && import.contains("@0.2.")
+            || ["wasi:keyvalue/store@0.2.0-draft", "pawl:host/database@0.1.0"].contains(&import.as_str())
+    };
+    let unknown: Vec<String> = imports.iter().filter(|import| !offered(import)).cloned().collect();
+    if unknown.is_empty() { vec![error.to_owned()] } else { unknown }
+}
+
+fn no_tools(excluded: &[Excluded]) -> String {
+    let reasons = excluded.iter().take(5).map(|item| format!("{}: {}", item.function, item.reason));
+    let reasons: Vec<String> = reasons.collect();
+    if reasons.is_empty() {
+        "it exports no function; export some in its world".to_owned()
+    } else {
+        format!("none of its exported functions can be a tool ({})", reasons.join("; "))
     }
 }

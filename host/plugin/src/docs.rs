@@ -1,0 +1,308 @@
+//! WIT documentation, which a component's types do not carry: the text of the `.wit` files in custom sections named
+//! `pawl:wit` of the component, one file a section or all in one.
+//!
+//! Invariant: documentation only adds words to what the component's own types say. A section that is missing, too
+//! long or not WIT leaves the words out; it is never an error and never changes a type.
+//!
+//! Three conventions beyond WIT, in doc comments:
+//! - in a function's: a line `- name: text` documents the parameter of that name, for which WIT has no place; lines
+//!   that follow, up to an empty one or the next `-`, belong to it;
+//! - in a field's or a parameter's: a line `@pattern REGEX` is the JSON Schema `pattern` of that string;
+//! - everything else is the description, as written.
+
+use std::path::Path;
+
+use wasmparser::{Parser, Payload};
+use wit_parser::{
+    Function, Interface, SourceMap, Type, TypeDefKind, UnresolvedPackage, UnresolvedPackageGroup, WorldItem,
+};
+
+/// The name of the custom section.
+const SECTION: &str = "pawl:wit";
+/// The longest WIT text that is read, in bytes.
+const MAX_TEXT: usize = 256 << 10;
+/// The longest description of a function, in characters. It goes into prompts.
+const MAX_FUNCTION: usize = 2048;
+/// The longest description of a parameter, field or type, in characters.
+const MAX_ITEM: usize = 512;
+/// The longest `@pattern`, in bytes.
+const MAX_PATTERN: usize = 256;
+/// How many aliases are followed from a name to its type.
+const MAX_ALIASES: usize = 32;
+
+/// The documentation of one component.
+#[derive(Default)]
+pub(crate) struct Docs {
+    packages: Vec<UnresolvedPackage>,
+}
+
+/// What is said of one item.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Doc {
+    pub(crate) text: String,
+    pub(crate) pattern: Option<String>,
+}
+
+impl Docs {
+    /// The documentation inside a component file.
+    pub(crate) fn read(component: &[u8]) -> Docs {
+        let mut sources = SourceMap::default();
+        let mut bytes = 0;
+        for payload in Parser::new(0).parse_all(component) {
+            let Ok(Payload::CustomSection(section)) = payload else { continue };
+            if section.name() != SECTION {
+                continue;
+            }
+            bytes += section.data().len();
+            match std::str::from_utf8(section.data()) {
+                Ok(text) if bytes <= MAX_TEXT => sources.push(Path::new(&format!("{bytes}.wit")), text),
+                _ => tracing::warn!("section {SECTION} is not UTF-8 or over {MAX_TEXT} bytes; descriptions are left out"),
+            }
+        }
+        if bytes == 0 {
+            return Docs::default();
+        }
+        match sources.parse() {
+            Ok(UnresolvedPackageGroup { main, mut nested, .. }) => {
+                nested.insert(0, main);
+                Docs { packages: nested }
+            }
+            Err((sources, error)) => {
+                tracing::warn!("section {SECTION} is no WIT; descriptions are left out: {}", error.render(&sources));
+                Docs::default()
+            }
+        }
+    }
+
+    /// A function of an exported interface (`ns:package/name@version`, or a plain name), or of the world itself.
+    pub(crate) fn function(&self, interface: Option<&str>, name: &str) -> FunctionDocs<'_> {
+        let found = match interface {
+            Some(interface) => self.in_interface(interface, name),
+            None => self.packages.iter().find_map(|package| {
+                let mut exports = package.worlds.iter().flat_map(|(_, world)| world.exports.values());
+                exports.find_map(|item| match item {
+                    WorldItem::Function(function) if function.name == name => Some((package, function)),
+                    _ => None,
+                })
+            }),
+        };
+        FunctionDocs { found, comment: found.map(|(_, function)| Comment::parse(function)).unwrap_or_default() }
+    }
+
+    fn in_interface(&self, export: &str, name: &str) -> Option<(&UnresolvedPackage, &Function)> {
+        let (package_name, interface_name) = match export.split_once('/') {
+            Some((package, interface)) => (Some(package), interface.split('@').next().unwrap_or(interface)),
+            None => (None, export),
+        };
+        self.packages
+            .iter()
+            .filter(|package| {
+                let own = format!("{}:{}", package.name.namespace, package.name.name);
+                package_name.is_none_or(|wanted| wanted == own)
+            })
+            .find_map(|package| {
+                let named = package.interfaces.iter().find(|(_, i)| i.name.as_deref() == Some(interface_name));
+                let interface = named.map(|(_, interface)| interface).or_else(|| inline(package, interface_name))?;
+                Some((package, interface.functions.get(name)?))
+            })
+    }
+}
+
+/// `export NAME: interface { … }` within a world.
+fn inline<'a>(package: &'a UnresolvedPackage, name: &str) -> Option<&'a Interface> {
+    let mut exports = package.worlds.iter().flat_map(|(_, world)| &world.exports);
+    exports.find_map(|(key, item)| match (key, item) {
+        (wit_parser::WorldKey::Name(key), WorldItem::Interface { id, .. }) if key == name => {
+            Some(&package.interfaces[*id])
+        }
+        _ => None,
+    })
+}
+
+/// What is said of one function.
+pub(crate) struct FunctionDocs<'a> {
+    found: Option<(&'a UnresolvedPackage, &'a Function)>,
+    comment: Comment,
+}
+
+impl<'a> FunctionDocs<'a> {
+    /// The description, without the lines about parameters.
+    pub(crate) fn text(&self) -> String {
+        bounded(&self.comment.text, MAX_FUNCTION)
+    }
+
+    /// A parameter and its type.
+    pub(crate) fn parameter(&self, name: &str) -> (Doc, TypeDocs<'a>) {
+        let doc = self.comment.parameters.iter().find(|(known, _)| known == name);
+        let doc = doc.map(|(_, text)| Doc::parse(Some(text))).unwrap_or_default();
+        let ty = self.found.and_then(|(package, function)| {
+            let parameter = function.params.iter().find(|parameter| parameter.name == name)?;
+            Some((package, parameter.ty))
+        });
+        (doc, TypeDocs(ty))
+    }
+
+    /// The type of the result.
+    pub(crate) fn result(&self) -> TypeDocs<'a> {
+        TypeDocs(self.found.and_then(|(package, function)| Some((package, function.result?))))
+    }
+}
+
+/// A place in the WIT text that runs beside a place in the component's types.
+#[derive(Clone, Copy)]
+pub(crate) struct TypeDocs<'a>(Option<(&'a UnresolvedPackage, Type)>);
+
+impl<'a> TypeDocs<'a> {
+    /// What is said of the type itself: at the first of its names that says anything.
+    pub(crate) fn doc(&self) -> Doc {
+        let mut here = self.0;
+        for _ in 0..MAX_ALIASES {
+            let Some((package, Type::Id(id))) = here else { break };
+            let definition = &package.types[id];
+            if definition.docs.contents.is_some() {
+                return Doc::parse(definition.docs.contents.as_deref());
+            }
+            here = match definition.kind {
+                TypeDefKind::Type(ty) => Some((package, ty)),
+                _ => None,
+            };
+        }
+        Doc::default()
+    }
+
+    /// A field of a record.
+    pub(crate) fn field(&self, name: &str) -> (Doc, TypeDocs<'a>) {
+        let found = self.definition().and_then(|(package, kind)| match kind {
+            TypeDefKind::Record(record) => {
+                record.fields.iter().find(|field| field.name == name).map(|field| (package, field))
+            }
+            _ => None,
+        });
+        match found {
+            Some((package, field)) => {
+                (Doc::parse(field.docs.contents.as_deref()), TypeDocs(Some((package, field.ty))))
+            }
+            None => (Doc::default(), TypeDocs(None)),
+        }
+    }
+
+    /// A case of a variant or an enum, or a flag.
+    pub(crate) fn case(&self, name: &str) -> (Doc, TypeDocs<'a>) {
+        let Some((package, kind)) = self.definition() else { return (Doc::default(), TypeDocs(None)) };
+        let (docs, ty) = match kind {
+            TypeDefKind::Variant(variant) => {
+                let case = variant.cases.iter().find(|case| case.name == name);
+                (case.map(|case| &case.docs), case.and_then(|case| case.ty))
+            }
+            TypeDefKind::Enum(wanted) => {
+                (wanted.cases.iter().find(|case| case.name == name).map(|case| &case.docs), None)
+            }
+            TypeDefKind::Flags(flags) => {
+                (flags.flags.iter().find(|flag| flag.name == name).map(|flag| &flag.docs), None)
+            }
+            _ => (None, None),
+        };
+        let doc = Doc::parse(docs.and_then(|docs| docs.contents.as_deref()));
+        (doc, TypeDocs(ty.map(|ty| (package, ty))))
+    }
+
+    /// The type within a list or an option, or the nth of a tuple; 0 and 1 of a result are `ok` and `err`.
+    pub(crate) fn inner(&self, index: usize) -> TypeDocs<'a> {
+        TypeDocs(self.definition().and_then(|(package, kind)| {
+            let ty = match (kind, index) {
+                (TypeDefKind::List(ty) | TypeDefKind::Option(ty), 0) => Some(*ty),
+                (TypeDefKind::Tuple(tuple), index) => tuple.types.get(index).copied(),
+                (TypeDefKind::Result(result), 0) => result.ok,
+                (TypeDefKind::Result(result), 1) => result.err,
+                _ => None,
+            };
+            Some((package, ty?))
+        }))
+    }
+
+    /// The type behind its names.
+    fn definition(&self) -> Option<(&'a UnresolvedPackage, &'a TypeDefKind)> {
+        let (package, mut ty) = self.0?;
+        for _ in 0..MAX_ALIASES {
+            let Type::Id(id) = ty else { return None };
+            match &package.types[id].kind {
+                TypeDefKind::Type(aliased) => ty = *aliased,
+                kind => return Some((package, kind)),
+            }
+        }
+        None
+    }
+}
+
+impl Doc {
+    fn parse(comment: Option<&str>) -> Doc {
+        let mut pattern = None;
+        let mut lines = Vec::new();
+        for line in comment.unwrap_or_default().lines() {
+            match line.trim().strip_prefix("@pattern ") {
+                Some(regex) if regex.len() <= MAX_PATTERN => pattern = Some(regex.trim().to_owned()),
+                Some(_) => {}
+                None => lines.push(line),
+            }
+        }
+        Doc { text: bounded(lines.join("\n").trim(), MAX_ITEM), pattern }
+    }
+
+    /// What is said here, and where nothing is said, what `other` says.
+    pub(crate) fn or(self, other: Doc) -> Doc {
+        let text = if self.text.is_empty() { other.text } else { self.text };
+        Doc { text, pattern: self.pattern.or(other.pattern) }
+    }
+}
+
+/// A function's doc comment, taken apart.
+#[derive(Default)]
+struct Comment {
+    text: String,
+    parameters: Vec<(String, String)>,
+}
+
+impl Comment {
+    fn parse(function: &Function) -> Comment {
+        let mut comment = Comment::default();
+        let mut current: Option<usize> = None;
+        for line in function.docs.contents.as_deref().unwrap_or_default().lines() {
+            let named = line.trim().strip_prefix("- ").and_then(|rest| rest.split_once(':'));
+            let named = named.map(|(name, text)| (name.trim().trim_matches('`').trim_start_matches('%'), text));
+            match named.filter(|(name, _)| function.params.iter().any(|parameter| parameter.name == *name)) {
+                Some((name, text)) => {
+                    comment.parameters.push((name.to_owned(), text.trim().to_owned()));
+                    current = Some(comment.parameters.len() - 1);
+                }
+                None if line.trim().is_empty() || line.trim_start().starts_with("- ") => {
+                    current = None;
+                    comment.push(line);
+                }
+                None => match current {
+                    Some(index) => {
+                        let text = &mut comment.parameters[index].1;
+                        text.push('\n');
+                        text.push_str(line.trim());
+                    }
+                    None => comment.push(line),
+                },
+            }
+        }
+        comment.text = comment.text.trim().to_owned();
+        comment
+    }
+
+    fn push(&mut self, line: &str) {
+        self.text.push_str(line.trim_end());
+        self.text.push('\n');
+    }
+}
+
+/// At most `characters` of the text, cut with an ellipsis; control characters become spaces.
+fn bounded(text: &str, characters: usize) -> String {
+    let clean = |c: char| if c.is_control() && c != '\n' { ' ' } else { c };
+    match text.char_indices().nth(characters) {
+        None => text.chars().map(clean).collect(),
+        Some((end, _)) => text[..end].chars().map(clean).chain(['…']).collect(),
+    }
+}

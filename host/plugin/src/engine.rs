@@ -1,0 +1,325 @@
+//! The WebAssembly engine: its configuration, its clock and the cache of compiled components.
+//!
+//! Invariant: machine code comes from the compiler in this process, or from a file that this program wrote into a
+//! folder of mode 0700, whose name holds the digest of the component and of the engine's settings, and whose content
+//! matches the sha256 at its head. Any other file is compiled anew and replaced. This is the only file of the crate
+//! with `unsafe` in it.
+
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::Component;
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::error::Error;
+
+/// How often a running guest looks at the clock.
+pub(crate) const TICK: Duration = Duration::from_millis(10);
+/// How many calls run at the same time; others wait.
+pub(crate) const MAX_CALLS: usize = 64;
+/// The largest component file, in bytes. A Python component with its interpreter has about 40 MB.
+const MAX_COMPONENT: u64 = 128 << 20;
+/// Stack of a guest, in bytes. Tokio's blocking threads have 2 MiB.
+const MAX_WASM_STACK: usize = 1 << 20;
+/// Linear memory that a pool slot can hold: the most that a manifest can ask for.
+const MAX_SLOT_MEMORY: usize = 1 << 30;
+
+/// The engine that all plugins share.
+pub(crate) struct Engine {
+    pub(crate) wasmtime: wasmtime::Engine,
+    compiled: Option<PathBuf>,
+    _ticker: Ticker,
+}
+
+/// A component, ready to be linked.
+pub(crate) struct Compiled {
+    pub(crate) component: Component,
+    /// sha256 of the component file, lower-case hex.
+    pub(crate) digest: String,
+    /// The component file.
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Engine {
+    /// Sets up the engine and, where one is given, the folder of compiled components.
+    pub(crate) fn new(compiled: Option<PathBuf>) -> Result<Engine, Error> {
+        let wasmtime = wasmtime::Engine::new(&config(true)).or_else(|error| {
+            tracing::warn!("no memory pool ({error:#}); instances are allocated one by one, calls cost more");
+            wasmtime::Engine::new(&config(false)).map_err(|error| Error::Engine(format!("{error:#}")))
+        })?;
+        if let Some(folder) = &compiled {
+            private_folder(folder)?;
+        }
+        let ticker = Ticker::start(wasmtime.clone())?;
+        Ok(Engine { wasmtime, compiled, _ticker: ticker })
+    }
+
+    /// Reads a component and compiles it, or takes it from the cache.
+    pub(crate) fn compile(&self, path: &Path) -> Result<Compiled, Error> {
+        let bytes = read_component(path)?;
+        let digest = hex(&Sha256::digest(&bytes));
+        let cached = self.compiled.as_ref().map(|folder| folder.join(self.cache_name(&digest)));
+        if let Some(component) = cached.as_deref().and_then(|file| self.load_cached(file)) {
+            return Ok(Compiled { component, digest, bytes });
+        }
+        let component = Component::from_binary(&self.wasmtime, &bytes)
+            .map_err(|error| Error::NotAComponent { path: path.to_path_buf(), message: format!("{error:#}") })?;
+        if let Some(file) = cached
+            && let Err(error) = store_cached(&file, &component)
+        {
+            tracing::warn!("{} could not be kept: {error}; it is compiled again next time", file.display());
+        }
+        Ok(Compiled { component, digest, bytes })
+    }
+
+    /// `<digest of the component>-<digest of everything that the machine code depends on>.cwasm`
+    fn cache_name(&self, digest: &str) -> String {
+        let mut hasher = Sha256Hasher(Sha256::new());
+        self.wasmtime.precompile_compatibility_hash().hash(&mut hasher);
+        format!("{digest}-{}.cwasm", &hex(&hasher.0.finalize())[..16])
+    }
+
+    fn load_cached(&self, file: &Path) -> Option<Component> {
+        let content = fs::read(file).ok()?;
+        let (head, artefact) = content.split_at_checked(32)?;
+        if Sha256::digest(artefact).as_slice() != head {
+            tracing::warn!("{} is damaged; compiling again", file.display());
+            return None;
+        }
+        #[expect(unsafe_code, reason = "wasmtime cannot check machine code that it is given")]
+        // SAFETY: `deserialize` wants bytes that `Component::serialize` gave, unchanged. `store_cached` is the only
+        // writer of this folder, which only this user can write to, and the digest above excludes damage and
+        // truncation; wasmtime itself refuses another version or other settings.
+        let component = unsafe { Component::deserialize(&self.wasmtime, artefact) };
+        component
+            .inspect_err(|error| tracing::warn!("{}: {error:#}; compiling again", file.display()))
+            .ok()
+    }
+}
+
+/// Writes digest and artefact beside the file and renames, so that no reader sees half of it.
+fn store_cached(file: &Path, component: &Component) -> Result<(), String> {
+    let artefact = component.serialize().map_err(|error| format!("{error:#}"))?;
+    static WRITES: AtomicU64 = AtomicU64::new(0);
+    let number = WRITES.fetch_add(1, Ordering::Relaxed);
+    let temporary = file.with_extension(format!("{}-{number}.tmp", std::process::id()));
+    let write = || {
+        let mut output = fs::File::create(&temporary)?;
+        output.write_all(&Sha256::digest(&artefact))?;
+        output.write_all(&artefact)?;
+        output.sync_all()?;
+        fs::rename(&temporary, file)
+    };
+    write().map_err(|error: std::io::Error| {
+        let _ = fs::remove_file(&temporary);
+        error.to_string()
+    })
+}
+
+fn config(pooling: bool) -> Config {
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .max_wasm_stack(MAX_WASM_STACK);
+    if pooling {
+        let calls = MAX_CALLS as u32;
+        let mut pool = PoolingAllocationConfig::new();
+        pool.total_component_instances(calls)
+            .total_core_instances(calls * 8)
+            .max_core_instances_per_component(64)
+            .total_memories(calls * 2)
+            .max_memories_per_component(8)
+            .max_memory_size(MAX_SLOT_MEMORY)
+            .total_tables(calls * 4)
+            .max_tables_per_component(16)
+            .table_elements(crate::call::MAX_TABLE_ELEMENTS)
+            .linear_memory_keep_resident(256 << 10)
+            .table_keep_resident(16 << 10);
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    }
+    config
+}
+
+/// Reads the file and refuses whatever is not a component, saying what it is.
+fn read_component(path: &Path) -> Result<Vec<u8>, Error> {
+    let io = |source| Error::Io { path: path.to_path_buf(), source };
+    let wrong = |message: String| Error::NotAComponent { path: path.to_path_buf(), message };
+    let length = fs::metadata(path).map_err(io)?.len();
+    if length > MAX_COMPONENT {
+        return Err(wrong(format!("{length} bytes; {MAX_COMPONENT} at most")));
+    }
+    let bytes = fs::read(path).map_err(io)?;
+    if wasmparser::Parser::is_component(&bytes) {
+        return Ok(bytes);
+    }
+    Err(wrong(match &bytes[..] {
+        [] => "the file is empty".to_owned(),
+        module if wasmparser::Parser::is_core_wasm(module) => {
+            "a core module; build it for wasm32-wasip2, or wrap it with `wasm-tools component new`".to_owned()
+        }
+        [b'P', b'K', ..] => "a zip archive; give the .wasm file inside".to_owned(),
+        [b'(', ..] => "WebAssembly text; assemble it with `wasm-tools parse`".to_owned(),
+        other => {
+            let head: Vec<String> = other.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+            format!("it begins with {}, not with 00 61 73 6d 0d 00 01 00", head.join(" "))
+        }
+    }))
+}
+
+/// Makes a folder that only this user can enter.
+fn private_folder(folder: &Path) -> Result<(), Error> {
+    let io = |source| Error::Io { path: folder.to_path_buf(), source };
+    fs::create_dir_all(folder).map_err(io)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(io)?;
+    }
+    Ok(())
+}
+
+/// A thread that advances the engine's epoch until it is dropped.
+struct Ticker {
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Ticker {
+    fn start(engine: wasmtime::Engine) -> Result<Ticker, Error> {
+        let (stop, stopped) = mpsc::channel();
+        let tick = move || {
+            while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                engine.increment_epoch();
+            }
+        };
+        let thread = std::thread::Builder::new().name("pawl-epoch".to_owned()).spawn(tick);
+        let thread = thread.map_err(|error| Error::Engine(format!("no thread for the epoch clock: {error}")))?;
+        Ok(Ticker { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Feeds what is hashed into a sha256, whose value does not change between processes.
+struct Sha256Hasher(Sha256);
+
+impl Hasher for Sha256Hasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        0
+    }
+}
+
+/// Lower-case hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY: &str = "(component (core module (func (export \"f\"))))";
+
+    struct Folder {
+        folder: tempfile::TempDir,
+        engine: Engine,
+    }
+
+    impl Folder {
+        fn new() -> anyhow::Result<Folder> {
+            let folder = tempfile::tempdir()?;
+            let engine = Engine::new(Some(folder.path().join("compiled")))?;
+            Ok(Folder { folder, engine })
+        }
+
+        fn file(&self, name: &str, content: &[u8]) -> anyhow::Result<PathBuf> {
+            let path = self.folder.path().join(name);
+            fs::write(&path, content)?;
+            Ok(path)
+        }
+
+        fn artefacts(&self) -> anyhow::Result<Vec<PathBuf>> {
+            let entries = fs::read_dir(self.folder.path().join("compiled"))?;
+            Ok(entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?)
+        }
+    }
+
+    #[test]
+    fn a_component_is_compiled_once_and_found_again() -> anyhow::Result<()> {
+        let home = Folder::new()?;
+        let path = home.file("empty.wasm", &wat::parse_str(EMPTY)?)?;
+        let first = home.engine.compile(&path)?;
+        let artefacts = home.artefacts()?;
+        assert_eq!(artefacts.len(), 1);
+        assert!(home.engine.load_cached(&artefacts[0]).is_some());
+        assert_eq!(first.digest, home.engine.compile(&path)?.digest);
+        Ok(())
+    }
+
+    #[test]
+    fn a_damaged_artefact_is_never_loaded_and_is_replaced() -> anyhow::Result<()> {
+        let home = Folder::new()?;
+        let path = home.file("empty.wasm", &wat::parse_str(EMPTY)?)?;
+        home.engine.compile(&path)?;
+        let artefact = home.artefacts()?.remove(0);
+        let good = fs::read(&artefact)?;
+        let mut flipped = good.clone();
+        *flipped.last_mut().expect("not empty") ^= 1;
+        for damaged in [Vec::new(), good[..20].to_vec(), good[..good.len() / 2].to_vec(), flipped] {
+            fs::write(&artefact, damaged)?;
+            assert!(home.engine.load_cached(&artefact).is_none());
+            home.engine.compile(&path)?;
+            assert_eq!(fs::read(&artefact)?[..32], Sha256::digest(&fs::read(&artefact)?[32..])[..]);
+        }
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_this_user_can_enter_the_folder_of_compiled_components() -> anyhow::Result<()> {
+        use std::os::unix::fs::PermissionsExt;
+        let home = Folder::new()?;
+        let mode = fs::metadata(home.folder.path().join("compiled"))?.permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_not_a_component_is_named() -> anyhow::Result<()> {
+        let home = Folder::new()?;
+        for (content, said) in [
+            (&b""[..], "empty"),
+            (b"PK\x03\x04rest", "zip"),
+            (b"(component)", "text"),
+            (b"\x7fELF", "7f 45 4c 46"),
+            (b"\0asm\x01\0\0\0", "core module"),
+            (b"\0asm\x0d\0\x01\0\xff\xff", "not a WebAssembly component"),
+        ] {
+            let path = home.file("x.wasm", content)?;
+            let error = home.engine.compile(&path).err().expect(said);
+            assert!(matches!(error, Error::NotAComponent { .. }), "{error}");
+            assert!(error.to_string().contains(said), "{error}");
+        }
+        assert!(matches!(home.engine.compile(Path::new("no/such.wasm")), Err(Error::Io { .. })));
+        Ok(())
+    }
+}

@@ -1,0 +1,190 @@
+//! A component's exported functions as tools: names, descriptions, JSON Schemas.
+//!
+//! Invariant: a function is a tool only where all of its types can be given and taken as JSON; every other one is
+//! listed with the reason. A function is called by its WIT name; where two interfaces export the same name, both are
+//! `interface-function`. Conventions for the text: [`crate::docs`]; for the schemas: [`crate::schema`].
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::{Component, ComponentExportIndex, Type};
+
+use crate::Tool;
+use crate::docs::Docs;
+use crate::schema::{Direction, SchemaLimits, Writer};
+
+/// The most functions of a component that become tools.
+const MAX_FUNCTIONS: usize = 256;
+
+/// An exported function that is no tool.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Excluded {
+    /// Its name in the component, with the interface.
+    pub function: String,
+    /// Why it is no tool.
+    pub reason: String,
+}
+
+/// What calling a function needs.
+pub(crate) struct Function {
+    pub(crate) name: String,
+    pub(crate) parameters: Vec<(String, Type)>,
+    pub(crate) result: Option<Type>,
+    pub(crate) export: ComponentExportIndex,
+}
+
+/// Everything that a component exports.
+#[derive(Default)]
+pub(crate) struct Reflection {
+    pub(crate) tools: Vec<Tool>,
+    /// In the order of `tools`.
+    pub(crate) functions: Vec<Function>,
+    pub(crate) excluded: Vec<Excluded>,
+}
+
+/// An exported function before it has its name.
+struct Export {
+    interface: Option<String>,
+    name: String,
+    ty: ComponentFunc,
+    index: ComponentExportIndex,
+}
+
+/// Reflects the exports of a component.
+pub(crate) fn reflect(component: &Component, docs: &Docs, plugin: &str, limits: SchemaLimits) -> Reflection {
+    let mut reflection = Reflection::default();
+    let exports = exports(component, &mut reflection.excluded);
+    let names = names(&exports);
+    for (export, name) in exports.into_iter().zip(names) {
+        let full = full_name(export.interface.as_deref(), &export.name);
+        let tool = match name {
+            _ if reflection.tools.len() == MAX_FUNCTIONS => {
+                Err(format!("the component exports more than {MAX_FUNCTIONS} functions"))
+            }
+            None => Err("another function has the same name".to_owned()),
+            Some(name) => tool(&export, name, docs, plugin, limits),
+        };
+        match tool {
+            Ok((tool, function)) => {
+                reflection.tools.push(tool);
+                reflection.functions.push(function);
+            }
+            Err(reason) => reflection.excluded.push(Excluded { function: full, reason }),
+        }
+    }
+    reflection
+}
+
+/// The names of what a component imports.
+pub(crate) fn imports(component: &Component) -> Vec<String> {
+    component.component_type().imports(component.engine()).map(|(name, _)| name.to_owned()).collect()
+}
+
+fn exports(component: &Component, excluded: &mut Vec<Excluded>) -> Vec<Export> {
+    let engine = component.engine();
+    let mut exports = Vec::new();
+    let mut push = |interface: Option<&str>, name: &str, ty: ComponentFunc, parent: Option<&ComponentExportIndex>| {
+        let reason = match interface {
+            _ if name.starts_with('[') => Some("it belongs to a resource, which JSON cannot hold"),
+            Some(interface) if interface.starts_with("wasi:") => Some("it is an entry point of WASI, not a tool"),
+            _ if ty.async_() => Some("it is async, which WASI 0.2 does not have"),
+            _ => None,
+        };
+        let index = component.get_export_index(parent, name);
+        match (reason, index) {
+            (None, Some(index)) => {
+                let interface = interface.map(str::to_owned);
+                exports.push(Export { interface, name: name.to_owned(), ty, index });
+            }
+            (reason, _) => excluded.push(Excluded {
+                function: full_name(interface, name),
+                reason: reason.unwrap_or("it cannot be found").to_owned(),
+            }),
+        }
+    };
+    for (name, item) in component.component_type().exports(engine) {
+        match item.ty {
+            ComponentItem::ComponentFunc(ty) => push(None, name, ty, None),
+            ComponentItem::ComponentInstance(instance) => {
+                let parent = component.get_export_index(None, name);
+                for (function, item) in instance.exports(engine) {
+                    if let ComponentItem::ComponentFunc(ty) = item.ty {
+                        push(Some(name), function, ty, parent.as_ref());
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    exports
+}
+
+fn full_name(interface: Option<&str>, name: &str) -> String {
+    interface.map_or_else(|| name.to_owned(), |interface| format!("{interface}#{name}"))
+}
+
+/// `ns:package/interface@1.0.0` -> `interface`
+fn short_name(interface: &str) -> &str {
+    let name = interface.rsplit('/').next().unwrap_or(interface);
+    name.split('@').next().unwrap_or(name)
+}
+
+/// The name of each export among its fellows; none where no rule makes it unique.
+fn names(exports: &[Export]) -> Vec<Option<String>> {
+    let mut shared: BTreeMap<&str, usize> = BTreeMap::new();
+    for export in exports {
+        *shared.entry(&export.name).or_default() += 1;
+    }
+    let name = |export: &Export| match &export.interface {
+        Some(interface) if shared[export.name.as_str()] > 1 => {
+            format!("{}-{}", short_name(interface), export.name)
+        }
+        _ => export.name.clone(),
+    };
+    let names: Vec<String> = exports.iter().map(name).collect();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in &names {
+        *counts.entry(name).or_default() += 1;
+    }
+    names.iter().map(|name| (counts[name.as_str()] == 1).then(|| name.clone())).collect()
+}
+
+fn tool(
+    export: &Export,
+    name: String,
+    docs: &Docs,
+    plugin: &str,
+    limits: SchemaLimits,
+) -> Result<(Tool, Function), String> {
+    let said = docs.function(export.interface.as_deref(), &export.name);
+    let parameters: Vec<(String, Type)> =
+        export.ty.params().map(|(name, ty)| (name.to_owned(), ty)).collect();
+    let mut results = export.ty.results();
+    let (result, None) = (results.next(), results.next()) else {
+        return Err("it has several results".to_owned());
+    };
+    let fields = parameters.iter().map(|(name, ty)| (name.as_str(), ty.clone(), said.parameter(name)));
+    let tool = Tool {
+        name: format!("{plugin}.{name}"),
+        function: name.clone(),
+        description: said.text(),
+        parameters: Writer::new(Direction::Arguments(limits)).object(fields, 0)?,
+        result: result_schema(result.as_ref(), &said)?,
+    };
+    Ok((tool, Function { name, parameters, result, export: export.index }))
+}
+
+/// The schema of what a call gives: of the `ok` side of a result.
+fn result_schema(result: Option<&Type>, said: &crate::docs::FunctionDocs<'_>) -> Result<Value, String> {
+    let mut writer = Writer::new(Direction::Result);
+    match result {
+        None => Ok(json!({"type": "null"})),
+        Some(Type::Result(result)) => {
+            // The err side is no part of the schema, but it has to be one that JSON can hold.
+            writer.payload(result.err(), said.result().inner(1), 0)?;
+            writer.payload(result.ok(), said.result().inner(0), 0)
+        }
+        Some(ty) => writer.payload(Some(ty.clone()), said.result(), 0),
+    }
+}
