@@ -35,15 +35,16 @@ if command -v apt-get >/dev/null && [ -f /etc/apt/sources.list.d/debian.sources 
     -o "Dir::Cache=$WORK/cache" -o APT::Sandbox::User=root)
   apt-get "${APT[@]}" update -qq >&2 || true
 fi
-version() { # version PACKAGE PATTERN: the first version of the package that matches
+version() { # version PACKAGE TEXT: the first version of the package that contains the text
   [ ${#APT[@]} -gt 0 ] || return 1
-  apt-cache "${APT[@]}" madison "$1" | awk '{print $3}' | grep -m1 "$2"
+  apt-cache "${APT[@]}" madison "$1" |
+    awk -v text="$2" 'index($3, text) && !found { print $3; found = 1 } END { exit !found }'
 }
 fetch() { # fetch PACKAGE VERSION: unpacks it under $WORK/u
   (cd "$WORK" && apt-get "${APT[@]}" download -qq "$1=$2" >&2 && dpkg -x "$1"_*.deb u)
 }
 
-if found=$(version rust-src "^$VERSION+") && fetch rust-src "$found"; then
+if found=$(version rust-src "$VERSION+") && fetch rust-src "$found"; then
   SRC=$WORK/u/usr/src/rustc-$VERSION
 elif [ -f "$COPIES/rust-std-source-$VERSION.tar.xz" ]; then
   tar -xJf "$COPIES/rust-std-source-$VERSION.tar.xz" -C "$WORK"

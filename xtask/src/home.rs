@@ -105,7 +105,7 @@ impl Home {
 }
 
 /// Bytes that an ordinary user may still write below `path`.
-fn free_bytes(path: &Path) -> Result<u64> {
+pub(crate) fn free_bytes(path: &Path) -> Result<u64> {
     let stat = rustix::fs::statvfs(path)
         .with_context(|| format!("cannot read the free space of {}", path.display()))?;
     Ok(stat.f_bavail.saturating_mul(stat.f_frsize))

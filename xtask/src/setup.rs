@@ -36,7 +36,9 @@ pub(crate) enum Build {
 pub(crate) fn run(root: &Path, wanted: &Wanted) -> Result<PathBuf> {
     check_platform()?;
     let home = Home::open()?;
+    eprintln!("set-up in {} (PAWL_HOME moves it)", home.root().display());
     let _lock = home.lock()?;
+    require_space(&home, &wanted.models)?;
     let mut steps = Steps::new(5 + 2 * wanted.models.len());
 
     ensure_toolchain(root, &mut steps)?;
@@ -59,6 +61,19 @@ pub(crate) fn run(root: &Path, wanted: &Wanted) -> Result<PathBuf> {
     }
     sample(&binary, &mut steps)?;
     Ok(binary)
+}
+
+/// Fails at once where the disk will not do for all that is still to come, rather than after a while.
+fn require_space(home: &Home, models: &[&Model]) -> Result<()> {
+    // What an interrupted set-up has fetched already is asked for again by each step, exactly; here that would refuse it.
+    let begun = |artifact: &Artifact| home.downloads(&artifact.name).exists();
+    let artifacts =
+        models.iter().map(|model| Artifact::model(home, model)).chain([Artifact::onnxruntime(home)]);
+    let rooms: Vec<_> =
+        artifacts.filter(|artifact| !begun(artifact)).map(|artifact| artifact.room()).collect();
+    let for_good: u64 = rooms.iter().map(|(for_good, _)| for_good).sum();
+    let for_a_while = rooms.iter().map(|(_, for_a_while)| *for_a_while).max().unwrap_or(0);
+    home.require_space(for_good + for_a_while, "set-up")
 }
 
 /// Builds the plugins and no more.
