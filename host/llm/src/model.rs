@@ -1,0 +1,250 @@
+//! A model folder in the layout of Hugging Face's ONNX exports: what is read of it, and what must be in it.
+//!
+//! | file | read for |
+//! | --- | --- |
+//! | `config.json` | `model_type`, context, layers, KV heads, vocabulary |
+//! | `generation_config.json` (optional) | `eos_token_id`, a number or a list |
+//! | `tokenizer.json` | the tokens |
+//! | `tokenizer_config.json` (optional) | chat template, texts of `bos_token` and `eos_token` |
+//! | `chat_template.jinja` (optional) | the chat template, when the file above has none |
+//! | `model.onnx` or `onnx/model.onnx` | the graph |
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde_json::Value;
+
+use crate::{
+    Error,
+    grammar::Grammars,
+    runtime::{Graph, KvShape, Runtime},
+    template::Template,
+    vocabulary::Vocabulary,
+};
+
+/// How a model is loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelOptions {
+    /// Longest prompt and answer together, in tokens; capped by what the model was made for.
+    pub context: usize,
+    /// Threads of one evaluation.
+    pub threads: usize,
+}
+
+impl Default for ModelOptions {
+    /// 8192 tokens, one thread a core that this process may use.
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+        ModelOptions { context: 8192, threads }
+    }
+}
+
+/// What is known of a loaded model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelInfo {
+    /// The name of the model's folder.
+    pub name: String,
+    /// `model_type` of config.json: `qwen2`, `llama`.
+    pub architecture: String,
+    /// Tokens of prompt and answer together.
+    pub context: usize,
+    /// Tokens that the tokenizer has.
+    pub vocabulary: usize,
+    /// Transformer layers.
+    pub layers: usize,
+    /// Tokens that end an answer.
+    pub eos: Vec<u32>,
+    /// Whether the KV cache is written in place (our imports) or grows with every step (other exports).
+    pub shared_kv_cache: bool,
+    /// Threads of one evaluation.
+    pub threads: usize,
+}
+
+/// The parts of a loaded model.
+pub(crate) struct Model {
+    pub(crate) info: ModelInfo,
+    pub(crate) graph: Graph,
+    pub(crate) vocabulary: Arc<Vocabulary>,
+    pub(crate) grammars: Arc<Grammars>,
+    pub(crate) template: Template,
+}
+
+/// Largest of the small files; tokenizer.json has a limit of its own.
+const MAX_CONFIG_BYTES: u64 = 4 << 20;
+const MAX_TOKENIZER_BYTES: u64 = 128 << 20;
+
+impl Model {
+    /// Reads the folder; graph and tokenizer are loaded side by side.
+    pub(crate) fn load(runtime: &Runtime, folder: &Path, options: &ModelOptions) -> Result<Model, Error> {
+        let config = Config::read(folder)?;
+        let context = options.context.min(config.context.unwrap_or(usize::MAX));
+        if context < 2 {
+            return Err(Error::Request(format!("a context of {context} tokens; 2 at least are needed")));
+        }
+        let graph_path = graph_path(folder)?;
+        let tokenizer_path = folder.join("tokenizer.json");
+        bounded(&tokenizer_path, MAX_TOKENIZER_BYTES)?;
+        let load_tokenizer = || {
+            let vocabulary = Arc::new(Vocabulary::load(&tokenizer_path, config.vocabulary, &config.eos)?);
+            let grammars = Arc::new(Grammars::new(&vocabulary)?);
+            Ok((vocabulary, grammars))
+        };
+        let (graph, tokens) = std::thread::scope(|scope| {
+            let tokens = scope.spawn(load_tokenizer);
+            let graph = Graph::load(runtime, &graph_path, options.threads, context, config.kv);
+            let gone = || Err(Error::Tokenizer("loading it failed".into()));
+            (graph, tokens.join().unwrap_or_else(|_| gone()))
+        });
+        let (graph, (vocabulary, grammars)) = (graph?, tokens?);
+        if let (Some(rows), Some(columns)) = (config.vocabulary, graph.info().vocabulary)
+            && rows != columns
+        {
+            let message = format!("`vocab_size` is {rows}, but the graph gives {columns} logits");
+            return Err(Error::ModelFile { path: folder.join("config.json"), message });
+        }
+        let TemplateText { source, bos, eos } = TemplateText::read(folder)?;
+        let template = Template::new(source, bos, eos, vocabulary.special_openers())?;
+        let info = ModelInfo {
+            name: name(folder),
+            architecture: config.architecture,
+            context,
+            vocabulary: vocabulary.size(),
+            layers: graph.info().layers,
+            eos: config.eos,
+            shared_kv_cache: graph.info().shared,
+            threads: options.threads.max(1),
+        };
+        Ok(Model { info, graph, vocabulary, grammars, template })
+    }
+}
+
+/// What config.json and generation_config.json say.
+struct Config {
+    architecture: String,
+    context: Option<usize>,
+    vocabulary: Option<usize>,
+    kv: KvShape,
+    eos: Vec<u32>,
+}
+
+impl Config {
+    fn read(folder: &Path) -> Result<Config, Error> {
+        let path = folder.join("config.json");
+        let config = read_json(&path)?.ok_or_else(|| {
+            let message = "there is no such file; is this a model folder? `pawl model import` makes one";
+            Error::ModelFile { path: path.clone(), message: message.into() }
+        })?;
+        let number =
+            |key: &str| config.get(key).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
+        let heads = number("num_attention_heads").unwrap_or(0);
+        let head_size = number("head_dim").or_else(|| number("hidden_size")?.checked_div(heads)).unwrap_or(0);
+        let generation_path = folder.join("generation_config.json");
+        let generation = read_json(&generation_path)?.unwrap_or(Value::Null);
+        let eos = match token_ids(generation.get("eos_token_id"), &generation_path)? {
+            ids if ids.is_empty() => token_ids(config.get("eos_token_id"), &path)?,
+            ids => ids,
+        };
+        if eos.is_empty() {
+            let message = "no `eos_token_id` here or in config.json; an answer could not end".into();
+            return Err(Error::ModelFile { path: generation_path, message });
+        }
+        Ok(Config {
+            architecture: config.get("model_type").and_then(Value::as_str).unwrap_or("unknown").to_owned(),
+            context: number("max_position_embeddings"),
+            vocabulary: number("vocab_size"),
+            kv: KvShape { heads: number("num_key_value_heads").unwrap_or(heads), head_size },
+            eos,
+        })
+    }
+}
+
+/// A number, a list of numbers, or nothing.
+fn token_ids(value: Option<&Value>, path: &Path) -> Result<Vec<u32>, Error> {
+    let one = |value: &Value| {
+        let message = || format!("`eos_token_id` holds {value}; token ids are needed");
+        let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
+        id.ok_or_else(|| Error::ModelFile { path: path.to_path_buf(), message: message() })
+    };
+    match value {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Array(list)) => list.iter().map(one).collect(),
+        Some(value) => Ok(vec![one(value)?]),
+    }
+}
+
+/// The chat template and the texts that it may name.
+struct TemplateText {
+    source: String,
+    bos: String,
+    eos: String,
+}
+
+impl TemplateText {
+    fn read(folder: &Path) -> Result<TemplateText, Error> {
+        let path = folder.join("tokenizer_config.json");
+        let config = read_json(&path)?.unwrap_or(Value::Null);
+        // A token's text, alone or as an AddedToken.
+        let token = |key: &str| match config.get(key) {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Object(token)) => {
+                token.get("content").and_then(Value::as_str).unwrap_or("").to_owned()
+            }
+            _ => String::new(),
+        };
+        let source = match config.get("chat_template") {
+            Some(Value::String(source)) => Some(source.clone()),
+            Some(Value::Array(list)) => {
+                let named = |t: &&Value| t.get("name").and_then(Value::as_str) == Some("default");
+                let template = list.iter().find(named).or(list.first());
+                template.and_then(|t| t.get("template")).and_then(Value::as_str).map(str::to_owned)
+            }
+            _ => None,
+        };
+        let source = match source {
+            Some(source) => source,
+            None => read_text(&folder.join("chat_template.jinja"))?.ok_or_else(|| {
+                let message = "no `chat_template` in it and no chat_template.jinja beside it; an instruct model has one";
+                Error::ModelFile { path, message: message.into() }
+            })?,
+        };
+        Ok(TemplateText { source, bos: token("bos_token"), eos: token("eos_token") })
+    }
+}
+
+fn graph_path(folder: &Path) -> Result<PathBuf, Error> {
+    let candidates = [folder.join("model.onnx"), folder.join("onnx").join("model.onnx")];
+    let found = candidates.iter().find(|path| path.is_file()).cloned();
+    let [path, _] = candidates;
+    found.ok_or(Error::ModelFile { path, message: "there is no such file, and no onnx/model.onnx".into() })
+}
+
+fn name(folder: &Path) -> String {
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+    folder.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+fn bounded(path: &Path, limit: u64) -> Result<(), Error> {
+    let refused = |message: String| Err(Error::ModelFile { path: path.to_path_buf(), message });
+    match std::fs::metadata(path) {
+        Ok(file) if file.len() > limit => refused(format!("{} bytes, {limit} at most", file.len())),
+        Ok(_) => Ok(()),
+        Err(e) => refused(e.to_string()),
+    }
+}
+
+fn read_text(path: &Path) -> Result<Option<String>, Error> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    bounded(path, MAX_CONFIG_BYTES)?;
+    let failed = |e: std::io::Error| Error::ModelFile { path: path.to_path_buf(), message: e.to_string() };
+    std::fs::read_to_string(path).map(Some).map_err(failed)
+}
+
+fn read_json(path: &Path) -> Result<Option<Value>, Error> {
+    let Some(text) = read_text(path)? else { return Ok(None) };
+    let failed = |e: serde_json::Error| Error::ModelFile { path: path.to_path_buf(), message: e.to_string() };
+    serde_json::from_str(&text).map(Some).map_err(failed)
+}

@@ -1,0 +1,390 @@
+//! JSON Schema to the subset that the grammar engine enforces to the letter.
+//!
+//! Invariant: whatever [`prepare`] lets through is enforced as it stands or more narrowly, never more widely. What
+//! cannot be enforced is refused with its keyword and its place. Vocabulary: JSON Schema 2020-12, and the older drafts'
+//! spellings that llguidance takes.
+//!
+//! Narrowed, because the engine reads bounds as f64 and counts in i64:
+//! - numbers stay between ±(2^63 - 1024), so that every reader can hold them, and have no exponent; integer bounds that
+//!   an f64 does not hold are moved inwards to one that it does;
+//! - an integer is never written `-0`, which most readers take for a float;
+//! - the keys of an object come in the schema's order.
+
+use serde_json::{Map, Value, json};
+
+use crate::Error;
+
+/// Most bytes of a schema, as compact JSON.
+pub(crate) const MAX_SCHEMA_BYTES: usize = 512 << 10;
+/// Most schemas inside schemas.
+const MAX_SCHEMA_DEPTH: usize = 48;
+/// Most items, properties or characters that a schema may demand or allow by number; a bound costs grammar rules.
+const MAX_COUNT: u64 = 100_000;
+/// Largest magnitude of an integer that i64 arithmetic and f64 both hold with room: 2^63 - 1024.
+const MAX_INTEGER: i64 = i64::MAX - 1023;
+/// Integers up to here are exact in an f64.
+const MAX_EXACT: u64 = 1 << 53;
+
+/// Keywords that assert something the engine does not enforce.
+const REFUSED: [&str; 16] = [
+    "not",
+    "if",
+    "then",
+    "else",
+    "dependencies",
+    "dependentRequired",
+    "dependentSchemas",
+    "contains",
+    "minContains",
+    "maxContains",
+    "propertyNames",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+    "$dynamicRef",
+    "$recursiveRef",
+    "uniqueItems",
+];
+
+/// Keywords that say nothing about values and that the engine does not know.
+const IGNORED: [&str; 5] =
+    ["deprecated", "$vocabulary", "contentSchema", "$dynamicAnchor", "$recursiveAnchor"];
+
+/// Keywords whose value is a schema, a list of schemas, or a map of schemas.
+const ONE: [&str; 3] = ["items", "additionalItems", "additionalProperties"];
+const MANY: [&str; 5] = ["items", "prefixItems", "anyOf", "oneOf", "allOf"];
+const NAMED: [&str; 4] = ["properties", "patternProperties", "$defs", "definitions"];
+const COUNTS: [&str; 6] =
+    ["minItems", "maxItems", "minProperties", "maxProperties", "minLength", "maxLength"];
+
+/// Checks a schema and rewrites what must be narrowed; asks for compact JSON. The result is for the engine only.
+pub(crate) fn prepare(schema: &Value) -> Result<Value, Error> {
+    let bytes = depth_and_size(schema, 0)?;
+    if bytes > MAX_SCHEMA_BYTES {
+        return Err(refused("#", format!("{bytes} bytes, {MAX_SCHEMA_BYTES} at most")));
+    }
+    let mut prepared = match rewrite(schema, "#", 0)? {
+        Value::Bool(true) => Map::new(),
+        Value::Object(object) => object,
+        _ => return Err(refused("#", "it allows no value".into())),
+    };
+    prepared.insert("x-guidance".into(), compact());
+    Ok(Value::Object(prepared))
+}
+
+/// llguidance's options: no white space at all between tokens of JSON.
+pub(crate) fn compact() -> Value {
+    json!({"item_separator": ",", "key_separator": ":", "whitespace_flexible": false, "lenient": false})
+}
+
+pub(crate) fn refused(path: &str, message: String) -> Error {
+    Error::Schema { path: path.to_owned(), message }
+}
+
+/// A rough size in bytes; recursion is bounded here, so that nothing after it overflows the stack.
+fn depth_and_size(value: &Value, depth: usize) -> Result<usize, Error> {
+    if depth > 3 * MAX_SCHEMA_DEPTH {
+        return Err(refused("#", format!("nested more than {MAX_SCHEMA_DEPTH} schemas deep")));
+    }
+    Ok(match value {
+        Value::String(text) => text.len() + 3,
+        Value::Array(items) => {
+            items.iter().try_fold(2, |sum, v| Ok::<_, Error>(sum + depth_and_size(v, depth + 1)?))?
+        }
+        Value::Object(map) => map
+            .iter()
+            .try_fold(2, |sum, (k, v)| Ok::<_, Error>(sum + k.len() + 4 + depth_and_size(v, depth + 1)?))?,
+        _ => 8,
+    })
+}
+
+fn rewrite(schema: &Value, path: &str, depth: usize) -> Result<Value, Error> {
+    if depth > MAX_SCHEMA_DEPTH {
+        return Err(refused(path, format!("nested more than {MAX_SCHEMA_DEPTH} schemas deep")));
+    }
+    let Value::Object(object) = schema else {
+        return match schema {
+            Value::Bool(_) => Ok(schema.clone()),
+            _ => Err(refused(path, "a schema must be an object or a boolean".into())),
+        };
+    };
+    check_keywords(object, path)?;
+    let mut out = Map::new();
+    for (keyword, value) in object {
+        if IGNORED.contains(&keyword.as_str()) || keyword == "uniqueItems" || keyword == "x-guidance" {
+            continue;
+        }
+        let place = || format!("{path}/{}", escape(keyword));
+        let value = match value {
+            Value::Object(_) | Value::Bool(_) if ONE.contains(&keyword.as_str()) => {
+                rewrite(value, &place(), depth + 1)?
+            }
+            Value::Array(list) if MANY.contains(&keyword.as_str()) => {
+                let one = |(i, v): (usize, &Value)| rewrite(v, &format!("{}/{i}", place()), depth + 1);
+                Value::Array(list.iter().enumerate().map(one).collect::<Result<_, _>>()?)
+            }
+            Value::Object(map) if NAMED.contains(&keyword.as_str()) => {
+                let one = |(name, v): (&String, &Value)| {
+                    Ok((name.clone(), rewrite(v, &format!("{}/{}", place(), escape(name)), depth + 1)?))
+                };
+                Value::Object(map.iter().map(one).collect::<Result<_, Error>>()?)
+            }
+            _ => value.clone(),
+        };
+        out.insert(keyword.clone(), value);
+    }
+    split_types(out, path)
+}
+
+fn check_keywords(object: &Map<String, Value>, path: &str) -> Result<(), Error> {
+    for (keyword, value) in object {
+        let place = format!("{path}/{}", escape(keyword));
+        match keyword.as_str() {
+            "uniqueItems" if *value == Value::Bool(false) => {}
+            name if REFUSED.contains(&name) => {
+                let message = format!("keyword `{name}` cannot be enforced while decoding; leave it out");
+                return Err(refused(&place, message));
+            }
+            name if COUNTS.contains(&name) => {
+                if !value.as_u64().is_some_and(|n| n <= MAX_COUNT) {
+                    let message =
+                        format!("`{name}` is {value}; a whole number up to {MAX_COUNT} is supported");
+                    return Err(refused(&place, message));
+                }
+            }
+            "$ref" if !value.as_str().is_some_and(|r| r.starts_with('#')) => {
+                let message =
+                    format!("`$ref` is {value}; only references inside the schema (`#…`) are followed");
+                return Err(refused(&place, message));
+            }
+            "const" => exact(value, &place)?,
+            "enum" => {
+                for (i, value) in value.as_array().into_iter().flatten().enumerate() {
+                    exact(value, &format!("{place}/{i}"))?;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Constants are compared as f64 by the engine: integers beyond 2^53 would come out changed.
+fn exact(value: &Value, path: &str) -> Result<(), Error> {
+    match value {
+        Value::Number(n) => {
+            let magnitude = n.as_i64().map(i64::unsigned_abs).or(n.as_u64());
+            if magnitude.is_some_and(|m| m > MAX_EXACT) {
+                let message =
+                    format!("constant {n} is beyond 2^53 and would not come out exactly; use a string");
+                return Err(refused(path, message));
+            }
+            Ok(())
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().try_for_each(|(i, v)| exact(v, &format!("{path}/{i}")))
+        }
+        Value::Object(map) => map.iter().try_for_each(|(k, v)| exact(v, &format!("{path}/{}", escape(k)))),
+        _ => Ok(()),
+    }
+}
+
+/// `type: [integer, …]` to one schema a type, and an integer to its negative and its other half.
+fn split_types(object: Map<String, Value>, path: &str) -> Result<Value, Error> {
+    let is_integer = |v: &Value| v.as_str() == Some("integer");
+    match object.get("type") {
+        Some(Value::Array(types)) if types.iter().any(is_integer) => {
+            let only = |kind: &Value| {
+                let mut one = without_shared(&object);
+                one.insert("type".into(), kind.clone());
+                split_types(one, path)
+            };
+            let types: Vec<_> = types.iter().map(only).collect::<Result<_, _>>()?;
+            Ok(with_any_of(object, types))
+        }
+        Some(kind) if is_integer(kind) => split_integer(object, path),
+        Some(kind)
+            if kind == "number" || kind.as_array().is_some_and(|all| all.contains(&json!("number"))) =>
+        {
+            Ok(Value::Object(finite(object)))
+        }
+        _ => Ok(Value::Object(object)),
+    }
+}
+
+/// A number between the integers' limits: finite in an f64, and written without an exponent.
+fn finite(mut object: Map<String, Value>) -> Map<String, Value> {
+    let limit = MAX_INTEGER as f64;
+    for (keyword, exclusive, limit) in
+        [("minimum", "exclusiveMinimum", -limit), ("maximum", "exclusiveMaximum", limit)]
+    {
+        let within = |v: &Value| v.as_f64().is_none_or(|bound| bound.abs() <= MAX_INTEGER as f64);
+        let bounded =
+            [keyword, exclusive].iter().any(|k| object.get(*k).is_some_and(|v| !v.is_boolean() && within(v)));
+        if !bounded {
+            object.remove(exclusive);
+            object.insert(keyword.into(), limit.into());
+        }
+    }
+    object
+}
+
+fn split_integer(object: Map<String, Value>, path: &str) -> Result<Value, Error> {
+    let (minimum, maximum) = integer_bounds(&object, path)?;
+    let half = |minimum: i64, maximum: i64| {
+        let mut half = json!({"type": "integer", "minimum": minimum, "maximum": maximum});
+        if let Some(multiple) = object.get("multipleOf") {
+            half["multipleOf"] = multiple.clone();
+        }
+        half
+    };
+    let mut halves = Vec::new();
+    if minimum < 0 {
+        halves.push(half(minimum, maximum.min(-1)));
+    }
+    if maximum >= 0 {
+        halves.push(half(minimum.max(0), maximum));
+    }
+    Ok(with_any_of(object, halves))
+}
+
+/// Inclusive bounds that the engine can hold.
+fn integer_bounds(object: &Map<String, Value>, path: &str) -> Result<(i64, i64), Error> {
+    let exclusive = |limit: &str, keyword: &str| match object.get(keyword) {
+        Some(Value::Bool(true)) => bound(object, limit, path), // draft 4
+        Some(Value::Bool(false)) | None => Ok(None),
+        Some(_) => bound(object, keyword, path),
+    };
+    let low = [
+        bound(object, "minimum", path)?.map(Bound::up),
+        exclusive("minimum", "exclusiveMinimum")?.map(|b| b.floor() + 1),
+    ];
+    let high = [
+        bound(object, "maximum", path)?.map(Bound::floor),
+        exclusive("maximum", "exclusiveMaximum")?.map(|b| b.up() - 1),
+    ];
+    let limit = i128::from(MAX_INTEGER);
+    let low = low.into_iter().flatten().max().unwrap_or(-limit);
+    let high = high.into_iter().flatten().min().unwrap_or(limit);
+    if low > limit || high < -limit {
+        let message = format!("integers beyond {MAX_INTEGER} cannot be enforced; use a string");
+        return Err(refused(path, message));
+    }
+    let (minimum, maximum) = (inwards(low, true), inwards(high, false));
+    if low > high || minimum > maximum {
+        return Err(refused(path, format!("no integer that can be enforced is between {low} and {high}")));
+    }
+    Ok((minimum, maximum))
+}
+
+/// The nearest integer not outside the bound that an f64 holds.
+fn inwards(bound: i128, up: bool) -> i64 {
+    let limit = i128::from(MAX_INTEGER);
+    let bound = bound.clamp(-limit, limit);
+    let mut step = 1_i128;
+    while bound.unsigned_abs() / step.unsigned_abs() > u128::from(MAX_EXACT) {
+        step *= 2;
+    }
+    let floor = bound.div_euclid(step) * step;
+    let moved = if up && floor != bound { floor + step } else { floor };
+    moved.clamp(-limit, limit) as i64
+}
+
+/// A numeric bound as given.
+#[derive(Clone, Copy)]
+enum Bound {
+    Whole(i128),
+    Fraction(f64),
+}
+
+impl Bound {
+    fn floor(self) -> i128 {
+        match self {
+            Bound::Whole(n) => n,
+            Bound::Fraction(f) => f.floor() as i128,
+        }
+    }
+
+    fn up(self) -> i128 {
+        match self {
+            Bound::Whole(n) => n,
+            Bound::Fraction(f) => f.ceil() as i128,
+        }
+    }
+}
+
+fn bound(object: &Map<String, Value>, keyword: &str, path: &str) -> Result<Option<Bound>, Error> {
+    let Some(value) = object.get(keyword) else { return Ok(None) };
+    let whole = value.as_i64().map(i128::from).or(value.as_u64().map(i128::from)).map(Bound::Whole);
+    // 1e30 and beyond bounds nothing that i64 reaches; i128 holds it.
+    let fraction = || value.as_f64().filter(|f| f.abs() < 1e30).map(Bound::Fraction);
+    match whole.or_else(fraction) {
+        Some(bound) => Ok(Some(bound)),
+        None => {
+            Err(refused(&format!("{path}/{keyword}"), format!("`{keyword}` is {value}; a number is needed")))
+        }
+    }
+}
+
+/// Keywords that stay on the outside when a schema is split by types.
+const SHARED: [&str; 12] = [
+    "$defs",
+    "definitions",
+    "$id",
+    "$schema",
+    "$anchor",
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "$ref",
+    "const",
+    "enum",
+    "title",
+];
+
+fn without_shared(object: &Map<String, Value>) -> Map<String, Value> {
+    let kept = |(k, _): &(&String, &Value)| !SHARED.contains(&k.as_str());
+    object.iter().filter(kept).map(|(k, v)| (k.clone(), v.clone())).collect()
+}
+
+/// What is shared, and one of the alternatives; under `allOf` where an `anyOf` is there already.
+fn with_any_of(object: Map<String, Value>, alternatives: Vec<Value>) -> Value {
+    let mut out: Map<String, Value> =
+        object.into_iter().filter(|(k, _)| SHARED.contains(&k.as_str())).collect();
+    if out.contains_key("anyOf") {
+        let all = out.entry("allOf").or_insert_with(|| json!([]));
+        if let Some(all) = all.as_array_mut() {
+            all.push(json!({ "anyOf": alternatives }));
+        }
+    } else {
+        out.insert("anyOf".into(), alternatives.into());
+    }
+    Value::Object(out)
+}
+
+/// The schemas directly inside a schema, each with its place.
+pub(crate) fn children<'a>(schema: &'a Value, path: &str) -> Vec<(String, &'a Value)> {
+    let mut found = Vec::new();
+    for (keyword, value) in schema.as_object().into_iter().flatten() {
+        let place = format!("{path}/{}", escape(keyword));
+        match value {
+            Value::Object(_) if ONE.contains(&keyword.as_str()) => found.push((place, value)),
+            Value::Array(list) if MANY.contains(&keyword.as_str()) => {
+                found.extend(list.iter().enumerate().map(|(i, v)| (format!("{place}/{i}"), v)));
+            }
+            Value::Object(map) if NAMED.contains(&keyword.as_str()) => {
+                found.extend(map.iter().map(|(name, v)| (format!("{place}/{}", escape(name)), v)));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// RFC 6901.
+fn escape(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
+#[cfg(test)]
+#[path = "schema_tests.rs"]
+mod tests;

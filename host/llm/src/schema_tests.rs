@@ -1,0 +1,122 @@
+//! Tests of what is refused, with its place, and of what is narrowed.
+
+use super::*;
+
+fn refusal(schema: &Value) -> (String, String) {
+    match prepare(schema) {
+        Err(Error::Schema { path, message }) => (path, message),
+        other => panic!("a refusal was expected, not {other:?}"),
+    }
+}
+
+fn ranges(schema: &Value) -> Vec<(i64, i64)> {
+    let prepared = prepare(schema).expect("it is taken");
+    let halves = prepared["anyOf"].as_array().expect("an anyOf");
+    halves
+        .iter()
+        .map(|h| (h["minimum"].as_i64().expect("i64"), h["maximum"].as_i64().expect("i64")))
+        .collect()
+}
+
+#[test]
+fn refusal_names_keyword_and_place() {
+    let schema = json!({"type": "object", "properties": {"a/b": {"items": [{"not": {}}]}}});
+    let (path, message) = refusal(&schema);
+    assert_eq!(path, "#/properties/a~1b/items/0/not");
+    assert!(message.contains("`not`"), "{message}");
+}
+
+#[test]
+fn every_keyword_that_is_not_enforced_is_refused() {
+    for keyword in REFUSED {
+        let mut schema = json!({"type": "object"});
+        schema[keyword] = json!(true);
+        assert_eq!(refusal(&schema).0, format!("#/{keyword}"));
+    }
+}
+
+#[test]
+fn keyword_names_as_property_names_are_fine() {
+    let schema = json!({"properties": {"not": {"type": "string"}, "if": {"const": {"not": 1}}}});
+    assert!(prepare(&schema).is_ok());
+}
+
+#[test]
+fn harmless_keywords_are_left_out() {
+    let prepared =
+        prepare(&json!({"type": "array", "uniqueItems": false, "deprecated": true})).expect("taken");
+    assert!(prepared.get("uniqueItems").is_none() && prepared.get("deprecated").is_none());
+}
+
+#[test]
+fn outside_references_are_refused() {
+    assert_eq!(refusal(&json!({"$ref": "https://example.com/schema"})).0, "#/$ref");
+}
+
+#[test]
+fn deep_and_large_schemas_are_refused() {
+    let mut deep = json!({"type": "string"});
+    for _ in 0..60 {
+        deep = json!({"type": "array", "items": deep});
+    }
+    assert!(refusal(&deep).1.contains("deep"));
+    let large = json!({"enum": (0..40_000).map(|i| format!("value number {i}")).collect::<Vec<_>>()});
+    assert!(refusal(&large).1.contains("at most"));
+    assert_eq!(refusal(&json!({"type": "array", "minItems": 1_000_000})).0, "#/minItems");
+    assert_eq!(refusal(&json!({"type": "string", "maxLength": -1})).0, "#/maxLength");
+}
+
+#[test]
+fn integers_are_split_at_zero_and_bounded() {
+    assert_eq!(ranges(&json!({"type": "integer", "minimum": -5, "maximum": 7})), [(-5, -1), (0, 7)]);
+    assert_eq!(ranges(&json!({"type": "integer", "minimum": 3})), [(3, MAX_INTEGER)]);
+    assert_eq!(ranges(&json!({"type": "integer"})), [(-MAX_INTEGER, -1), (0, MAX_INTEGER)]);
+    assert_eq!(ranges(&json!({"type": "integer", "exclusiveMinimum": 0, "exclusiveMaximum": 2.5})), [(1, 2)]);
+}
+
+#[test]
+fn bounds_of_64_bit_integers_move_inwards() {
+    let s64 = json!({"type": "integer", "minimum": i64::MIN, "maximum": i64::MAX});
+    assert_eq!(ranges(&s64), [(-MAX_INTEGER, -1), (0, MAX_INTEGER)]);
+    let u64_ = json!({"type": "integer", "minimum": 0, "maximum": u64::MAX});
+    assert_eq!(ranges(&u64_), [(0, MAX_INTEGER)]);
+    assert_eq!(MAX_INTEGER as f64 as i64, MAX_INTEGER, "an f64 holds it");
+    let odd = (1_i64 << 53) + 1;
+    assert_eq!(ranges(&json!({"type": "integer", "minimum": odd, "maximum": odd + 2})), [(odd + 1, odd + 1)]);
+}
+
+#[test]
+fn bounds_out_of_reach_are_refused() {
+    assert!(refusal(&json!({"type": "integer", "minimum": u64::MAX})).1.contains("beyond"));
+    assert!(refusal(&json!({"type": "integer", "minimum": 3, "maximum": 2})).1.contains("between 3 and 2"));
+    assert_eq!(refusal(&json!({"type": "integer", "minimum": "1"})).0, "#/minimum");
+}
+
+#[test]
+fn constants_that_would_change_are_refused() {
+    let schema = json!({"enum": [1, {"id": 9_007_199_254_740_993_u64}]});
+    assert_eq!(refusal(&schema).0, "#/enum/1/id");
+}
+
+#[test]
+fn integer_among_types_keeps_the_others() {
+    let prepared = prepare(&json!({"type": ["integer", "null"], "minimum": 1, "title": "n"})).expect("taken");
+    assert_eq!(prepared["title"], "n");
+    assert_eq!(prepared["anyOf"][0]["anyOf"][0]["minimum"], 1);
+    assert_eq!(prepared["anyOf"][1]["type"], "null");
+}
+
+#[test]
+fn numbers_are_finite() {
+    let prepared = prepare(&json!({"type": "number", "exclusiveMinimum": 0})).expect("taken");
+    assert_eq!(prepared.get("minimum"), None);
+    assert_eq!(prepared["maximum"], json!(MAX_INTEGER as f64));
+    let prepared = prepare(&json!({"type": "number", "maximum": 1e300})).expect("taken");
+    assert_eq!(prepared["maximum"], json!(MAX_INTEGER as f64));
+}
+
+#[test]
+fn false_allows_nothing() {
+    assert_eq!(refusal(&json!(false)).0, "#");
+    assert!(prepare(&json!(true)).is_ok());
+}
