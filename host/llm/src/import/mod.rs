@@ -169,3 +169,6 @@ fn write_json(staging: &Staging, file: &'static str, value: &Value) -> Result<()
     bytes.push(b'\n');
     staging.write(file, &bytes)
 }
+
+#[cfg(test)]
+mod tests;
