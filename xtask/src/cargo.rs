@@ -1,6 +1,6 @@
 //! Runs cargo and the programs that it built, with a bar on a terminal and cargo's own lines where there is none.
 
-use std::io::{BufReader, IsTerminal, Read};
+use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -72,7 +72,7 @@ pub(crate) fn run(command: &mut Command, said: &str) -> Result<()> {
 }
 
 /// Turns cargo's progress lines into the step's bar and keeps the others.
-fn follow(stderr: impl Read, step: &mut Step, log: &mut Vec<String>) -> Result<()> {
+fn follow(stderr: impl BufRead, step: &mut Step, log: &mut Vec<String>) -> Result<()> {
     let mut line = Vec::new();
     let mut measured = 0;
     for byte in stderr.bytes() {

@@ -72,10 +72,10 @@ impl Fetcher {
                 progress(received.iter().map(|bytes| bytes.load(Ordering::Relaxed)).sum());
                 std::thread::sleep(POLL);
             }
-            let joined = workers.into_iter().map(|worker| worker.join());
-            joined
-                .map(|result| result.unwrap_or_else(|_| Err(anyhow!("a fetching thread panicked"))))
-                .collect()
+            workers
+                .into_iter()
+                .map(|worker| worker.join())
+                .try_for_each(|result| result.unwrap_or_else(|_| Err(anyhow!("a fetching thread panicked"))))
         })
     }
 

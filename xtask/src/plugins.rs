@@ -78,8 +78,8 @@ fn finish(source: &Source, built: &Path, out: &Path) -> Result<()> {
     let module = built.join(format!("{}.wasm", source.package.replace('-', "_")));
     let component = fs::read(&module)
         .with_context(|| format!("cannot read {}; is its crate-type cdylib?", module.display()))?;
-    let text = wit_text(&source.folder.join("wit"))?;
-    let component = section::with_section(&component, section::WIT, text.as_bytes())?;
+    let texts = wit_texts(&source.folder.join("wit"))?;
+    let component = section::with_sections(&component, section::WIT, &texts)?;
     fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     write_if_changed(&out.join(format!("{}.wasm", source.name)), &component)?;
     let manifest = source.folder.join("plugin.toml");
@@ -89,10 +89,10 @@ fn finish(source: &Source, built: &Path, out: &Path) -> Result<()> {
     write_if_changed(&out.join("plugin.toml"), &fs::read(&manifest)?)
 }
 
-/// The text of a plugin's own WIT files in order of their names, without those that it depends on (`deps/`).
-fn wit_text(folder: &Path) -> Result<String> {
+/// A plugin's own WIT files in order of their names, without those that it depends on (`deps/`).
+fn wit_texts(folder: &Path) -> Result<Vec<String>> {
     if !folder.is_dir() {
-        return Ok(String::new());
+        return Ok(Vec::new());
     }
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
@@ -102,14 +102,9 @@ fn wit_text(folder: &Path) -> Result<String> {
         }
     }
     files.sort();
-    let mut text = String::new();
-    for file in files {
-        text += &fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        if !text.ends_with('\n') {
-            text.push('\n');
-        }
-    }
-    Ok(text)
+    let read =
+        |file: &PathBuf| fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()));
+    files.iter().map(read).collect()
 }
 
 /// Writes through a temporary file, so that nobody ever loads half a component.
@@ -137,14 +132,14 @@ mod tests {
     }
 
     #[test]
-    fn wit_files_are_joined_by_name_without_dependencies() -> Result<()> {
+    fn wit_files_are_taken_by_name_without_dependencies() -> Result<()> {
         let folder = tempfile::tempdir()?;
         fs::create_dir(folder.path().join("deps"))?;
         fs::write(folder.path().join("deps/other.wit"), "no")?;
         fs::write(folder.path().join("b.wit"), "world b {}")?;
         fs::write(folder.path().join("a.wit"), "package a:a;\n")?;
-        assert_eq!(wit_text(folder.path())?, "package a:a;\nworld b {}\n");
-        assert_eq!(wit_text(&folder.path().join("none"))?, "");
+        assert_eq!(wit_texts(folder.path())?, ["package a:a;\n", "world b {}"]);
+        assert!(wit_texts(&folder.path().join("none"))?.is_empty());
         Ok(())
     }
 

@@ -1,21 +1,21 @@
-//! The custom section `pawl:wit`: a plugin's WIT text inside its component, because `///` docs do not survive in component types.
+//! The custom sections `pawl:wit`: a plugin's WIT text inside its component, one file a section, because `///` docs do not
+//! survive in component types.
 //!
 //! Format (component model, Binary.md; core spec 5.5.3): section id 0, its size, then the name (size and bytes) and the content;
 //! sizes are unsigned LEB128. A custom section may stand at the end of a component, so it is appended; nothing else changes.
-//! Invariant: what comes out is what came in, plus one section of that name.
+//! Invariant: what comes out is what came in, plus the sections of that name.
 
 use anyhow::{Result, bail};
 
 /// Name of the section.
 pub(crate) const WIT: &str = "pawl:wit";
 
-/// The component with the section `name` at its end. One of that name that is there already is replaced.
-pub(crate) fn with_section(component: &[u8], name: &str, content: &[u8]) -> Result<Vec<u8>> {
+/// The component with a section `name` for each of `contents` at its end. Those of that name that are there already go.
+pub(crate) fn with_sections(component: &[u8], name: &str, contents: &[impl AsRef<[u8]>]) -> Result<Vec<u8>> {
     if component.get(..4) != Some(b"\0asm") || component.get(4..8) != Some(&[0x0d, 0, 1, 0]) {
         bail!("not a component: it does not begin with \\0asm and the component layer's version");
     }
-    let mut result = Vec::with_capacity(component.len() + content.len() + name.len() + 16);
-    result.extend_from_slice(&component[..8]);
+    let mut result = component[..8].to_vec();
     let mut rest = &component[8..];
     while let [id, after @ ..] = rest {
         let (size, body) = leb128(after)?;
@@ -27,13 +27,15 @@ pub(crate) fn with_section(component: &[u8], name: &str, content: &[u8]) -> Resu
         }
         rest = next;
     }
-    let mut body = Vec::new();
-    push_leb128(&mut body, name.len());
-    body.extend_from_slice(name.as_bytes());
-    body.extend_from_slice(content);
-    result.push(0);
-    push_leb128(&mut result, body.len());
-    result.extend_from_slice(&body);
+    for content in contents {
+        let mut body = Vec::new();
+        push_leb128(&mut body, name.len());
+        body.extend_from_slice(name.as_bytes());
+        body.extend_from_slice(content.as_ref());
+        result.push(0);
+        push_leb128(&mut result, body.len());
+        result.extend_from_slice(&body);
+    }
     Ok(result)
 }
 
@@ -74,8 +76,8 @@ mod tests {
 
     #[test]
     fn section_is_encoded_as_the_specification_says() -> Result<()> {
-        let component = with_section(EMPTY, "ab", b"xyz")?;
-        assert_eq!(&component[8..], b"\x00\x06\x02abxyz");
+        let component = with_sections(EMPTY, "ab", &["xyz", ""])?;
+        assert_eq!(&component[8..], b"\x00\x06\x02abxyz\x00\x03\x02ab");
         Ok(())
     }
 
@@ -95,18 +97,18 @@ mod tests {
 
     #[test]
     fn a_section_of_that_name_is_replaced_and_others_stay() -> Result<()> {
-        let other = with_section(EMPTY, "other", b"kept")?;
-        let first = with_section(&other, WIT, b"old")?;
-        let second = with_section(&first, WIT, b"new")?;
-        assert_eq!(second, with_section(&other, WIT, b"new")?);
+        let other = with_sections(EMPTY, "other", &["kept"])?;
+        let first = with_sections(&other, WIT, &["old"])?;
+        let second = with_sections(&first, WIT, &["new"])?;
+        assert_eq!(second, with_sections(&other, WIT, &["new"])?);
         assert!(second.starts_with(&other));
         Ok(())
     }
 
     #[test]
     fn what_is_not_a_whole_component_is_refused() {
-        assert!(with_section(b"", WIT, b"").is_err());
-        assert!(with_section(b"\0asm\x01\0\0\0", WIT, b"").is_err());
-        assert!(with_section(b"\0asm\x0d\0\x01\0\x01\x09abc", WIT, b"").is_err());
+        assert!(with_sections(b"", WIT, &[""]).is_err());
+        assert!(with_sections(b"\0asm\x01\0\0\0", WIT, &[""]).is_err());
+        assert!(with_sections(b"\0asm\x0d\0\x01\0\x01\x09abc", WIT, &[""]).is_err());
     }
 }
