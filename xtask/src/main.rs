@@ -35,10 +35,10 @@ enum Arguments {
         #[arg(long)]
         no_serve: bool,
         /// Address to serve on [default: 127.0.0.1:7411]
-        #[arg(long, value_name = "ADDR")]
+        #[arg(long, env = "PAWL_LISTEN", value_name = "ADDR")]
         listen: Option<String>,
         /// Model to serve, by its name under `models` or in the catalogue
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, env = "PAWL_MODEL", value_name = "NAME")]
         model: Option<String>,
     },
     /// Sets everything up and runs every check and test

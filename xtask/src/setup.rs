@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -57,7 +57,7 @@ pub(crate) fn run(root: &Path, wanted: &Wanted) -> Result<PathBuf> {
     let binary = build_binary(root, wanted.build, &mut steps)?;
 
     for model in &wanted.models {
-        import(&binary, &home, model, &mut steps)?;
+        import(root, &binary, &home, model, &mut steps)?;
     }
     sample(&binary, &mut steps)?;
     Ok(binary)
@@ -112,30 +112,47 @@ fn build_binary(root: &Path, build: Build, steps: &mut Steps) -> Result<PathBuf>
     Ok(cargo::target(root).join("release/pawl"))
 }
 
-/// Turns a GGUF file into a model folder, unless the folder says that it was made of this very file.
-fn import(binary: &Path, home: &Home, model: &Model, steps: &mut Steps) -> Result<()> {
+/// Turns a GGUF file into a model folder, unless the folder says that this importer made it of this very file.
+fn import(root: &Path, binary: &Path, home: &Home, model: &Model, steps: &mut Steps) -> Result<()> {
     let mut step = steps.begin(&format!("import of {}", model.name));
     let folder = home.model(model.name);
-    if is_imported(&folder, model.sha256) {
+    let version = importer_version(root)?;
+    if is_imported(&folder, model.sha256, version) {
         step.done(said(false));
         return Ok(());
     }
     let gguf = home.gguf(model.name);
     step.hand_over();
     let mut command = Command::new(binary);
-    command.args(["model", "import"]).arg(&gguf).arg("--to").arg(&folder);
-    cargo::run(cargo::clean(&mut command), &format!("pawl model import {}", gguf.display()))
-        .context("the import left no model folder that will be believed; run this again")?;
-    if !is_imported(&folder, model.sha256) {
-        bail!("{} was imported but its pawl.json does not name sha256 {}", folder.display(), model.sha256);
+    command.args(["model", "import"]).arg(&gguf).arg("--to").arg(&folder).stdout(Stdio::null());
+    cargo::run(cargo::clean(&mut command), &format!("pawl model import {}", gguf.display()))?;
+    if !is_imported(&folder, model.sha256, version) {
+        bail!(
+            "{} was imported, but its pawl.json names another file than sha256 {} or another importer than {version}",
+            folder.display(),
+            model.sha256
+        );
     }
     step.done(said(true));
     Ok(())
 }
 
-/// Whether `pawl.json`, which the importer writes last, names the file that the folder was made of.
-fn is_imported(folder: &Path, sha256: &str) -> bool {
-    fs::read_to_string(folder.join("pawl.json")).is_ok_and(|stamp| stamp.contains(sha256))
+/// Whether `pawl.json`, which the importer writes last, names the file that the folder was made of, and the importer.
+fn is_imported(folder: &Path, sha256: &str, version: u32) -> bool {
+    let Ok(stamp) = fs::read_to_string(folder.join("pawl.json")) else { return false };
+    let stamp: String = stamp.split_whitespace().collect();
+    stamp.contains(&format!("\"importer_version\":{version},")) && stamp.contains(&format!("\"{sha256}\""))
+}
+
+/// The version that the importer of this checkout writes. Read from its source: xtask is compiled before it, and without it.
+fn importer_version(root: &Path) -> Result<u32> {
+    let path = root.join("host/llm/src/import/mod.rs");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let (_, after) = text.split_once("IMPORTER_VERSION: u32 = ").unwrap_or_default();
+    let number = after.split(';').next().unwrap_or_default();
+    number
+        .parse()
+        .with_context(|| format!("no IMPORTER_VERSION in {}; tell xtask where it went", path.display()))
 }
 
 fn sample(binary: &Path, steps: &mut Steps) -> Result<()> {
@@ -184,12 +201,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_import_is_believed_only_for_the_same_file() -> Result<()> {
+    fn an_import_is_believed_only_for_the_same_file_and_importer() -> Result<()> {
         let folder = tempfile::tempdir()?;
-        assert!(!is_imported(folder.path(), "abc1"));
-        fs::write(folder.path().join("pawl.json"), r#"{"source":{"sha256":"abc1"}}"#)?;
-        assert!(is_imported(folder.path(), "abc1"));
-        assert!(!is_imported(folder.path(), "abc2"));
+        let version = importer_version(&crate::home::checkout())?;
+        assert!(!is_imported(folder.path(), "abc1", version));
+        let stamp =
+            format!("{{\n \"importer_version\": {version},\n \"source\": {{ \"sha256\": \"abc1\" }} }}\n");
+        fs::write(folder.path().join("pawl.json"), stamp)?;
+        assert!(is_imported(folder.path(), "abc1", version));
+        assert!(!is_imported(folder.path(), "abc2", version));
+        assert!(!is_imported(folder.path(), "abc1", version + 1));
         Ok(())
     }
 
