@@ -45,7 +45,8 @@ const SCHEMA: &str = "
 ";
 
 /// A guest's handle of its store.
-pub(crate) struct Bucket;
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub struct Bucket;
 
 /// The stores of all plugins. Opened at the first use.
 #[derive(Clone)]
