@@ -1,2 +1,33 @@
-//! Placeholder.
-fn main() {}
+//! The binary `pawl`: parse, trace, run, exit code. 0 done, 1 failed, 2 usage, 3 waits for approval.
+
+mod api;
+mod app;
+mod chat;
+mod cli;
+mod config;
+mod dates;
+mod eval;
+mod sample;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let arguments = cli::Arguments::parse();
+    let filter = EnvFilter::try_from_env("PAWL_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    match cli::run(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("pawl: {error:#}");
+            ExitCode::from(1)
+        }
+    }
+}

@@ -200,3 +200,10 @@ pub(super) fn bare_weekday(weekday: Weekday, context: &Context) -> Option<What> 
 pub(super) fn year(digits: &str) -> Option<i16> {
     digits.parse().ok().filter(|year| (1900..=2099).contains(year))
 }
+
+/// The moment `minutes` on, to the minute.
+pub(super) fn moment_in(context: &Context, minutes: i64) -> Option<What> {
+    let moment = context.now.checked_add(Span::new().try_minutes(minutes).ok()?).ok()?;
+    let moment = moment.date().at(moment.hour(), moment.minute(), 0, 0);
+    Some(What::Moment(moment))
+}

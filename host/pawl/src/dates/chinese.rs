@@ -7,11 +7,10 @@ use regex::{Captures, Regex};
 
 use super::atom::{Atom, Day, Part, Period, What};
 use super::calendar::{
-    Context, Months, Unit, bare_weekday, day_of_month, days, months, pattern, weekday_of_week, whole, year,
-    years,
+    Context, Months, Unit, bare_weekday, day_of_month, days, moment_in, months, pattern, weekday_of_week,
+    whole, year, years,
 };
 use super::clock::{Clock, Half};
-use super::english::moment_in;
 
 type Reader = fn(&Captures<'_>, &Context) -> Option<What>;
 

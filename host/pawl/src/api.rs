@@ -1,0 +1,105 @@
+//! HTTP: routes, what every route shares, and the server. One file per resource, wire types beside the handlers.
+//!
+//! Invariants: nothing below this module knows HTTP; every error has OpenAI's shape; a 4xx says what to change, a 5xx
+//! nothing of the inside. A page in somebody's browser cannot reach a local Pawl: bodies must be `application/json`
+//! (which a foreign page cannot send unasked), and on a loopback address the `Host` must be a loopback name.
+
+mod chat;
+mod error;
+mod models;
+mod stream;
+mod tools;
+mod wire;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+
+pub(crate) use chat::call_record;
+
+use crate::chat::Chat;
+use crate::config::Config;
+use error::ApiError;
+
+/// The largest body that is read, in bytes.
+const MAX_BODY: usize = 4 * 1024 * 1024;
+
+/// What the handlers share.
+pub(crate) struct Shared {
+    pub(crate) chat: Chat,
+    pub(crate) config: Config,
+}
+
+type App = Arc<Shared>;
+
+/// Serves until `stop` is done; then lets open requests finish.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    shared: Shared,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let loopback = listener.local_addr()?.ip().is_loopback();
+    axum::serve(listener, router(Arc::new(shared), loopback)).with_graceful_shutdown(stop).await
+}
+
+fn router(shared: App, loopback: bool) -> Router {
+    let mut router = Router::new()
+        .route("/v1/chat/completions", post(chat::completions))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{name}", get(models::one))
+        .route("/v1/tools", get(tools::list))
+        .route("/v1/tools/{name}", post(tools::call))
+        .route("/healthz", get(|| async { "ok" }))
+        .route("/readyz", get(ready))
+        .route("/", get(|| async { Html(include_str!("api/index.html")) }))
+        .fallback(|request: Request| async move {
+            ApiError::not_found(format!("no such path: {} {}", request.method(), request.uri().path()))
+        })
+        .method_not_allowed_fallback(|request: Request| async move {
+            ApiError::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                format!("{} does not take {}", request.uri().path(), request.method()),
+            )
+        })
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(shared);
+    if loopback {
+        router = router.layer(middleware::from_fn(only_loopback_hosts));
+    }
+    router
+}
+
+/// Ready: the model and every plugin of the settings are loaded.
+async fn ready(State(app): State<App>) -> Response {
+    match app.chat.plugins.missing() {
+        [] => "ready".into_response(),
+        missing => {
+            let names: Vec<&str> = missing.iter().map(|missing| missing.plugin.as_str()).collect();
+            let text = format!("plugins not loaded: {}; see `pawl doctor`", names.join(", "));
+            (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+        }
+    }
+}
+
+/// Refuses names that resolve to this machine from elsewhere (DNS rebinding).
+async fn only_loopback_hosts(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
+    let name = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
+    let name = name.map_or(host, |(name, _)| name).trim_matches(['[', ']']);
+    let local = name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if !local {
+        return ApiError::new(
+            StatusCode::FORBIDDEN,
+            format!("host \"{host}\" is not this machine; call http://127.0.0.1 or http://localhost"),
+        )
+        .into_response();
+    }
+    next.run(request).await
+}

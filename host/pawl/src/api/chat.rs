@@ -1,0 +1,139 @@
+//! `POST /v1/chat/completions`, whole; `stream.rs` sends the same in pieces.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::error::ApiError;
+use super::{App, models, stream, wire};
+use crate::chat::{CallRecord, Ending, Outcome};
+
+pub(crate) async fn completions(
+    State(app): State<App>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let request: wire::Request = wire::json(&headers, &body)?;
+    models::known(&app, &request.model)?;
+    let model = app.chat.llm.info().name.clone();
+    let streamed = request.stream;
+    let with_usage = request.stream_options.as_ref().is_some_and(|options| options.include_usage);
+    let turn = request
+        .turn(app.config.now(), |name| app.chat.plugins.resolve(name).map(|tool| tool.name.clone()))?;
+    let reply = Reply { id: identifier("chatcmpl"), created: jiff::Timestamp::now().as_second(), model };
+    if streamed {
+        return stream::respond(app.chat.clone(), turn, reply, with_usage).await;
+    }
+    let outcome = app.chat.run(turn, None).await?;
+    Ok(Json(reply.whole(&outcome)).into_response())
+}
+
+/// What is the same in every piece of one reply.
+#[derive(Debug, Clone)]
+pub(super) struct Reply {
+    id: String,
+    created: i64,
+    model: String,
+}
+
+impl Reply {
+    fn whole(&self, outcome: &Outcome) -> Value {
+        let mut message = json!({"role": "assistant", "content": outcome.text, "refusal": null});
+        if let Some(call) = tool_call(&outcome.ending) {
+            if outcome.text.is_empty() {
+                message["content"] = Value::Null;
+            }
+            message["tool_calls"] = json!([call]);
+        }
+        json!({
+            "id": self.id, "object": "chat.completion", "created": self.created, "model": self.model,
+            "choices": [{"index": 0, "message": message, "logprobs": null,
+                "finish_reason": finish_reason(&outcome.ending)}],
+            "usage": usage(outcome),
+            "pawl": ran(outcome),
+        })
+    }
+
+    /// One piece of a streamed reply.
+    pub(super) fn chunk(&self, delta: &Value, finish: Option<&str>) -> Value {
+        json!({
+            "id": self.id, "object": "chat.completion.chunk", "created": self.created, "model": self.model,
+            "choices": [{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}],
+        })
+    }
+
+    /// The pieces that end a streamed reply.
+    pub(super) fn last_chunks(&self, outcome: &Outcome, with_usage: bool) -> Vec<Value> {
+        let mut chunks = Vec::new();
+        if let Some(mut call) = tool_call(&outcome.ending) {
+            call["index"] = json!(0);
+            chunks.push(self.chunk(&json!({"tool_calls": [call]}), None));
+        }
+        let mut last = self.chunk(&json!({}), Some(finish_reason(&outcome.ending)));
+        last["pawl"] = ran(outcome);
+        chunks.push(last);
+        if with_usage {
+            let mut chunk = self.chunk(&json!({}), None);
+            chunk["choices"] = json!([]);
+            chunk["usage"] = usage(outcome);
+            chunks.push(chunk);
+        }
+        chunks
+    }
+}
+
+fn tool_call(ending: &Ending) -> Option<Value> {
+    let Ending::ClientCall { tool, arguments } = ending else { return None };
+    let function = json!({"name": tool, "arguments": arguments.to_string()});
+    Some(json!({"id": identifier("call"), "type": "function", "function": function}))
+}
+
+fn finish_reason(ending: &Ending) -> &'static str {
+    match ending {
+        Ending::Stop => "stop",
+        Ending::Length => "length",
+        Ending::ClientCall { .. } => "tool_calls",
+    }
+}
+
+fn usage(outcome: &Outcome) -> Value {
+    let usage = &outcome.usage;
+    json!({
+        "prompt_tokens": usage.prompt, "completion_tokens": usage.completion,
+        "total_tokens": usage.prompt + usage.completion,
+        "prompt_tokens_details": {"cached_tokens": usage.cached},
+        "completion_tokens_details": {"accepted_prediction_tokens": usage.forced},
+    })
+}
+
+/// The `pawl` object: what ran.
+fn ran(outcome: &Outcome) -> Value {
+    let calls: Vec<Value> = outcome.calls.iter().map(call_record).collect();
+    json!({"calls": calls, "rounds": outcome.rounds, "seconds": seconds(outcome.took)})
+}
+
+/// A call as it stands in the `pawl` object and in `pawl chat --json`.
+pub(crate) fn call_record(call: &CallRecord) -> Value {
+    let mut record = json!({"tool": call.tool, "arguments": call.arguments});
+    match &call.result {
+        Ok(result) => record["result"] = result.clone(),
+        Err(error) => record["error"] = json!(error),
+    }
+    record["seconds"] = json!(seconds(call.took));
+    record
+}
+
+fn seconds(took: std::time::Duration) -> f64 {
+    (took.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+/// Unique within this process's life and, by its clock, across restarts.
+pub(super) fn identifier(prefix: &str) -> String {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{prefix}-{:x}{count:x}", jiff::Timestamp::now().as_microsecond())
+}

@@ -1,0 +1,60 @@
+//! `GET /v1/tools` and `POST /v1/tools/{name}`: the plugins' functions, without a model.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use pawl_plugin::CallError;
+use serde_json::{Value, json};
+
+use super::App;
+use super::error::ApiError;
+use super::wire;
+
+pub(crate) async fn list(State(app): State<App>) -> Json<Value> {
+    let data: Vec<&pawl_plugin::Tool> = app.chat.plugins.tools().collect();
+    let missing: Vec<Value> = app
+        .chat
+        .plugins
+        .missing()
+        .iter()
+        .map(|missing| json!({"plugin": missing.plugin, "error": missing.why}))
+        .collect();
+    Json(json!({"object": "list", "data": data, "missing": missing}))
+}
+
+/// The body is the arguments; the answer is `{"result": …}`.
+pub(crate) async fn call(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Value>, ApiError> {
+    let tool = app.chat.plugins.resolve(&name).ok_or_else(|| {
+        ApiError::not_found(format!("no tool \"{name}\"; GET /v1/tools lists those that there are"))
+            .code("tool_not_found")
+    })?;
+    let arguments: Value = if body.is_empty() { json!({}) } else { wire::json(&headers, &body)? };
+    match app.chat.plugins.call(&tool.name, &arguments).await {
+        Ok(result) => Ok(Json(json!({"result": result}))),
+        Err(error) => Err(failure(&error)),
+    }
+}
+
+/// A guest's own error, a trap, a limit and a host fault are different statuses.
+fn failure(error: &CallError) -> ApiError {
+    let message = error.to_string();
+    match error {
+        CallError::UnknownFunction { .. } => ApiError::not_found(message).code("tool_not_found"),
+        CallError::Arguments { path, .. } => {
+            ApiError::bad_request(message).code("invalid_arguments").param(path.clone())
+        }
+        CallError::Guest(_) => ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message).code("plugin_error"),
+        CallError::Trap { .. } => ApiError::new(StatusCode::BAD_GATEWAY, message).code("plugin_crashed"),
+        CallError::Limit { .. } => ApiError::new(StatusCode::GATEWAY_TIMEOUT, message).code("plugin_limit"),
+        CallError::Host { .. } => {
+            tracing::error!("{message}");
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the plugin host failed").code("host_fault")
+        }
+    }
+}

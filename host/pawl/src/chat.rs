@@ -1,0 +1,294 @@
+//! One chat turn: the model decides, a plugin is called, its result goes back, until there is an answer.
+//!
+//! Invariants: each round is decoded under a grammar that holds *an answer or exactly one call*; a call's arguments
+//! are valid under the tool's schema before the plugin sees them; the last round can only answer; a model permit is
+//! held per generation and never across a plugin call. A plugin that fails ends its call, not the turn: the model is
+//! told what happened.
+
+pub(crate) mod decision;
+mod prompt;
+mod round;
+pub(crate) mod signature;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::ZonedDateTime;
+use pawl_llm::{Llm, Sampling, StopReason};
+use serde_json::Value;
+use tokio::sync::{Notify, mpsc};
+
+use crate::app::Plugins;
+use crate::config::ChatConfig;
+use decision::{Decision, Offered};
+
+/// One entry of a conversation, free of any wire format.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Item {
+    System(String),
+    User(String),
+    Assistant(String),
+    Call { tool: String, arguments: Value },
+    Result(String),
+}
+
+/// A request and the decision that is right for it; shown to the model, never a request of a test.
+#[derive(Debug, Clone)]
+pub(crate) struct Example {
+    pub(crate) request: String,
+    pub(crate) decision: Decision,
+}
+
+/// Whose tools the model may call in this turn.
+#[derive(Debug, Clone)]
+pub(crate) enum Tools {
+    /// Pawl's plugins; calls are run here.
+    Plugins,
+    /// The client's own; a call ends the turn and is returned.
+    Client(Vec<Offered>),
+    None,
+}
+
+/// Whether the first round must call.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Choice {
+    Auto,
+    Required,
+    Named(String),
+}
+
+/// What a turn needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct Turn {
+    pub(crate) items: Vec<Item>,
+    pub(crate) tools: Tools,
+    pub(crate) choice: Choice,
+    /// JSON Schema that the answer must meet.
+    pub(crate) format: Option<Value>,
+    pub(crate) sampling: Sampling,
+    /// Tokens of one generation.
+    pub(crate) max_tokens: Option<usize>,
+    pub(crate) stop: Vec<String>,
+    pub(crate) now: ZonedDateTime,
+}
+
+/// What happens during a turn, for those who watch.
+#[derive(Debug, Clone)]
+pub(crate) enum TurnEvent {
+    /// The next piece of the answer.
+    Text(String),
+    /// A plugin is about to be called.
+    Calling { tool: String, arguments: Value },
+    /// It has returned, or failed.
+    Called(CallRecord),
+}
+
+/// One call that a plugin ran.
+#[derive(Debug, Clone)]
+pub(crate) struct CallRecord {
+    pub(crate) tool: String,
+    pub(crate) arguments: Value,
+    pub(crate) result: Result<Value, String>,
+    pub(crate) took: Duration,
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Ending {
+    Stop,
+    /// Cut short by the token limit or the context.
+    Length,
+    /// The client is to run this call.
+    ClientCall { tool: String, arguments: Value },
+}
+
+/// The result of a turn.
+#[derive(Debug, Clone)]
+pub(crate) struct Outcome {
+    pub(crate) text: String,
+    pub(crate) ending: Ending,
+    pub(crate) calls: Vec<CallRecord>,
+    pub(crate) rounds: usize,
+    pub(crate) usage: TurnUsage,
+    pub(crate) took: Duration,
+}
+
+/// Tokens of all rounds together.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TurnUsage {
+    pub(crate) prompt: usize,
+    pub(crate) cached: usize,
+    pub(crate) completion: usize,
+    pub(crate) forced: usize,
+}
+
+/// Why there is no outcome.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TurnError {
+    #[error(
+        "the prompt is {prompt} tokens long and the model's context is {context}; shorten the conversation or raise model.context"
+    )]
+    PromptTooLong { prompt: usize, context: usize },
+    #[error("no tool \"{0}\"; GET /v1/tools lists those that there are")]
+    UnknownTool(String),
+    #[error("{0}")]
+    Refused(String),
+    #[error("too many requests wait for the model; try again in a moment")]
+    Busy,
+    #[error("the model could not go on: {0}")]
+    Model(String),
+}
+
+impl From<pawl_llm::Error> for TurnError {
+    fn from(error: pawl_llm::Error) -> TurnError {
+        match error {
+            pawl_llm::Error::PromptTooLong { prompt, context } => TurnError::PromptTooLong { prompt, context },
+            pawl_llm::Error::Busy { .. } => TurnError::Busy,
+            refused @ (pawl_llm::Error::Schema { .. }
+            | pawl_llm::Error::Grammar(_)
+            | pawl_llm::Error::Request(_)) => TurnError::Refused(refused.to_string()),
+            other => TurnError::Model(other.to_string()),
+        }
+    }
+}
+
+/// Runs turns: a model and the plugins.
+#[derive(Clone)]
+pub(crate) struct Chat {
+    pub(crate) llm: Llm,
+    pub(crate) plugins: Plugins,
+    pub(crate) limits: ChatConfig,
+    /// Told of each turn that begins, so that a warm-up makes way.
+    pub(crate) arrivals: Arc<Notify>,
+}
+
+impl Chat {
+    /// Runs one turn. Dropping the future stops the generation; a plugin call that has begun is left to its limits.
+    pub(crate) async fn run(
+        &self,
+        mut turn: Turn,
+        events: Option<&mpsc::Sender<TurnEvent>>,
+    ) -> Result<Outcome, TurnError> {
+        let started = Instant::now();
+        self.arrivals.notify_waiters();
+        let offer = self.offer(&turn).await?;
+        let mut calls: Vec<CallRecord> = Vec::new();
+        let mut usage = TurnUsage::default();
+        let mut text = String::new();
+        for round in 1..=self.limits.max_rounds {
+            let shape = round::Shape::of(&turn, &offer, round == 1, round == self.limits.max_rounds, &calls);
+            let written = round::generate(self, &turn, &offer, shape, &mut usage, events).await?;
+            let done = |text, ending, calls| {
+                Ok(Outcome { text, ending, calls, rounds: round, usage: usage.clone(), took: started.elapsed() })
+            };
+            match written.decision {
+                None => return done(String::new(), Ending::Length, calls),
+                Some(Decision::Answer(answer)) => {
+                    text.push_str(&answer);
+                    let cut = written.reason == StopReason::Length;
+                    return done(text, if cut { Ending::Length } else { Ending::Stop }, calls);
+                }
+                Some(Decision::Call { tool, arguments }) => {
+                    if matches!(turn.tools, Tools::Client(_)) {
+                        return done(text, Ending::ClientCall { tool, arguments }, calls);
+                    }
+                    let record = self.call(tool, arguments, events).await;
+                    turn.items.push(Item::Call { tool: record.tool.clone(), arguments: record.arguments.clone() });
+                    turn.items.push(Item::Result(self.shown(&record)));
+                    calls.push(record);
+                }
+            }
+        }
+        Err(TurnError::Model(format!("no answer within {} rounds", self.limits.max_rounds)))
+    }
+
+    /// Puts what every turn's prompt begins with into the KV cache. The first turn that arrives ends it; what was done
+    /// by then serves that turn.
+    pub(crate) async fn warm_up(&self, now: ZonedDateTime) -> Result<(), TurnError> {
+        let turn = Turn {
+            items: vec![Item::User("?".into())],
+            tools: Tools::Plugins,
+            choice: Choice::Auto,
+            format: None,
+            sampling: Sampling { temperature: 0.0, top_p: 1.0, seed: 0 },
+            max_tokens: Some(1),
+            stop: Vec::new(),
+            now,
+        };
+        let arrival = self.arrivals.notified();
+        let offer = self.offer(&turn).await?;
+        let mut usage = TurnUsage::default();
+        tokio::select! {
+            () = arrival => Ok(()),
+            written = round::generate(self, &turn, &offer, round::Shape::Decide, &mut usage, None) => {
+                written.map(|_| ())
+            }
+        }
+    }
+
+    /// What the model is offered in this turn.
+    async fn offer(&self, turn: &Turn) -> Result<round::Offer, TurnError> {
+        let (tools, contexts, examples) = match &turn.tools {
+            Tools::None => (Vec::new(), Vec::new(), Vec::new()),
+            Tools::Client(tools) => (tools.clone(), Vec::new(), Vec::new()),
+            Tools::Plugins => {
+                (self.plugins.offered(), self.plugins.contexts().await, self.plugins.examples())
+            }
+        };
+        if let Choice::Named(name) = &turn.choice
+            && !tools.iter().any(|tool| tool.name == *name)
+        {
+            return Err(TurnError::UnknownTool(name.clone()));
+        }
+        Ok(round::Offer { tools, contexts, examples })
+    }
+
+    async fn call(
+        &self,
+        tool: String,
+        arguments: Value,
+        events: Option<&mpsc::Sender<TurnEvent>>,
+    ) -> CallRecord {
+        if let Some(events) = events {
+            // A watcher that is gone misses nothing that matters.
+            let _ = events.send(TurnEvent::Calling { tool: tool.clone(), arguments: arguments.clone() }).await;
+        }
+        let started = Instant::now();
+        let result = self.plugins.call(&tool, &arguments).await.map_err(|error| error.to_string());
+        let record = CallRecord { tool, arguments, result, took: started.elapsed() };
+        tracing::info!(tool = record.tool, ok = record.result.is_ok(), took = ?record.took, "called");
+        if let Some(events) = events {
+            let _ = events.send(TurnEvent::Called(record.clone())).await;
+        }
+        record
+    }
+
+    /// A result as the model sees it: bounded, and an error told as one.
+    fn shown(&self, record: &CallRecord) -> String {
+        match &record.result {
+            Ok(value) => bounded(&value.to_string(), self.limits.max_result),
+            Err(error) => format!("error: {}", bounded(error, self.limits.max_result)),
+        }
+    }
+}
+
+/// At most `limit` bytes of a text, and a word on what is missing.
+fn bounded(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    let end = text.floor_char_boundary(limit);
+    format!("{} … (cut: {} of {} bytes shown)", &text[..end], end, text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_result_is_cut_between_characters_and_says_so() {
+        let cut = bounded(&"é".repeat(100), 11);
+        assert!(cut.starts_with("ééééé … (cut: 10 of 200 bytes"), "{cut}");
+        assert_eq!(bounded("short", 11), "short");
+    }
+}

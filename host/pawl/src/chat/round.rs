@@ -1,0 +1,179 @@
+//! One round of a turn: prompt and grammar for what the model may do now, generated, read.
+
+use pawl_llm::{Event, Grammar, Request, StopReason};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::decision::{self, AnswerFilter, AnswerShape, Decision, Offered};
+use super::prompt::Parts;
+use super::{CallRecord, Chat, Choice, Example, Turn, TurnError, TurnEvent, TurnUsage};
+
+/// What the model is offered throughout a turn.
+pub(super) struct Offer {
+    pub(super) tools: Vec<Offered>,
+    pub(super) contexts: Vec<(String, String)>,
+    pub(super) examples: Vec<Example>,
+}
+
+/// What the model may do in this round.
+#[derive(Debug, PartialEq)]
+pub(super) enum Shape {
+    /// Answer, or call one of the tools.
+    Decide,
+    /// Call one of the tools.
+    Call,
+    /// Call this tool.
+    CallNamed(String),
+    /// Answer.
+    Answer,
+}
+
+impl Shape {
+    /// A forced call is for the first round. The last round, a call repeated word for word, and a turn without tools
+    /// leave only the answer.
+    pub(super) fn of(turn: &Turn, offer: &Offer, first: bool, last: bool, calls: &[CallRecord]) -> Shape {
+        if offer.tools.is_empty() || (last && !first) {
+            return Shape::Answer;
+        }
+        if first {
+            match &turn.choice {
+                Choice::Named(name) => return Shape::CallNamed(name.clone()),
+                Choice::Required => return Shape::Call,
+                Choice::Auto => {}
+            }
+        }
+        if let [.., before, latest] = calls
+            && before.tool == latest.tool
+            && before.arguments == latest.arguments
+        {
+            return Shape::Answer;
+        }
+        Shape::Decide
+    }
+}
+
+/// What came out of a round.
+pub(super) struct Written {
+    /// `None`: cut short before it was whole.
+    pub(super) decision: Option<Decision>,
+    pub(super) reason: StopReason,
+}
+
+/// Generates one round.
+pub(super) async fn generate(
+    chat: &Chat,
+    turn: &Turn,
+    offer: &Offer,
+    shape: Shape,
+    usage: &mut TurnUsage,
+    events: Option<&mpsc::Sender<TurnEvent>>,
+) -> Result<Written, TurnError> {
+    let parts = Parts {
+        tools: &offer.tools,
+        contexts: &offer.contexts,
+        examples: &offer.examples,
+        items: &turn.items,
+        format: turn.format.as_ref(),
+        now: &turn.now,
+    };
+    let mut prompt = chat.llm.render(&parts.messages())?;
+    let (grammar, begun) = constraint(turn, offer, &shape);
+    prompt.push_text(&begun);
+    let request = Request {
+        prompt,
+        grammar,
+        sampling: turn.sampling.clone(),
+        max_tokens: turn.max_tokens.unwrap_or(chat.limits.max_tokens),
+        stop: if matches!(shape, Shape::Answer | Shape::Decide) { turn.stop.clone() } else { Vec::new() },
+    };
+    let mut filter = if matches!(shape, Shape::Answer) { AnswerFilter::open() } else { AnswerFilter::default() };
+    let mut text = String::new();
+    let mut generation = chat.llm.generate(request);
+    let mut finish = None;
+    while let Some(event) = generation.next().await {
+        match event? {
+            Event::Text(piece) => {
+                let shown = filter.push(&piece);
+                text.push_str(&piece);
+                if let Some(events) = events.filter(|_| !shown.is_empty()) {
+                    let _ = events.send(TurnEvent::Text(shown)).await;
+                }
+            }
+            Event::End(end) => finish = Some(end),
+        }
+    }
+    let finish = finish.ok_or_else(|| TurnError::Model("the generation ended without a reason".into()))?;
+    usage.prompt += finish.usage.prompt_tokens;
+    usage.cached += finish.usage.cached_tokens;
+    usage.completion += finish.usage.completion_tokens;
+    usage.forced += finish.usage.forced_tokens;
+    tracing::debug!(?shape, text, usage = ?finish.usage, "round");
+    let decision = read(turn, offer, &shape, &begun, &text, finish.reason)?;
+    Ok(Written { decision, reason: finish.reason })
+}
+
+/// The grammar of a round, and the text that it is begun with.
+fn constraint(turn: &Turn, offer: &Offer, shape: &Shape) -> (Grammar, String) {
+    match shape {
+        Shape::Decide => {
+            let answer = turn.format.as_ref().map_or(AnswerShape::Text, AnswerShape::Json);
+            (Grammar::Lark(decision::grammar(&offer.tools, Some(answer))), String::new())
+        }
+        Shape::Call => (Grammar::Lark(decision::grammar(&offer.tools, None)), String::new()),
+        Shape::CallNamed(name) => {
+            let schema = offer.tools.iter().find(|tool| tool.name == *name).map(|tool| tool.parameters.clone());
+            (Grammar::JsonSchema(schema.unwrap_or_default()), format!("{}{name} ", decision::CALL))
+        }
+        Shape::Answer => {
+            let begun = if offer.tools.is_empty() { "" } else { decision::ANSWER };
+            match &turn.format {
+                Some(schema) => (Grammar::JsonSchema(schema.clone()), begun.to_owned()),
+                None => (Grammar::Free, begun.to_owned()),
+            }
+        }
+    }
+}
+
+/// Reads a round's text, and checks it once more against the schema that it was decoded under.
+fn read(
+    turn: &Turn,
+    offer: &Offer,
+    shape: &Shape,
+    begun: &str,
+    text: &str,
+    reason: StopReason,
+) -> Result<Option<Decision>, TurnError> {
+    let decision = match shape {
+        Shape::Answer => Some(Decision::Answer(text.trim().to_owned())),
+        _ => decision::parse(&format!("{begun}{text}")),
+    };
+    match &decision {
+        Some(Decision::Call { tool, arguments }) => {
+            let schema = offer.tools.iter().find(|offered| offered.name == *tool).map(|tool| &tool.parameters);
+            let schema = schema.ok_or_else(|| TurnError::UnknownTool(tool.clone()))?;
+            check(schema, arguments)?;
+        }
+        Some(Decision::Answer(text)) if reason == StopReason::Stop => {
+            if let Some(schema) = &turn.format {
+                let value = serde_json::from_str(text)
+                    .map_err(|error| TurnError::Model(format!("an answer under a schema is not JSON: {error}")))?;
+                check(schema, &value)?;
+            }
+        }
+        Some(Decision::Answer(_)) => {}
+        None if reason == StopReason::Stop => {
+            return Err(TurnError::Model(format!("a decision that cannot be read: {text:?}")));
+        }
+        None => {}
+    }
+    Ok(decision)
+}
+
+/// The second check. The grammar has made sure already; a failure here is a fault of ours, and is not passed on.
+fn check(schema: &Value, value: &Value) -> Result<(), TurnError> {
+    let validator = jsonschema::validator_for(schema)
+        .map_err(|error| TurnError::Refused(format!("not a JSON Schema: {error}")))?;
+    validator.validate(value).map_err(|error| {
+        TurnError::Model(format!("decoded JSON breaks its schema at \"{}\": {error}", error.instance_path()))
+    })
+}

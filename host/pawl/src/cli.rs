@@ -1,0 +1,72 @@
+//! The command line. One file per command; results on stdout, progress on stderr.
+
+mod call;
+mod chat;
+mod doctor;
+mod eval;
+mod model;
+mod sample;
+mod serve;
+mod tools;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Overrides};
+
+/// A WebAssembly plugin host for structured-output automation.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    overrides: Overrides,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the chat endpoint
+    Serve(serve::Serve),
+    /// One turn in the terminal; without a message, a conversation
+    Chat(chat::ChatCommand),
+    /// Every tool: name, description, JSON Schemas
+    Tools(tools::Tools),
+    /// Call a plugin's function with no model
+    Call(call::Call),
+    /// Import and look at models
+    #[command(subcommand)]
+    Model(model::Model),
+    /// Write the sample shop's database
+    Sample(sample::Sample),
+    /// Quality of the model on a suite of requests
+    Eval(eval::Eval),
+    /// What is missing or misconfigured, and the mend
+    Doctor(doctor::Doctor),
+}
+
+/// Runs a command; the result is the exit code.
+pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
+    let Arguments { overrides, command } = arguments;
+    // Doctor reports what is wrong with the settings too.
+    if let Command::Doctor(command) = command {
+        return block_on(command.run(&overrides));
+    }
+    let config = Config::resolve(&overrides)?;
+    match command {
+        Command::Serve(command) => block_on(command.run(config)),
+        Command::Chat(command) => block_on(command.run(config)),
+        Command::Tools(command) => command.run(&config),
+        Command::Call(command) => block_on(command.run(&config)),
+        Command::Model(command) => command.run(&config),
+        Command::Sample(command) => command.run(&config),
+        Command::Eval(command) => block_on(command.run(config)),
+        Command::Doctor(_) => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn block_on(command: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+}

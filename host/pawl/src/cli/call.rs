@@ -1,0 +1,37 @@
+//! `pawl call TOOL --json '{…}'`: a plugin's function, with no model.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde_json::Value;
+
+use crate::app::Plugins;
+use crate::config::Config;
+
+#[derive(Debug, Args)]
+pub(crate) struct Call {
+    /// plugin.function, as `pawl tools` lists it
+    tool: String,
+    /// The arguments, an object
+    #[arg(long, default_value = "{}", value_name = "JSON")]
+    json: String,
+}
+
+impl Call {
+    pub(crate) async fn run(self, config: &Config) -> Result<ExitCode> {
+        let arguments: Value =
+            serde_json::from_str(&self.json).with_context(|| format!("--json '{}' is not JSON", self.json))?;
+        let loading = config.clone();
+        let plugins = tokio::task::spawn_blocking(move || Plugins::load(&loading)).await??;
+        let Some(tool) = plugins.resolve(&self.tool) else {
+            for missing in plugins.missing() {
+                eprintln!("plugin {} is not loaded: {}", missing.plugin, missing.why);
+            }
+            bail!("no tool \"{}\"; `pawl tools` lists those that there are", self.tool);
+        };
+        let result = plugins.call(&tool.name, &arguments).await?;
+        println!("{}", serde_json::to_string_pretty(&result)?);
+        Ok(ExitCode::SUCCESS)
+    }
+}

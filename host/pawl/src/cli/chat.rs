@@ -1,0 +1,115 @@
+//! `pawl chat "…"`: one turn in the terminal, each call shown; without a message, a conversation line by line.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::app;
+use crate::chat::{CallRecord, Chat, Choice, Ending, Item, Outcome, Tools, Turn, TurnEvent};
+use crate::config::Config;
+
+#[derive(Debug, Args)]
+pub(crate) struct ChatCommand {
+    /// What to ask; without it, lines are read from standard input
+    message: Option<String>,
+    /// The answer and what ran, as one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl ChatCommand {
+    pub(crate) async fn run(self, config: Config) -> Result<ExitCode> {
+        eprintln!("loading {} …", config.model.name);
+        let (chat, _) = app::start(&config).await?;
+        for missing in chat.plugins.missing() {
+            eprintln!("plugin {} is not loaded: {}", missing.plugin, missing.why);
+        }
+        let mut items = Vec::new();
+        if let Some(message) = &self.message {
+            self.turn(&chat, &config, &mut items, message).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let stdin = std::io::stdin();
+        let prompt = stdin.is_terminal();
+        loop {
+            if prompt {
+                eprint!("> ");
+            }
+            let mut line = String::new();
+            if stdin.lock().read_line(&mut line)? == 0 {
+                return Ok(ExitCode::SUCCESS);
+            }
+            if !line.trim().is_empty()
+                && let Err(error) = self.turn(&chat, &config, &mut items, line.trim()).await
+            {
+                eprintln!("pawl: {error:#}");
+                items.pop();
+            }
+        }
+    }
+
+    async fn turn(&self, chat: &Chat, config: &Config, items: &mut Vec<Item>, message: &str) -> Result<()> {
+        items.push(Item::User(message.to_owned()));
+        let turn = Turn {
+            items: items.clone(),
+            tools: Tools::Plugins,
+            choice: Choice::Auto,
+            format: None,
+            sampling: pawl_llm::Sampling { temperature: 0.0, top_p: 1.0, seed: 0 },
+            max_tokens: None,
+            stop: Vec::new(),
+            now: config.now(),
+        };
+        let (sender, mut events) = mpsc::channel(64);
+        let run = async move { chat.run(turn, Some(&sender)).await };
+        let show = async {
+            while let Some(event) = events.recv().await {
+                self.show(&event);
+            }
+        };
+        let (outcome, ()) = tokio::join!(run, show);
+        let outcome = outcome?;
+        self.end(&outcome);
+        items.push(Item::Assistant(outcome.text));
+        Ok(())
+    }
+
+    fn show(&self, event: &TurnEvent) {
+        match event {
+            TurnEvent::Text(text) if !self.json => {
+                print!("{text}");
+                let _ = std::io::stdout().flush();
+            }
+            TurnEvent::Text(_) => {}
+            TurnEvent::Calling { tool, arguments } => eprintln!("-> {tool} {arguments}"),
+            TurnEvent::Called(CallRecord { result, took, .. }) => match result {
+                Ok(result) => eprintln!("<- {} ({took:.0?})", shortened(&result.to_string())),
+                Err(error) => eprintln!("<- error: {} ({took:.0?})", shortened(error)),
+            },
+        }
+    }
+
+    fn end(&self, outcome: &Outcome) {
+        if self.json {
+            let calls: Vec<_> = outcome.calls.iter().map(crate::api::call_record).collect();
+            println!("{}", json!({"answer": outcome.text, "calls": calls, "rounds": outcome.rounds}));
+            return;
+        }
+        println!();
+        if outcome.ending == Ending::Length {
+            eprintln!("(cut short: the answer reached its token limit)");
+        }
+    }
+}
+
+fn shortened(text: &str) -> String {
+    const SHOWN: usize = 400;
+    if text.len() <= SHOWN {
+        return text.to_owned();
+    }
+    format!("{} … ({} bytes)", &text[..text.floor_char_boundary(SHOWN)], text.len())
+}

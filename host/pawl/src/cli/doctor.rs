@@ -1,0 +1,148 @@
+//! `pawl doctor`: what is missing or misconfigured, and the mend. Looks at each thing once and changes nothing.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+use pawl_llm::Runtime;
+use serde::Serialize;
+use tokio::net::TcpListener;
+
+use crate::app::Plugins;
+use crate::config::{Config, Overrides};
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// The findings as one JSON list
+    #[arg(long)]
+    json: bool,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: &'static str,
+    ok: bool,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mend: Option<String>,
+}
+
+impl Finding {
+    fn good(what: &'static str, found: impl Into<String>) -> Finding {
+        Finding { what, ok: true, found: found.into(), mend: None }
+    }
+
+    fn bad(what: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Finding {
+        Finding { what, ok: false, found: found.into(), mend: Some(mend.into()) }
+    }
+}
+
+impl Doctor {
+    pub(crate) async fn run(self, overrides: &Overrides) -> Result<ExitCode> {
+        let findings = match Config::resolve(overrides) {
+            Ok(config) => examine(&config).await,
+            Err(error) => vec![Finding::bad("settings", error.to_string(), "mend that file or flag")],
+        };
+        if self.json {
+            println!("{}", serde_json::to_string_pretty(&findings)?);
+        } else {
+            for finding in &findings {
+                let mark = if finding.ok { "ok  " } else { "BAD " };
+                println!("{mark} {:10} {}", finding.what, finding.found);
+                if let Some(mend) = &finding.mend {
+                    println!("     {:10} -> {mend}", "");
+                }
+            }
+        }
+        Ok(ExitCode::from(u8::from(findings.iter().any(|finding| !finding.ok))))
+    }
+}
+
+async fn examine(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![
+        Finding::good("settings", config.source.clone()),
+        data_folder(config),
+        runtime(config),
+        model(config),
+    ];
+    findings.extend(plugins(config).await);
+    findings.extend(databases(config));
+    findings.push(address(config).await);
+    findings
+}
+
+fn data_folder(config: &Config) -> Finding {
+    let folder = &config.home.data;
+    let writable = folder.is_dir() && std::fs::metadata(folder).is_ok_and(|data| !data.permissions().readonly());
+    if writable || !folder.exists() {
+        return Finding::good("data", folder.display().to_string());
+    }
+    Finding::bad("data", format!("{} cannot be written", folder.display()), "set PAWL_HOME to a folder of your own")
+}
+
+fn runtime(config: &Config) -> Finding {
+    match Runtime::load(&config.onnxruntime) {
+        Ok(runtime) => {
+            Finding::good("runtime", format!("ONNX Runtime {} ({})", runtime.version(), config.onnxruntime.display()))
+        }
+        Err(error) => {
+            Finding::bad("runtime", error.to_string(), "`cargo xtask setup` fetches it; --onnxruntime names another")
+        }
+    }
+}
+
+fn model(config: &Config) -> Finding {
+    let folder = config.home.model(&config.model.name);
+    let missing: Vec<&str> =
+        ["config.json", "tokenizer.json", "model.onnx"].into_iter().filter(|file| !folder.join(file).is_file()).collect();
+    if missing.is_empty() {
+        return Finding::good("model", folder.display().to_string());
+    }
+    let found = format!("{} lacks {}", folder.display(), missing.join(", "));
+    Finding::bad("model", found, "`cargo xtask setup` fetches the default; `pawl model import FILE.gguf` adds one")
+}
+
+async fn plugins(config: &Config) -> Vec<Finding> {
+    let loading = config.clone();
+    let loaded = tokio::task::spawn_blocking(move || Plugins::load(&loading)).await;
+    let plugins = match loaded {
+        Ok(Ok(plugins)) => plugins,
+        Ok(Err(error)) => return vec![Finding::bad("plugins", error.to_string(), "see the message")],
+        Err(error) => return vec![Finding::bad("plugins", error.to_string(), "report this: loading panicked")],
+    };
+    let good = plugins.loaded().iter().map(|plugin| {
+        let (name, tools) = (&plugin.manifest().name, plugin.tools().len());
+        Finding::good("plugin", format!("{name}, {tools} tools, sha256 {}", plugin.digest()))
+    });
+    let bad = plugins.missing().iter().map(|missing| {
+        let mend = "`cargo xtask build-plugins` builds them; --plugins names their folder";
+        Finding::bad("plugin", format!("{}: {}", missing.plugin, missing.why), mend)
+    });
+    good.chain(bad).collect()
+}
+
+fn databases(config: &Config) -> Vec<Finding> {
+    let granted = config.plugins.iter().flat_map(|plugin| &plugin.grant.database);
+    granted
+        .map(|(name, path)| {
+            let found = format!("{name} = {}", path.display());
+            if path.is_file() {
+                Finding::good("database", found)
+            } else {
+                let mend = "`pawl sample` writes the sample shop; else name a file that exists in pawl.toml";
+                Finding::bad("database", format!("{found} is not there"), mend)
+            }
+        })
+        .collect()
+}
+
+async fn address(config: &Config) -> Finding {
+    match TcpListener::bind(config.listen).await {
+        Ok(_) => Finding::good("address", format!("{} is free", config.listen)),
+        Err(error) => {
+            let found = format!("{}: {error}", config.listen);
+            Finding::bad("address", found, "stop what listens there (a Pawl that runs?), or use --listen")
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! `pawl model import FILE.gguf` and `pawl model info`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::app;
+use crate::config::Config;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Model {
+    /// Make a model folder of a GGUF file, without loss
+    Import(Import),
+    /// What is known of the model that would be served
+    Info,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// A GGUF file of architecture llama or qwen2
+    file: PathBuf,
+    /// Folder to make [default: models/NAME under Pawl's home]
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+}
+
+impl Model {
+    pub(crate) fn run(self, config: &Config) -> Result<ExitCode> {
+        match self {
+            Model::Import(import) => import.run(config),
+            Model::Info => {
+                let llm = app::load_model(config)?;
+                println!("{:#?}", llm.info());
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+impl Import {
+    fn run(self, config: &Config) -> Result<ExitCode> {
+        let name = self.file.file_stem().and_then(|stem| stem.to_str());
+        let name = name.with_context(|| format!("{} has no name to give the model", self.file.display()))?;
+        let folder = self.to.unwrap_or_else(|| config.home.model(name));
+        let style = ProgressStyle::with_template("{msg:24} {bar:30} {bytes}/{total_bytes} {eta}")?;
+        let bar = ProgressBar::no_length().with_style(style).with_message("import");
+        let report = pawl_llm::import_gguf(&self.file, &folder, &mut |progress| {
+            bar.set_length(progress.total_bytes);
+            bar.set_position(progress.done_bytes);
+        })?;
+        bar.finish_and_clear();
+        println!("{}: {report:?}", folder.display());
+        Ok(ExitCode::SUCCESS)
+    }
+}

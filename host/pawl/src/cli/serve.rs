@@ -1,0 +1,72 @@
+//! `pawl serve`: the chat endpoint.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use tokio::net::TcpListener;
+
+use crate::config::Config;
+use crate::{api, app};
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:7411]
+    #[arg(long, env = "PAWL_LISTEN", value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+}
+
+impl Serve {
+    pub(crate) async fn run(self, config: Config) -> Result<ExitCode> {
+        let address = self.listen.unwrap_or(config.listen);
+        // The port first: a taken one is known before seconds of loading.
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot listen on {address}; name another with --listen"))?;
+        let address = listener.local_addr()?;
+        if !address.ip().is_loopback() {
+            eprintln!("pawl: listening beyond this machine on {address}, and there is no access control yet");
+        }
+        let (chat, took) = app::start(&config).await?;
+        for missing in chat.plugins.missing() {
+            eprintln!("pawl: plugin {} is not loaded: {}", missing.plugin, missing.why);
+        }
+        eprintln!(
+            "ready on http://{address} in {:.1} s ({}, {} plugins, {} tools)",
+            took.as_secs_f64(),
+            chat.llm.info().name,
+            chat.plugins.loaded().len(),
+            chat.plugins.tools().count(),
+        );
+        let (warm, now) = (chat.clone(), config.now());
+        tokio::spawn(async move {
+            if let Err(error) = warm.warm_up(now).await {
+                tracing::warn!("warm-up: {error}");
+            }
+        });
+        api::serve(listener, api::Shared { chat, config }, stopped()).await?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Waits for ctrl-c, or for the signal that service managers send.
+async fn stopped() {
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! { () = interrupt => {}, () = terminate => {} }
+}

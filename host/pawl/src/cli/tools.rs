@@ -1,0 +1,36 @@
+//! `pawl tools`: every tool of every plugin.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::app::Plugins;
+use crate::chat::signature::{one_line, signature};
+use crate::config::Config;
+
+#[derive(Debug, Args)]
+pub(crate) struct Tools {
+    /// Names, descriptions and JSON Schemas as one JSON list
+    #[arg(long)]
+    json: bool,
+}
+
+impl Tools {
+    pub(crate) fn run(self, config: &Config) -> Result<ExitCode> {
+        let plugins = Plugins::load(config)?;
+        if self.json {
+            let tools: Vec<_> = plugins.tools().collect();
+            println!("{}", serde_json::to_string_pretty(&tools)?);
+        } else {
+            for tool in plugins.tools() {
+                println!("{} {}", tool.name, signature(&tool.parameters));
+                println!("    {}", one_line(&tool.description));
+            }
+        }
+        for missing in plugins.missing() {
+            eprintln!("plugin {} is not loaded: {}", missing.plugin, missing.why);
+        }
+        Ok(ExitCode::from(u8::from(!plugins.missing().is_empty())))
+    }
+}

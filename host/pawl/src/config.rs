@@ -1,0 +1,338 @@
+//! Settings: raw (as written) to resolved (typed, absolute, checked), once, at start.
+//!
+//! Order: flag over environment over file over the embedded `default.toml`. Unknown keys are errors. After [`Config`]
+//! is made, nothing else reads the environment or a settings file.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy;
+use jiff::tz::TimeZone;
+use pawl_plugin::Grant;
+use serde::Deserialize;
+
+/// The settings file that is used when none is given.
+pub(crate) const DEFAULT_TOML: &str = include_str!("default.toml");
+
+/// The file that ONNX Runtime's wheel carries, and that `cargo xtask` puts under `<home>/runtime`.
+pub(crate) const RUNTIME_FILE: &str = "libonnxruntime.so.1.32.0";
+
+/// What is wrong with the settings, and the mend.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("settings file {path}: {source}; give another with --config")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("settings file {path}: {message}")]
+    Parse { path: String, message: String },
+    #[error("time-zone \"{name}\" is not an IANA name such as Europe/Berlin: {message}")]
+    TimeZone { name: String, message: String },
+    #[error("{key} = \"{value}\" is not a size such as \"6KiB\" or \"1MiB\"")]
+    Size { key: &'static str, value: String },
+    #[error("{key} = {value} is out of range; use {least} to {most}")]
+    Range { key: &'static str, value: usize, least: usize, most: usize },
+    #[error("no home folder: set PAWL_HOME to a folder where models and data may be kept")]
+    NoHome,
+}
+
+/// What the command line and the environment say; all of it optional.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Overrides {
+    /// Settings file [default: ./pawl.toml if there, else the embedded default]
+    #[arg(long, global = true, env = "PAWL_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Folder with one folder per plugin (plugin.toml beside NAME.wasm)
+    #[arg(long, global = true, env = "PAWL_PLUGINS", value_name = "DIR")]
+    pub(crate) plugins: Option<PathBuf>,
+    /// Name of a model folder under <home>/models
+    #[arg(long, global = true, env = "PAWL_MODEL", value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// Where runtime, models and data are kept [default: the user's cache and data folders]
+    #[arg(long, global = true, env = "PAWL_HOME", value_name = "DIR")]
+    pub(crate) home: Option<PathBuf>,
+    /// Where events and databases are kept [default: data under --home, else the user's data folder]
+    #[arg(long, global = true, env = "PAWL_DATA", value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// ONNX Runtime's shared library [default: <home>/runtime/libonnxruntime.so.…]
+    #[arg(long, global = true, env = "PAWL_ONNXRUNTIME", value_name = "FILE")]
+    pub(crate) onnxruntime: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Raw {
+    listen: Option<SocketAddr>,
+    time_zone: Option<String>,
+    #[serde(default)]
+    model: RawModel,
+    #[serde(default)]
+    chat: RawChat,
+    plugins: Option<BTreeMap<String, RawPlugin>>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawModel {
+    name: Option<String>,
+    context: Option<usize>,
+    threads: Option<usize>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawChat {
+    max_rounds: Option<usize>,
+    max_tokens: Option<usize>,
+    max_result: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawPlugin {
+    path: Option<PathBuf>,
+    #[serde(default)]
+    grant: Grant,
+}
+
+/// Resolved settings: absolute paths, checked numbers.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// Where the settings came from, for messages.
+    pub(crate) source: String,
+    pub(crate) listen: SocketAddr,
+    pub(crate) time_zone: TimeZone,
+    pub(crate) model: ModelConfig,
+    pub(crate) chat: ChatConfig,
+    pub(crate) plugins: Vec<PluginConfig>,
+    pub(crate) home: Home,
+    pub(crate) onnxruntime: PathBuf,
+}
+
+/// Which model, and how much of it.
+#[derive(Debug, Clone)]
+pub(crate) struct ModelConfig {
+    pub(crate) name: String,
+    pub(crate) context: usize,
+    pub(crate) threads: Option<usize>,
+}
+
+/// Bounds of one chat turn.
+#[derive(Debug, Clone)]
+pub(crate) struct ChatConfig {
+    pub(crate) max_rounds: usize,
+    pub(crate) max_tokens: usize,
+    /// Bytes of a tool's result that the model is shown.
+    pub(crate) max_result: usize,
+}
+
+/// One plugin that the operator wants: where it is and what it is granted.
+#[derive(Debug, Clone)]
+pub(crate) struct PluginConfig {
+    pub(crate) name: String,
+    pub(crate) folder: PathBuf,
+    pub(crate) grant: Grant,
+}
+
+/// The folders that Pawl keeps things in.
+#[derive(Debug, Clone)]
+pub(crate) struct Home {
+    /// What can be had again: runtime, models, compiled components.
+    pub(crate) cache: PathBuf,
+    /// What cannot: events, databases.
+    pub(crate) data: PathBuf,
+}
+
+impl Home {
+    /// `PAWL_HOME` holds both; without it, the user's cache and data folders.
+    pub(crate) fn resolve(home: Option<&Path>) -> Result<Home, ConfigError> {
+        if let Some(home) = home {
+            let home = std::path::absolute(home).map_err(|_| ConfigError::NoHome)?;
+            return Ok(Home { data: home.join("data"), cache: home });
+        }
+        let base = etcetera::choose_base_strategy().map_err(|_| ConfigError::NoHome)?;
+        Ok(Home { cache: base.cache_dir().join("pawl"), data: base.data_dir().join("pawl") })
+    }
+
+    pub(crate) fn model(&self, name: &str) -> PathBuf {
+        self.cache.join("models").join(name)
+    }
+
+    pub(crate) fn compiled(&self) -> PathBuf {
+        self.cache.join("compiled")
+    }
+
+    pub(crate) fn keyvalue(&self) -> PathBuf {
+        self.data.join("keyvalue.sqlite")
+    }
+
+    pub(crate) fn shop(&self) -> PathBuf {
+        self.data.join("shop.sqlite")
+    }
+}
+
+impl Config {
+    /// Reads and checks everything; the first thing that is wrong is the error.
+    pub(crate) fn resolve(overrides: &Overrides) -> Result<Config, ConfigError> {
+        let mut home = Home::resolve(overrides.home.as_deref())?;
+        if let Some(data) = &overrides.data {
+            home.data = std::path::absolute(data).map_err(|_| ConfigError::NoHome)?;
+        }
+        let found = overrides.config.clone().or_else(|| {
+            let here = PathBuf::from("pawl.toml");
+            here.is_file().then_some(here)
+        });
+        let default: Raw = parse("the embedded default", DEFAULT_TOML)?;
+        let (source, base, raw) = match found {
+            None => ("embedded default".to_owned(), home.data.clone(), parse("the embedded default", DEFAULT_TOML)?),
+            Some(path) => {
+                let text = std::fs::read_to_string(&path)
+                    .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
+                let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+                let base = absolute.parent().map(Path::to_path_buf).unwrap_or_default();
+                (path.display().to_string(), base, parse(&path.display().to_string(), &text)?)
+            }
+        };
+        let time_zone = time_zone(raw.time_zone.as_deref())?;
+        let plugins_folder = plugins_folder(overrides.plugins.as_deref());
+        let plugins = raw.plugins.or(default.plugins).unwrap_or_default();
+        Ok(Config {
+            listen: raw.listen.or(default.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7411))),
+            time_zone,
+            model: ModelConfig {
+                name: overrides.model.clone().or(raw.model.name).or(default.model.name).unwrap_or_default(),
+                context: within("model.context", raw.model.context.or(default.model.context), 512, 131_072)?,
+                threads: raw.model.threads.map(|n| within("model.threads", Some(n), 1, 256)).transpose()?,
+            },
+            chat: ChatConfig {
+                max_rounds: within("chat.max-rounds", raw.chat.max_rounds.or(default.chat.max_rounds), 1, 32)?,
+                max_tokens: within("chat.max-tokens", raw.chat.max_tokens.or(default.chat.max_tokens), 1, 65_536)?,
+                max_result: size("chat.max-result", raw.chat.max_result.or(default.chat.max_result))?,
+            },
+            plugins: plugins
+                .into_iter()
+                .map(|(name, plugin)| PluginConfig {
+                    folder: plugin.path.map_or_else(|| plugins_folder.join(&name), |path| base.join(path)),
+                    grant: absolute_grant(plugin.grant, &base),
+                    name,
+                })
+                .collect(),
+            onnxruntime: overrides
+                .onnxruntime
+                .clone()
+                .unwrap_or_else(|| home.cache.join("runtime").join(RUNTIME_FILE)),
+            source,
+            home,
+        })
+    }
+
+    /// Now, in the configured zone.
+    pub(crate) fn now(&self) -> jiff::ZonedDateTime {
+        jiff::Timestamp::now().to_zoned_datetime(self.time_zone.clone())
+    }
+}
+
+fn parse(path: &str, text: &str) -> Result<Raw, ConfigError> {
+    toml::from_str(text)
+        .map_err(|error| ConfigError::Parse { path: path.to_owned(), message: error.to_string().trim().to_owned() })
+}
+
+fn time_zone(name: Option<&str>) -> Result<TimeZone, ConfigError> {
+    match name {
+        None => Ok(TimeZone::system()),
+        Some(name) => TimeZone::get(name)
+            .map_err(|error| ConfigError::TimeZone { name: name.to_owned(), message: error.to_string() }),
+    }
+}
+
+/// Flag or environment; else `target/plugins` of a checkout; else `plugins` beside the binary.
+fn plugins_folder(given: Option<&Path>) -> PathBuf {
+    if let Some(given) = given {
+        return given.to_path_buf();
+    }
+    let checkout = PathBuf::from("target/plugins");
+    if checkout.is_dir() {
+        return checkout;
+    }
+    let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(|folder| folder.join("plugins")));
+    beside.unwrap_or(checkout)
+}
+
+fn absolute_grant(mut grant: Grant, base: &Path) -> Grant {
+    for path in grant.database.values_mut() {
+        *path = base.join(&*path);
+    }
+    grant
+}
+
+fn within(key: &'static str, value: Option<usize>, least: usize, most: usize) -> Result<usize, ConfigError> {
+    let value = value.unwrap_or(0);
+    let fits = (least..=most).contains(&value);
+    fits.then_some(value).ok_or(ConfigError::Range { key, value, least, most })
+}
+
+fn size(key: &'static str, value: Option<String>) -> Result<usize, ConfigError> {
+    let value = value.unwrap_or_default();
+    let bad = || ConfigError::Size { key, value: value.clone() };
+    let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+    let (number, unit) = value.split_at(digits);
+    let factor = match unit.trim() {
+        "" | "B" => 1,
+        "KiB" => 1024,
+        "MiB" => 1024 * 1024,
+        _ => return Err(bad()),
+    };
+    number.parse::<usize>().ok().and_then(|n| n.checked_mul(factor)).filter(|n| *n > 0).ok_or_else(bad)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(text: &str) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("pawl.toml");
+        std::fs::write(&file, text).expect("written");
+        let home = Some(folder.path().join("home"));
+        Config::resolve(&Overrides { config: Some(file), home, ..Overrides::default() })
+    }
+
+    #[test]
+    fn an_empty_file_means_the_defaults() {
+        let config = resolve("").expect("resolved");
+        assert_eq!(config.listen.to_string(), "127.0.0.1:7411");
+        assert_eq!(config.chat.max_rounds, 6);
+        assert_eq!(config.chat.max_result, 6 * 1024);
+        let names: Vec<&str> = config.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
+        assert_eq!(names, ["calendar", "sql"]);
+    }
+
+    #[test]
+    fn a_plugins_table_replaces_the_default_one_and_grants_nothing_by_itself() {
+        let config = resolve("[plugins.sql]\npath = \"here/sql\"").expect("resolved");
+        assert_eq!(config.plugins.len(), 1);
+        assert!(config.plugins[0].folder.is_absolute() && config.plugins[0].folder.ends_with("here/sql"));
+        assert_eq!(config.plugins[0].grant, Grant::default());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, named) in [
+            ("colour = 'red'", "colour"),
+            ("listen = 'nowhere'", "listen"),
+            ("time-zone = 'Mars/Olympus'", "Mars/Olympus"),
+            ("[chat]\nmax-result = '6 furlongs'", "6 furlongs"),
+            ("[chat]\nmax-rounds = 0", "max-rounds"),
+            ("[model]\ncontext = 1", "model.context"),
+            ("[plugins.sql.grant]\nnetwork = true", "network"),
+        ] {
+            let error = resolve(text).expect_err(text).to_string();
+            assert!(error.contains(named), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let overrides = Overrides { config: Some("no/such/pawl.toml".into()), ..Overrides::default() };
+        assert!(Config::resolve(&overrides).expect_err("missing").to_string().contains("no/such/pawl.toml"));
+    }
+}

@@ -1,0 +1,198 @@
+//! The wire: what clients send, and what they get back, well-formed or not. With the smallest model, whose words do
+//! not matter here.
+
+use anyhow::{Context, Result, ensure};
+use pawl_tests::server::{Options, Server};
+use serde_json::{Value, json};
+
+const MODEL: &str = "smollm2-135m-instruct-q4_1";
+
+fn serve(folder: &tempfile::TempDir) -> Result<Server> {
+    let settings = "[model]\ncontext = 2048\n[chat]\nmax-rounds = 2\nmax-tokens = 48\n[plugins.calendar.grant]\nkeyvalue = true\n[plugins.hostile]\n";
+    Server::start(&Options { model: MODEL, settings: settings.into() }, folder.path())
+}
+
+fn user(text: &str) -> Value {
+    json!([{"role": "user", "content": text}])
+}
+
+fn message(error: &Value) -> &str {
+    error["error"]["message"].as_str().unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_requests_are_told_what_to_change() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = serve(&folder)?;
+    let path = "/v1/chat/completions";
+
+    let (status, error) = server.post_text(path, "{\"model\": \"default\", \"messages\": [}".into()).await?;
+    assert_eq!(status, 400);
+    assert!(message(&error).contains("line 1 column 36"), "{error}");
+
+    let (status, error) = server.post(path, &json!({"model": "default", "messages": "hi"})).await?;
+    assert_eq!((status, &error["error"]["param"]), (400, &json!("messages")), "{error}");
+
+    let (status, error) = server.post(path, &json!({"model": "gpt-99", "messages": user("hi")})).await?;
+    assert_eq!((status, &error["error"]["code"]), (404, &json!("model_not_found")));
+    assert!(message(&error).contains("gpt-99") && message(&error).contains(MODEL), "{error}");
+
+    let choice = json!({"type": "function", "function": {"name": "calendar__fly"}});
+    let body = json!({"model": "default", "messages": user("hi"), "tool_choice": choice});
+    let (status, error) = server.post(path, &body).await?;
+    assert_eq!((status, &error["error"]["code"]), (404, &json!("tool_not_found")), "{error}");
+
+    let long = "word ".repeat(5000);
+    let body = json!({"model": "default", "messages": user(&long), "tool_choice": "none"});
+    let (status, error) = server.post(path, &body).await?;
+    assert_eq!((status, &error["error"]["code"]), (400, &json!("context_length_exceeded")));
+    let numbers: Vec<usize> =
+        message(&error).split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect();
+    assert!(numbers.contains(&2048) && numbers.iter().any(|n| *n > 5000), "both lengths: {error}");
+
+    let unsupported = json!({"type": "object", "properties": {"a": {"not": {"type": "string"}}}, "required": ["a"]});
+    let format = json!({"type": "json_schema", "json_schema": {"name": "x", "schema": unsupported}});
+    let body = json!({"model": "default", "messages": user("hi"), "response_format": format});
+    let (status, error) = server.post(path, &body).await?;
+    assert_eq!(status, 400, "never decoded unconstrained");
+    assert!(message(&error).contains("not"), "names the keyword: {error}");
+
+    for (field, value) in [("temperature", json!(9)), ("top_p", json!(0)), ("n", json!(2)), ("max_tokens", json!(0))] {
+        let mut body = json!({"model": "default", "messages": user("hi")});
+        body[field] = value;
+        let (status, error) = server.post(path, &body).await?;
+        assert_eq!((status, &error["error"]["param"]), (400, &json!(field)), "{error}");
+    }
+
+    let (status, _) = server.get("/v2/nothing").await?;
+    assert_eq!(status, 404);
+    let (status, _) = server.get(path).await?;
+    assert_eq!(status, 405);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_in_a_browser_cannot_reach_a_local_server() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = serve(&folder)?;
+    let body = json!({"model": "default", "messages": user("hi")}).to_string();
+    let url = format!("{}/v1/chat/completions", server.url);
+
+    let simple = server.client().post(&url).header("content-type", "text/plain").body(body.clone()).send().await?;
+    assert_eq!(simple.status().as_u16(), 415, "what a page can send without being asked is refused");
+
+    let rebound = server.client().post(&url).header("content-type", "application/json").header("host", "evil.example");
+    assert_eq!(rebound.body(body).send().await?.status().as_u16(), 403, "a name that resolves here is refused");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tools_of_the_client_come_back_as_valid_calls() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = serve(&folder)?;
+    let parameters = json!({"type": "object", "properties": {
+        "city": {"type": "string", "enum": ["Oslo", "Rome"]}, "days": {"type": "integer", "minimum": 1, "maximum": 7}},
+        "required": ["city", "days"]});
+    let tools = json!([{"type": "function", "function": {"name": "get_forecast", "description": "Weather forecast", "parameters": parameters}}]);
+    let validator = jsonschema::validator_for(&parameters)?;
+
+    for choice in [json!("required"), json!({"type": "function", "function": {"name": "get_forecast"}})] {
+        let body = json!({"model": "default", "messages": user("Rome for three days?"), "tools": tools, "tool_choice": choice});
+        let (status, reply) = server.post("/v1/chat/completions", &body).await?;
+        ensure!(status == 200, "{reply}");
+        assert_eq!(reply["choices"][0]["finish_reason"], "tool_calls");
+        let call = &reply["choices"][0]["message"]["tool_calls"][0];
+        assert_eq!((call["type"].as_str(), call["function"]["name"].as_str()), (Some("function"), Some("get_forecast")));
+        let arguments: Value = serde_json::from_str(call["function"]["arguments"].as_str().context("a string")?)?;
+        assert!(validator.is_valid(&arguments), "{arguments}");
+        assert_eq!(reply["pawl"]["calls"], json!([]), "a client's tool is not run here");
+
+        let mut streamed = body.clone();
+        streamed["stream"] = json!(true);
+        streamed["stream_options"] = json!({"include_usage": true});
+        let events = server.stream("/v1/chat/completions", &streamed).await?;
+        assert_eq!(events.last().map(String::as_str), Some("[DONE]"));
+        let chunks: Vec<Value> =
+            events[..events.len() - 1].iter().map(|event| serde_json::from_str(event)).collect::<Result<_, _>>()?;
+        let call = chunks.iter().find_map(|chunk| chunk["choices"][0]["delta"]["tool_calls"].get(0)).context("a call")?;
+        assert_eq!(call["function"]["name"], "get_forecast");
+        assert!(chunks.iter().any(|chunk| chunk["choices"][0]["finish_reason"] == "tool_calls"));
+        assert!(chunks.iter().any(|chunk| chunk["usage"]["prompt_tokens"].as_u64() > Some(0)));
+    }
+
+    let body = json!({"model": "default", "messages": user("Rome?"), "tools": tools, "tool_choice": "none"});
+    let (_, reply) = server.post("/v1/chat/completions", &body).await?;
+    assert!(reply["choices"][0]["message"].get("tool_calls").is_none(), "{reply}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_under_a_schema_is_valid_or_said_to_be_cut_short() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = serve(&folder)?;
+    let schema = json!({"type": "object", "properties": {
+        "mood": {"enum": ["good", "bad"]}, "score": {"type": "integer", "minimum": 0, "maximum": 9}},
+        "required": ["mood", "score"], "additionalProperties": false});
+    let format = json!({"type": "json_schema", "json_schema": {"name": "mood", "schema": schema}});
+    let mut body = json!({"model": "default", "messages": user("What a day!"), "response_format": format});
+    let (status, reply) = server.post("/v1/chat/completions", &body).await?;
+    ensure!(status == 200, "{reply}");
+    let value: Value = serde_json::from_str(reply["choices"][0]["message"]["content"].as_str().context("text")?)?;
+    assert!(jsonschema::is_valid(&schema, &value), "{value}");
+    assert_eq!(reply["choices"][0]["finish_reason"], "stop");
+
+    body["max_tokens"] = json!(2);
+    let (_, reply) = server.post("/v1/chat/completions", &body).await?;
+    assert_eq!(reply["choices"][0]["finish_reason"], "length");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_outlives_a_plugin_that_misbehaves_and_the_model_is_told() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = serve(&folder)?;
+    for (function, told) in
+        [("loop-forever", "time"), ("allocate-forever", "memory"), ("panic-now", "crashed"), ("return-bytes", "")]
+    {
+        let choice = json!({"type": "function", "function": {"name": format!("hostile__{function}")}});
+        let body = json!({"model": "default", "messages": user("Please do."), "tool_choice": choice});
+        let (status, reply) = server.post("/v1/chat/completions", &body).await?;
+        assert_eq!(status, 200, "{function}: {reply}");
+        let call = &reply["pawl"]["calls"][0];
+        assert_eq!(call["tool"], format!("hostile.{function}"));
+        if !told.is_empty() {
+            assert!(call["error"].as_str().is_some_and(|error| error.contains(told)), "{call}");
+        }
+        assert_eq!(reply["pawl"]["rounds"], 2, "the model went on after it: {reply}");
+    }
+    let (status, error) = server.post("/v1/tools/hostile.return-bytes", &json!({"count": 100_000_000})).await?;
+    assert_eq!(status, 504, "{error}");
+    let arguments = json!({"from": "2026-01-01", "to": "2026-01-02"});
+    let (status, reply) = server.post("/v1/tools/calendar__list-events", &arguments).await?;
+    assert_eq!((status, reply), (200, json!({"result": []})), "other plugins are as they were");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seed_repeats_and_streams_say_what_whole_answers_say() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = serve(&folder)?;
+    let body = json!({"model": "default", "messages": user("Tell me of the sea."), "tool_choice": "none",
+        "temperature": 1.0, "top_p": 0.9, "seed": 11, "max_tokens": 24});
+    let (_, first) = server.post("/v1/chat/completions", &body).await?;
+    let (_, second) = server.post("/v1/chat/completions", &body).await?;
+    let text = first["choices"][0]["message"]["content"].as_str().context("text")?;
+    assert_eq!(Some(text), second["choices"][0]["message"]["content"].as_str());
+    assert!(!text.is_empty());
+
+    let mut streamed = body.clone();
+    streamed["stream"] = json!(true);
+    let events = server.stream("/v1/chat/completions", &streamed).await?;
+    let mut whole = String::new();
+    for event in &events[..events.len() - 1] {
+        let chunk: Value = serde_json::from_str(event)?;
+        whole.push_str(chunk["choices"][0]["delta"]["content"].as_str().unwrap_or_default());
+    }
+    assert_eq!(whole.trim(), text.trim());
+    Ok(())
+}
