@@ -56,7 +56,9 @@ impl Docs {
             bytes += section.data().len();
             match std::str::from_utf8(section.data()) {
                 Ok(text) if bytes <= MAX_TEXT => sources.push(Path::new(&format!("{bytes}.wit")), text),
-                _ => tracing::warn!("section {SECTION} is not UTF-8 or over {MAX_TEXT} bytes; descriptions are left out"),
+                _ => tracing::warn!(
+                    "section {SECTION} is not UTF-8 or over {MAX_TEXT} bytes; descriptions are left out"
+                ),
             }
         }
         if bytes == 0 {
@@ -68,7 +70,10 @@ impl Docs {
                 Docs { packages: nested }
             }
             Err((sources, error)) => {
-                tracing::warn!("section {SECTION} is no WIT; descriptions are left out: {}", error.render(&sources));
+                tracing::warn!(
+                    "section {SECTION} is no WIT; descriptions are left out: {}",
+                    error.render(&sources)
+                );
                 Docs::default()
             }
         }
@@ -86,7 +91,10 @@ impl Docs {
                 })
             }),
         };
-        FunctionDocs { found, comment: found.map(|(_, function)| Comment::parse(function)).unwrap_or_default() }
+        FunctionDocs {
+            found,
+            comment: found.map(|(_, function)| Comment::parse(function)).unwrap_or_default(),
+        }
     }
 
     fn in_interface(&self, export: &str, name: &str) -> Option<(&UnresolvedPackage, &Function)> {
@@ -101,8 +109,10 @@ impl Docs {
                 package_name.is_none_or(|wanted| wanted == own)
             })
             .find_map(|package| {
-                let named = package.interfaces.iter().find(|(_, i)| i.name.as_deref() == Some(interface_name));
-                let interface = named.map(|(_, interface)| interface).or_else(|| inline(package, interface_name))?;
+                let named =
+                    package.interfaces.iter().find(|(_, i)| i.name.as_deref() == Some(interface_name));
+                let interface =
+                    named.map(|(_, interface)| interface).or_else(|| inline(package, interface_name))?;
                 Some((package, interface.functions.get(name)?))
             })
     }
@@ -268,7 +278,8 @@ impl Comment {
         let mut current: Option<usize> = None;
         for line in function.docs.contents.as_deref().unwrap_or_default().lines() {
             let named = line.trim().strip_prefix("- ").and_then(|rest| rest.split_once(':'));
-            let named = named.map(|(name, text)| (name.trim().trim_matches('`').trim_start_matches('%'), text));
+            let named =
+                named.map(|(name, text)| (name.trim().trim_matches('`').trim_start_matches('%'), text));
             match named.filter(|(name, _)| function.params.iter().any(|parameter| parameter.name == *name)) {
                 Some((name, text)) => {
                     comment.parameters.push((name.to_owned(), text.trim().to_owned()));

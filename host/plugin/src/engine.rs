@@ -68,8 +68,9 @@ impl Engine {
         if let Some(component) = cached.as_deref().and_then(|file| self.load_cached(file)) {
             return Ok(Compiled { component, digest, bytes });
         }
-        let component = Component::from_binary(&self.wasmtime, &bytes)
-            .map_err(|error| Error::NotAComponent { path: path.to_path_buf(), message: format!("{error:#}") })?;
+        let component = Component::from_binary(&self.wasmtime, &bytes).map_err(|error| {
+            Error::NotAComponent { path: path.to_path_buf(), message: format!("{error:#}") }
+        })?;
         if let Some(file) = cached
             && let Err(error) = store_cached(&file, &component)
         {
@@ -97,9 +98,7 @@ impl Engine {
         // writer of this folder, which only this user can write to, and the digest above excludes damage and
         // truncation; wasmtime itself refuses another version or other settings.
         let component = unsafe { Component::deserialize(&self.wasmtime, artefact) };
-        component
-            .inspect_err(|error| tracing::warn!("{}: {error:#}; compiling again", file.display()))
-            .ok()
+        component.inspect_err(|error| tracing::warn!("{}: {error:#}; compiling again", file.display())).ok()
     }
 }
 
@@ -201,7 +200,8 @@ impl Ticker {
             }
         };
         let thread = std::thread::Builder::new().name("pawl-epoch".to_owned()).spawn(tick);
-        let thread = thread.map_err(|error| Error::Engine(format!("no thread for the epoch clock: {error}")))?;
+        let thread =
+            thread.map_err(|error| Error::Engine(format!("no thread for the epoch clock: {error}")))?;
         Ok(Ticker { stop: Some(stop), thread: Some(thread) })
     }
 }

@@ -16,8 +16,12 @@ mod error;
 mod grant;
 mod lower;
 mod manifest;
+#[cfg(test)]
+mod property;
 mod reflect;
 mod schema;
+#[cfg(test)]
+mod testing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -136,7 +140,9 @@ impl Host {
         if let Some(context) = &manifest.prompt.context {
             let known = reflection.functions.iter().find(|function| &function.name == context);
             if known.is_none_or(|function| !function.parameters.is_empty()) {
-                return Err(unusable(format!("prompt.context `{context}` is not a function without parameters")));
+                return Err(unusable(format!(
+                    "prompt.context `{context}` is not a function without parameters"
+                )));
             }
         }
         let setting = Setting {
@@ -200,7 +206,9 @@ impl Plugin {
         let values = lower::arguments(&self.inner.functions[index].parameters, arguments)?;
         let turn = tokio::time::timeout(call::MAX_QUEUE, Arc::clone(&self.inner.calls).acquire_owned());
         let Ok(Ok(permit)) = turn.await else {
-            return Err(CallError::Host { message: format!("{MAX_CALLS} other calls are running; try again") });
+            return Err(CallError::Host {
+                message: format!("{MAX_CALLS} other calls are running; try again"),
+            });
         };
         let inner = Arc::clone(&self.inner);
         let run = move || {
@@ -210,7 +218,9 @@ impl Plugin {
         };
         tokio::task::spawn_blocking(run).await.unwrap_or_else(|error| {
             tracing::error!("a call of {function} failed in the host: {error}");
-            Err(CallError::Host { message: "the call could not be carried out; the host's log says why".to_owned() })
+            Err(CallError::Host {
+                message: "the call could not be carried out; the host's log says why".to_owned(),
+            })
         })
     }
 
@@ -225,7 +235,8 @@ impl Plugin {
 
     fn index(&self, name: &str) -> Result<usize, CallError> {
         self.inner.functions.iter().position(|function| function.name == name).ok_or_else(|| {
-            let known: Vec<&str> = self.inner.functions.iter().map(|function| function.name.as_str()).collect();
+            let known: Vec<&str> =
+                self.inner.functions.iter().map(|function| function.name.as_str()).collect();
             CallError::UnknownFunction {
                 plugin: self.inner.manifest.name.clone(),
                 function: name.chars().take(100).collect(),
@@ -248,7 +259,8 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
 /// The imports that no interface of the host answers to; where each seems known, what the linker said.
 fn missing(imports: &[String], error: &str) -> Vec<String> {
     let offered = |import: &&String| {
-        let wasi = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+        let wasi =
+            ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
         wasi.iter().any(|package| import.starts_with(package)) && import.contains("@0.2.")
             || ["wasi:keyvalue/store@0.2.0-draft", "pawl:host/database@0.1.0"].contains(&import.as_str())
     };
@@ -263,5 +275,90 @@ fn no_tools(excluded: &[Excluded]) -> String {
         "it exports no function; export some in its world".to_owned()
     } else {
         format!("none of its exported functions can be a tool ({})", reasons.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Result;
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{Home, component, dummy};
+
+    #[test]
+    fn imports_that_the_host_does_not_have_are_all_named() -> Result<()> {
+        let home = Home::new()?;
+        let wit = "package test:test;
+            interface other { run: func(); }
+            world w { import other; import log: func(text: string); import wasi:cli/environment@0.2.0; export f: func(); }
+            package wasi:cli@0.2.0 { interface environment { get-arguments: func() -> list<string>; } }";
+        let error = home.load(&dummy(wit)?, "", Grant::default()).err().expect("not linkable");
+        match error.downcast_ref::<Error>() {
+            Some(Error::Imports { imports, .. }) => assert_eq!(imports, &["test:test/other", "log"]),
+            other => panic!("{other:?}"),
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_component_without_usable_functions_is_refused_with_the_reasons() -> Result<()> {
+        let home = Home::new()?;
+        let error =
+            home.load(&dummy("package test:test; world w {}")?, "", Grant::default()).err().expect("empty");
+        assert!(error.to_string().contains("exports no function"), "{error}");
+        let wit = "package test:test; interface i { resource r { constructor(); } make: func() -> r; } world w { export i; }";
+        let error = home.load(&dummy(wit)?, "", Grant::default()).err().expect("only resources");
+        assert!(
+            error.to_string().contains("test:test/i#make") && error.to_string().contains("resource"),
+            "{error}"
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn the_prompts_context_must_be_a_function_without_parameters() -> Result<()> {
+        let home = Home::new()?;
+        let component =
+            dummy("package test:test; world w { export f: func() -> u8; export g: func(x: u8); }")?;
+        home.load(&component, "[prompt]\ncontext = 'f'", Grant::default())?;
+        for context in ["g", "h"] {
+            let more = format!("[prompt]\ncontext = '{context}'");
+            let error = home.load(&component, &more, Grant::default()).err().expect("unusable");
+            assert!(error.to_string().contains(context), "{error}");
+        }
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn unknown_functions_and_wrong_arguments_run_nothing() -> Result<()> {
+        let home = Home::new()?;
+        let wit = "package test:test; world w { export f: func(x: u8) -> u8; }";
+        let plugin = home.load(
+            &component(wit, "(module (func (export \"f\") (param i32) (result i32) unreachable))")?,
+            "",
+            Grant::default(),
+        )?;
+        let error = plugin.call("g", &json!({})).await.expect_err("unknown");
+        assert_eq!(error.to_string(), "plugin `test` has no function `g`; it has: f");
+        let error = plugin.call("f", &json!({"x": 256})).await.expect_err("too large");
+        assert_eq!(error.to_string(), "argument `$.x`: expected u8 (a whole number from 0 to 255), got 256");
+        assert_eq!(plugin.lift_check("f", &json!({"x": 256})), Err(error));
+        assert_eq!(plugin.lift_check("f", &json!({"x": 255})), Ok(()));
+        let giant = json!({ "x": "a".repeat(5 << 20) });
+        assert!(matches!(plugin.call("f", &giant).await, Err(CallError::Limit { limit: "input", .. })));
+        Ok(())
+    }
+
+    #[test]
+    fn a_plugin_knows_its_digest_and_imports() -> Result<()> {
+        let home = Home::new()?;
+        let wit = "package test:test; world w { import wasi:io/poll@0.2.0; export f: func(); }
+            package wasi:io@0.2.0 { interface poll { resource pollable { block: func(); } } }";
+        let plugin = home.load(&dummy(wit)?, "", Grant::default())?;
+        assert_eq!(plugin.imports(), ["wasi:io/poll@0.2.0"]);
+        assert_eq!(plugin.digest().len(), 64);
+        assert!(plugin.excluded().is_empty());
+        Ok(())
     }
 }

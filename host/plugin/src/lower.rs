@@ -82,7 +82,11 @@ fn shown(value: &Value) -> String {
         Value::Array(items) if items.len() > 8 => format!("an array of {} items", items.len()),
         Value::Object(fields) if fields.len() > 8 => format!("an object of {} fields", fields.len()),
         Value::String(text) if text.len() > 4 * SHOWN => {
-            format!("a string of {} bytes that begins with {:?}", text.len(), text.chars().take(SHOWN).collect::<String>())
+            format!(
+                "a string of {} bytes that begins with {:?}",
+                text.len(),
+                text.chars().take(SHOWN).collect::<String>()
+            )
         }
         other => {
             let text = other.to_string();
@@ -114,11 +118,13 @@ fn to_val(ty: &Type, value: &Value, path: Path<'_>) -> Result<Val, CallError> {
         Type::List(list) => {
             let items = value.as_array().ok_or_else(wrong)?;
             let item = list.ty();
-            let items = items.iter().enumerate().map(|(index, value)| to_val(&item, value, path.index(index)));
+            let items =
+                items.iter().enumerate().map(|(index, value)| to_val(&item, value, path.index(index)));
             Val::List(items.collect::<Result<_, _>>()?)
         }
         Type::Tuple(tuple) => {
-            let items = value.as_array().filter(|items| items.len() == tuple.types().len()).ok_or_else(wrong)?;
+            let items =
+                value.as_array().filter(|items| items.len() == tuple.types().len()).ok_or_else(wrong)?;
             let items = tuple.types().zip(items).enumerate();
             let items = items.map(|(index, (ty, value))| to_val(&ty, value, path.index(index)));
             Val::Tuple(items.collect::<Result<_, _>>()?)
@@ -133,7 +139,8 @@ fn to_val(ty: &Type, value: &Value, path: Path<'_>) -> Result<Val, CallError> {
             Val::Variant(name.to_owned(), optional_payload(case.ty, payload, path.name(name), &wrong)?)
         }
         Type::Enum(wanted) => {
-            let name = value.as_str().filter(|name| wanted.names().any(|known| known == *name)).ok_or_else(wrong)?;
+            let name =
+                value.as_str().filter(|name| wanted.names().any(|known| known == *name)).ok_or_else(wrong)?;
             Val::Enum(name.to_owned())
         }
         Type::Flags(wanted) => flags(wanted, value).ok_or_else(wrong)?,
@@ -236,7 +243,9 @@ fn integer<T: TryFrom<i128>>(value: &Value) -> Option<T> {
         (Some(signed), _, _) => i128::from(signed),
         (_, Some(unsigned), _) => i128::from(unsigned),
         // Within 2^53 a float is exactly the number that was written.
-        (_, _, Some(float)) if float.fract() == 0.0 && float.abs() <= 9_007_199_254_740_992.0 => float as i128,
+        (_, _, Some(float)) if float.fract() == 0.0 && float.abs() <= 9_007_199_254_740_992.0 => {
+            float as i128
+        }
         _ => return None,
     };
     T::try_from(whole).ok()
@@ -369,7 +378,9 @@ pub(crate) fn to_json(value: &Val, budget: &mut usize) -> Option<Value> {
             }
         }
         Val::Flags(names) => names.iter().map(|name| text(name, budget)).collect::<Option<Vec<_>>>()?.into(),
-        Val::Map(_) | Val::Resource(_) | Val::Future(_) | Val::Stream(_) | Val::ErrorContext(_) => Value::Null,
+        Val::Map(_) | Val::Resource(_) | Val::Future(_) | Val::Stream(_) | Val::ErrorContext(_) => {
+            Value::Null
+        }
     })
 }
 
@@ -419,4 +430,144 @@ fn length(value: &Value, limit: usize) -> Option<usize> {
         }
     };
     (bytes <= limit).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Result;
+    use serde_json::json;
+
+    use super::*;
+    use crate::Grant;
+    use crate::testing::{Home, dummy};
+
+    const WIT: &str = "package test:test;
+        interface i {
+            enum colour { red, green }
+            flags rights { read, write, admin }
+            variant shape { none, circle(f64), square(u32), maybe(option<u8>) }
+            record event { title: string, %from: s16, attendees: list<string>, colour: option<colour> }
+            all: func(a: event, b: shape, c: rights, d: tuple<bool, char>, e: result<u8, string>, f: option<option<u8>>);
+            numbers: func(a: s8, b: u64, c: s64, d: f32, e: f64);
+            none: func();
+        }
+        world w { export i; }";
+
+    fn check(function: &str, arguments: Value) -> Result<std::result::Result<(), CallError>> {
+        let plugin = Home::new()?.load(&dummy(WIT)?, "", Grant::default())?;
+        Ok(plugin.lift_check(function, &arguments))
+    }
+
+    fn good() -> Value {
+        json!({
+            "a": {"title": "t", "from": -3, "attendees": ["x"], "colour": "red"},
+            "b": {"circle": 1.5}, "c": ["write", "read", "write"], "d": [true, "é"], "e": {"ok": 1}, "f": {"some": null},
+        })
+    }
+
+    #[test]
+    fn every_shape_is_taken() -> Result<()> {
+        let mut cases = vec![good()];
+        for (field, values) in [
+            ("b", vec![json!("none"), json!({"none": null}), json!({"square": 3.0}), json!({"maybe": null})]),
+            ("c", vec![json!([])]),
+            ("e", vec![json!({"err": "no"})]),
+            ("f", vec![json!(null), json!({"some": 3})]),
+        ] {
+            cases.extend(values.into_iter().map(|value| {
+                let mut arguments = good();
+                arguments[field] = value;
+                arguments
+            }));
+        }
+        let mut short = good();
+        short["a"].as_object_mut().expect("an object").remove("colour");
+        short.as_object_mut().expect("an object").remove("f");
+        cases.push(short);
+        for case in cases {
+            assert_eq!(check("all", case.clone())?, Ok(()), "{case}");
+        }
+        assert_eq!(check("none", Value::Null)?, Ok(()));
+        Ok(())
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_its_place() -> Result<()> {
+        for (place, value, path) in [
+            ("/a/from", json!(40000), "$.a.from"),
+            ("/a/from", json!("1"), "$.a.from"),
+            ("/a/attendees/0", json!(null), "$.a.attendees[0]"),
+            ("/a/colour", json!("blue"), "$.a.colour"),
+            ("/b", json!("circle"), "$.b"),
+            ("/b", json!({"circle": 1, "none": null}), "$.b"),
+            ("/b", json!({"circle": "round"}), "$.b.circle"),
+            ("/c/0", json!("root"), "$.c"),
+            ("/d", json!([true]), "$.d"),
+            ("/d/1", json!("ab"), "$.d[1]"),
+            ("/e", json!({"some": 1}), "$.e"),
+            ("/e/ok", json!(-1), "$.e.ok"),
+            ("/f", json!(3), "$.f"),
+            ("/a", json!({"title": "t", "from": 1, "attendees": [], "color": "red"}), "$.a.color"),
+            ("/a", json!({"title": "t", "from": 1}), "$.a.attendees"),
+        ] {
+            let mut arguments = good();
+            *arguments.pointer_mut(place).expect("a place") = value;
+            match check("all", arguments)? {
+                Err(CallError::Arguments { path: found, message }) => {
+                    assert_eq!(found, path, "{message}");
+                    assert!(message.len() < 300, "{message}");
+                }
+                other => panic!("{place}: {other:?}"),
+            }
+        }
+        for arguments in [json!(null), json!([]), json!("x"), json!({}), json!({"a": 1, "zz": 2})] {
+            assert!(matches!(check("all", arguments)?, Err(CallError::Arguments { .. })));
+        }
+        assert!(matches!(check("none", json!({"x": 1}))?, Err(CallError::Arguments { .. })));
+        Ok(())
+    }
+
+    #[test]
+    fn numbers_are_exact_or_refused() -> Result<()> {
+        let numbers = |field: &str, value: Value| {
+            let mut numbers = json!({"a": 0, "b": 0, "c": 0, "d": 0, "e": 0});
+            numbers[field] = value;
+            check("numbers", numbers)
+        };
+        for (field, value) in [
+            ("a", json!(-128)),
+            ("a", json!(-0.0)),
+            ("b", json!(u64::MAX)),
+            ("c", json!(i64::MIN)),
+            ("d", json!("NaN")),
+            ("d", json!(3.4e38)),
+            ("e", json!("-Infinity")),
+            ("e", json!(1e308)),
+        ] {
+            assert_eq!(numbers(field, value.clone())?, Ok(()), "{field} {value}");
+        }
+        for (field, value) in [
+            ("a", json!(-129)),
+            ("a", json!(1.5)),
+            ("b", json!(-1)),
+            ("b", json!(1.8e19)),
+            ("c", json!(u64::MAX)),
+            ("d", json!(1e39)),
+            ("e", json!("inf")),
+            ("e", json!(true)),
+        ] {
+            assert!(numbers(field, value.clone())?.is_err(), "{field} {value}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn long_values_are_shown_short() -> Result<()> {
+        for value in [json!("x".repeat(100_000)), json!(vec![1; 1000]), json!({"k": "é".repeat(5000)})] {
+            let error =
+                check("numbers", json!({"a": value, "b": 0, "c": 0, "d": 0, "e": 0}))?.expect_err("no s8");
+            assert!(error.to_string().len() < 400, "{error}");
+        }
+        Ok(())
+    }
 }

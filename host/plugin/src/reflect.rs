@@ -84,25 +84,28 @@ pub(crate) fn imports(component: &Component) -> Vec<String> {
 fn exports(component: &Component, excluded: &mut Vec<Excluded>) -> Vec<Export> {
     let engine = component.engine();
     let mut exports = Vec::new();
-    let mut push = |interface: Option<&str>, name: &str, ty: ComponentFunc, parent: Option<&ComponentExportIndex>| {
-        let reason = match interface {
-            _ if name.starts_with('[') => Some("it belongs to a resource, which JSON cannot hold"),
-            Some(interface) if interface.starts_with("wasi:") => Some("it is an entry point of WASI, not a tool"),
-            _ if ty.async_() => Some("it is async, which WASI 0.2 does not have"),
-            _ => None,
-        };
-        let index = component.get_export_index(parent, name);
-        match (reason, index) {
-            (None, Some(index)) => {
-                let interface = interface.map(str::to_owned);
-                exports.push(Export { interface, name: name.to_owned(), ty, index });
+    let mut push =
+        |interface: Option<&str>, name: &str, ty: ComponentFunc, parent: Option<&ComponentExportIndex>| {
+            let reason = match interface {
+                _ if name.starts_with('[') => Some("it belongs to a resource, which JSON cannot hold"),
+                Some(interface) if interface.starts_with("wasi:") => {
+                    Some("it is an entry point of WASI, not a tool")
+                }
+                _ if ty.async_() => Some("it is async, which WASI 0.2 does not have"),
+                _ => None,
+            };
+            let index = component.get_export_index(parent, name);
+            match (reason, index) {
+                (None, Some(index)) => {
+                    let interface = interface.map(str::to_owned);
+                    exports.push(Export { interface, name: name.to_owned(), ty, index });
+                }
+                (reason, _) => excluded.push(Excluded {
+                    function: full_name(interface, name),
+                    reason: reason.unwrap_or("it cannot be found").to_owned(),
+                }),
             }
-            (reason, _) => excluded.push(Excluded {
-                function: full_name(interface, name),
-                reason: reason.unwrap_or("it cannot be found").to_owned(),
-            }),
-        }
-    };
+        };
     for (name, item) in component.component_type().exports(engine) {
         match item.ty {
             ComponentItem::ComponentFunc(ty) => push(None, name, ty, None),
@@ -186,5 +189,179 @@ fn result_schema(result: Option<&Type>, said: &crate::docs::FunctionDocs<'_>) ->
             writer.payload(result.ok(), said.result().inner(0), 0)
         }
         Some(ty) => writer.payload(Some(ty.clone()), said.result(), 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Result;
+
+    use super::*;
+    use crate::testing::{Home, dummy};
+    use crate::{Grant, Plugin};
+
+    fn plugin(wit: &str) -> Result<Plugin> {
+        Home::new()?.load(&dummy(wit)?, "", Grant::default())
+    }
+
+    #[test]
+    fn types_and_docs_become_schemas() -> Result<()> {
+        let plugin = plugin(
+            "package test:calendar@1.2.0;
+            interface types {
+                /// A day.
+                /// @pattern ^[0-9]{4}-[0-9]{2}-[0-9]{2}$
+                type day = string;
+                enum kind {
+                    /// Everybody is there.
+                    meeting, focus }
+            }
+            interface calendar {
+                use types.{day, kind};
+                /// An event.
+                record event {
+                    /// What it is about.
+                    title: string,
+                    on: day,
+                    kind: option<kind>,
+                    /// From 0.
+                    priority: u8,
+                }
+                variant error { /** Not free. */ busy(list<event>), unknown }
+                /// Creates an event.
+                ///
+                /// It can be changed later.
+                /// - event: what to create,
+                ///   with its day
+                /// - other: not a parameter
+                create: func(event: event, dry-run: option<bool>) -> result<event, error>;
+                %list: func() -> list<event>;
+            }
+            world w { export calendar; }",
+        )?;
+        let [create, list] = plugin.tools() else { panic!("{:?}", plugin.tools()) };
+        assert_eq!((create.name.as_str(), create.function.as_str()), ("test.create", "create"));
+        assert_eq!(
+            create.description,
+            "Creates an event.\n\nIt can be changed later.\n- other: not a parameter"
+        );
+        let event = json!({
+            "type": "object",
+            "properties": {
+                "title": {"type": "string", "maxLength": 8192, "description": "What it is about."},
+                "on": {"type": "string", "maxLength": 8192, "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "description": "A day."},
+                "kind": {"anyOf": [
+                    {"type": "string", "enum": ["meeting", "focus"], "description": "`meeting`: Everybody is there."},
+                    {"type": "null"},
+                ]},
+                "priority": {"type": "integer", "minimum": 0, "maximum": 255, "description": "From 0."},
+            },
+            "required": ["title", "on", "priority"],
+            "additionalProperties": false,
+            "description": "what to create,\nwith its day",
+        });
+        assert_eq!(create.parameters["properties"]["event"], event);
+        assert_eq!(create.parameters["required"], json!(["event"]));
+        let order: Vec<_> = create.parameters["properties"]["event"]["properties"]
+            .as_object()
+            .expect("an object")
+            .keys()
+            .cloned()
+            .collect();
+        assert_eq!(order, ["title", "on", "kind", "priority"]);
+        assert_eq!(
+            create.result["properties"]["title"],
+            json!({"type": "string", "description": "What it is about."})
+        );
+        assert_eq!(
+            list.parameters,
+            json!({
+                "type": "object", "properties": {}, "required": [], "additionalProperties": false
+            })
+        );
+        assert_eq!(list.result["items"]["description"], "An event.");
+        Ok(())
+    }
+
+    #[test]
+    fn functions_that_json_cannot_reach_are_listed_with_the_reason() -> Result<()> {
+        let plugin = plugin(
+            "package test:test;
+            interface i {
+                resource r { constructor(); get: func() -> u8; }
+                make: func() -> r;
+                borrows: func(r: borrow<r>);
+                in-the-error: func() -> result<u8, r>;
+                fine: func();
+            }
+            world w { export i; export wasi:cli/run@0.2.0; }
+            package wasi:cli@0.2.0 { interface run { run: func() -> result; } }",
+        )?;
+        assert_eq!(plugin.tools().iter().map(|tool| tool.function.as_str()).collect::<Vec<_>>(), ["fine"]);
+        let mut excluded: Vec<_> = plugin.excluded().iter().map(|item| item.function.as_str()).collect();
+        excluded.sort_unstable();
+        assert_eq!(
+            excluded,
+            [
+                "test:test/i#[constructor]r",
+                "test:test/i#[method]r.get",
+                "test:test/i#borrows",
+                "test:test/i#in-the-error",
+                "test:test/i#make",
+                "wasi:cli/run@0.2.0#run",
+            ]
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn a_name_that_two_interfaces_share_gets_the_interface_in_front() -> Result<()> {
+        let plugin = plugin(
+            "package test:test;
+            interface a { %list: func(); only: func(); }
+            interface b { %list: func(); }
+            world w { export a; export b; export add: func(); }",
+        )?;
+        let mut names: Vec<_> = plugin.tools().iter().map(|tool| tool.function.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["a-list", "add", "b-list", "only"]);
+        Ok(())
+    }
+
+    #[test]
+    fn types_that_explode_when_written_out_exclude_their_function_only() -> Result<()> {
+        let mut types = "type t0 = tuple<u8, u8>;".to_owned();
+        for level in 1..14 {
+            types += &format!("type t{level} = tuple<t{0}, t{0}>;", level - 1);
+        }
+        let deep = format!("{}u8{}", "list<".repeat(30), ">".repeat(30));
+        let plugin = plugin(&format!(
+            "package test:test;
+            interface i {{ {types} wide: func(x: t13); deep: func(x: {deep}); fine: func(x: t2) -> t2; }}
+            world w {{ export i; }}"
+        ))?;
+        assert_eq!(plugin.tools().len(), 1);
+        let reasons: Vec<_> = plugin.excluded().iter().map(|item| item.reason.as_str()).collect();
+        assert!(reasons.iter().any(|reason| reason.contains("4096")), "{reasons:?}");
+        assert!(reasons.iter().any(|reason| reason.contains("24 deep")), "{reasons:?}");
+        Ok(())
+    }
+
+    #[test]
+    fn docs_that_are_no_wit_or_too_long_are_left_out() -> Result<()> {
+        let home = Home::new()?;
+        let wit = "package test:test; world w { /// Said.\n export f: func(); }";
+        let plain = dummy(wit)?;
+        assert_eq!(home.load(&plain, "", Grant::default())?.tools()[0].description, "Said.");
+        let long = vec![b' '; 300 << 10];
+        for content in [&b"not wit"[..], b"\xff\xfe", &long] {
+            let mut component = plain.clone();
+            crate::testing::section(&mut component, "pawl:wit", content);
+            home.load(&component, "", Grant::default())?;
+        }
+        let doc = "/// word\n".repeat(2000);
+        let long = dummy(&format!("package test:test; world w {{ {doc} export f: func(); }}"))?;
+        assert_eq!(home.load(&long, "", Grant::default())?.tools()[0].description.chars().count(), 2049);
+        Ok(())
     }
 }

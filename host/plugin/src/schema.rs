@@ -132,7 +132,9 @@ impl Writer {
             Type::List(list) => {
                 let items = self.schema_of(&list.ty(), types.inner(0), depth)?;
                 match self.direction {
-                    Direction::Arguments(limits) => json!({"type": "array", "items": items, "maxItems": limits.list}),
+                    Direction::Arguments(limits) => {
+                        json!({"type": "array", "items": items, "maxItems": limits.list})
+                    }
                     Direction::Result => json!({"type": "array", "items": items}),
                 }
             }
@@ -148,14 +150,17 @@ impl Writer {
                 self.object(fields, depth)?
             }
             Type::Variant(variant) => self.variant(variant, types, depth)?,
-            Type::Enum(wanted) => named_values(wanted.names(), types, |names| json!({"type": "string", "enum": names})),
+            Type::Enum(wanted) => {
+                named_values(wanted.names(), types, |names| json!({"type": "string", "enum": names}))
+            }
             Type::Flags(flags) => named_values(flags.names(), types, |names| {
                 let count = names.len();
                 json!({"type": "array", "items": {"type": "string", "enum": names}, "maxItems": count})
             }),
             Type::Option(option) => {
                 let inner = self.schema_of(&option.ty(), types.inner(0), depth)?;
-                let inner = if matches!(option.ty(), Type::Option(_)) { tagged("some", inner) } else { inner };
+                let inner =
+                    if matches!(option.ty(), Type::Option(_)) { tagged("some", inner) } else { inner };
                 any_of(vec![inner, json!({"type": "null"})])
             }
             Type::Result(result) => {
@@ -163,11 +168,15 @@ impl Writer {
                 let err = self.payload(result.err(), types.inner(1), depth)?;
                 any_of(vec![tagged("ok", ok), tagged("err", err)])
             }
-            Type::Own(_) | Type::Borrow(_) => return Err("it uses a resource, which JSON cannot hold".to_owned()),
+            Type::Own(_) | Type::Borrow(_) => {
+                return Err("it uses a resource, which JSON cannot hold".to_owned());
+            }
             Type::Future(_) | Type::Stream(_) | Type::ErrorContext => {
                 return Err("it uses a stream or a future, which JSON cannot hold".to_owned());
             }
-            Type::Map(_) | Type::FixedLengthList(_) => return Err("it uses a type that is not in WASI 0.2".to_owned()),
+            Type::Map(_) | Type::FixedLengthList(_) => {
+                return Err("it uses a type that is not in WASI 0.2".to_owned());
+            }
         })
     }
 
@@ -176,13 +185,20 @@ impl Writer {
     }
 
     /// The side of a result, null where it holds nothing.
-    pub(crate) fn payload(&mut self, ty: Option<Type>, types: TypeDocs<'_>, depth: usize) -> Result<Value, String> {
+    pub(crate) fn payload(
+        &mut self,
+        ty: Option<Type>,
+        types: TypeDocs<'_>,
+        depth: usize,
+    ) -> Result<Value, String> {
         ty.map_or_else(|| Ok(json!({"type": "null"})), |ty| self.schema_of(&ty, types, depth))
     }
 
     fn float(&self) -> Value {
         match self.direction {
-            Direction::Arguments(_) => json!({"type": "number", "minimum": -FLOAT_BOUND, "maximum": FLOAT_BOUND}),
+            Direction::Arguments(_) => {
+                json!({"type": "number", "minimum": -FLOAT_BOUND, "maximum": FLOAT_BOUND})
+            }
             Direction::Result => {
                 any_of(vec![json!({"type": "number"}), json!({"enum": ["NaN", "Infinity", "-Infinity"]})])
             }
@@ -233,7 +249,8 @@ fn named_values<'t>(
 ) -> Value {
     let names: Vec<&str> = names.collect();
     let said = names.iter().map(|name| (name, types.case(name).0.text)).filter(|(_, text)| !text.is_empty());
-    let said: Vec<String> = said.map(|(name, text)| format!("`{name}`: {}", text.replace('\n', " "))).collect();
+    let said: Vec<String> =
+        said.map(|(name, text)| format!("`{name}`: {}", text.replace('\n', " "))).collect();
     let mut schema = schema(names);
     if let (false, Some(object)) = (said.is_empty(), schema.as_object_mut()) {
         object.insert("description".to_owned(), said.join("\n").into());

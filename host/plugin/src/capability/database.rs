@@ -34,16 +34,96 @@ const PROGRESS: i32 = 1000;
 
 /// Functions that read nothing but their arguments. Everything else, `load_extension` first, is refused.
 const FUNCTIONS: &[&str] = &[
-    "abs", "avg", "ceil", "ceiling", "char", "coalesce", "concat", "concat_ws", "count", "cume_dist",
-    "current_date", "current_time", "current_timestamp", "date", "datetime", "dense_rank", "exp", "first_value",
-    "floor", "format", "glob", "group_concat", "hex", "ifnull", "iif", "instr", "json", "json_array",
-    "json_array_length", "json_each", "json_extract", "json_group_array", "json_group_object", "json_object",
-    "json_tree", "json_type", "json_valid", "julianday", "lag", "last_value", "lead", "length", "like",
-    "likelihood", "likely", "ln", "log", "log10", "log2", "lower", "ltrim", "max", "min", "mod", "nth_value",
-    "ntile", "nullif", "octet_length", "percent_rank", "pi", "pow", "power", "printf", "quote", "random", "rank",
-    "replace", "round", "row_number", "rtrim", "sign", "sqrt", "strftime", "string_agg", "substr", "substring",
-    "sum", "time", "timediff", "total", "trim", "trunc", "typeof", "unhex", "unicode", "unixepoch", "unlikely",
-    "upper", "->", "->>",
+    "abs",
+    "avg",
+    "ceil",
+    "ceiling",
+    "char",
+    "coalesce",
+    "concat",
+    "concat_ws",
+    "count",
+    "cume_dist",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "date",
+    "datetime",
+    "dense_rank",
+    "exp",
+    "first_value",
+    "floor",
+    "format",
+    "glob",
+    "group_concat",
+    "hex",
+    "ifnull",
+    "iif",
+    "instr",
+    "json",
+    "json_array",
+    "json_array_length",
+    "json_each",
+    "json_extract",
+    "json_group_array",
+    "json_group_object",
+    "json_object",
+    "json_tree",
+    "json_type",
+    "json_valid",
+    "julianday",
+    "lag",
+    "last_value",
+    "lead",
+    "length",
+    "like",
+    "likelihood",
+    "likely",
+    "ln",
+    "log",
+    "log10",
+    "log2",
+    "lower",
+    "ltrim",
+    "max",
+    "min",
+    "mod",
+    "nth_value",
+    "ntile",
+    "nullif",
+    "octet_length",
+    "percent_rank",
+    "pi",
+    "pow",
+    "power",
+    "printf",
+    "quote",
+    "random",
+    "rank",
+    "replace",
+    "round",
+    "row_number",
+    "rtrim",
+    "sign",
+    "sqrt",
+    "strftime",
+    "string_agg",
+    "substr",
+    "substring",
+    "sum",
+    "time",
+    "timediff",
+    "total",
+    "trim",
+    "trunc",
+    "typeof",
+    "unhex",
+    "unicode",
+    "unixepoch",
+    "unlikely",
+    "upper",
+    "->",
+    "->>",
 ];
 
 /// Connections that one call opened, by logical name. They are gone with the store.
@@ -98,7 +178,9 @@ impl Database {
         *lock(&self.refused) = None;
         let mut statement = self.connection.prepare(sql).map_err(|error| self.error(error))?;
         if statement.column_count() == 0 {
-            return Err(Error::NotReadOnly("it is not a SELECT; give exactly one SELECT statement".to_owned()));
+            return Err(Error::NotReadOnly(
+                "it is not a SELECT; give exactly one SELECT statement".to_owned(),
+            ));
         }
         if !statement.readonly() {
             return Err(Error::NotReadOnly("it would write; give exactly one SELECT statement".to_owned()));
@@ -117,7 +199,9 @@ impl Database {
             match left.checked_sub(cells.iter().map(size).sum()) {
                 Some(rest) => left = rest,
                 None if result.rows.is_empty() => {
-                    return Err(Error::Limit(format!("one row has more than {MAX_BYTES} bytes; select fewer columns")));
+                    return Err(Error::Limit(format!(
+                        "one row has more than {MAX_BYTES} bytes; select fewer columns"
+                    )));
                 }
                 None => {
                     result.truncated = true;
@@ -153,11 +237,13 @@ impl Database {
         if let rusqlite::Error::MultipleStatement = error {
             return Error::NotReadOnly("there are several statements; give exactly one SELECT".to_owned());
         }
+        // SQLite reports a refused function as an ordinary error, so what was refused comes first.
+        if let Some(refused) = lock(&self.refused).take() {
+            return Error::NotReadOnly(format!(
+                "{refused} is not allowed; give exactly one SELECT statement"
+            ));
+        }
         match error.sqlite_error_code() {
-            Some(ErrorCode::AuthorizationForStatementDenied) => {
-                let refused = lock(&self.refused).take().unwrap_or_else(|| "this".to_owned());
-                Error::NotReadOnly(format!("{refused} is not allowed; give exactly one SELECT statement"))
-            }
             Some(ErrorCode::OperationInterrupted) => {
                 Error::Limit(format!("the query ran longer than {} s; narrow it", MAX_TIME.as_secs()))
             }
@@ -239,7 +325,12 @@ impl Host for State {
         Ok(self.database(&database).and_then(|database| database.tables(deadline)))
     }
 
-    fn query(&mut self, database: String, sql: String, max_rows: u32) -> wasmtime::Result<Result<Rows, Error>> {
+    fn query(
+        &mut self,
+        database: String,
+        sql: String,
+        max_rows: u32,
+    ) -> wasmtime::Result<Result<Rows, Error>> {
         let (deadline, max_rows) = (self.deadline, max_rows.min(MAX_ROWS) as usize);
         Ok(self.database(&database).and_then(|database| database.query(&sql, max_rows, deadline)))
     }
@@ -278,10 +369,13 @@ mod tests {
 
     #[test]
     fn a_select_gives_columns_and_cells() {
-        let rows = shop().query("SELECT id, name, score, photo FROM customer ORDER BY id -- all", 10).unwrap();
+        let rows =
+            shop().query("SELECT id, name, score, photo FROM customer ORDER BY id -- all", 10).unwrap();
         assert_eq!(rows.columns, ["id", "name", "score", "photo"]);
         assert!(!rows.truncated);
-        let [Value::Integer(1), Value::Text(name), Value::Real(score), Value::Blob(photo)] = &rows.rows[0][..] else {
+        let [Value::Integer(1), Value::Text(name), Value::Real(score), Value::Blob(photo)] =
+            &rows.rows[0][..]
+        else {
             panic!("{:?}", rows.rows[0])
         };
         assert_eq!((name.as_str(), *score, &photo[..]), ("Ann", 1.5, &[0, 255][..]));
@@ -367,7 +461,9 @@ mod tests {
     #[test]
     fn sql_errors_name_what_is_wrong_and_nothing_of_the_host() {
         let shop = shop();
-        for (sql, said) in [("SELECT nme FROM customer", "nme"), ("SELEC 1", "SELEC"), ("SELECT * FROM t", "t")] {
+        for (sql, said) in
+            [("SELECT nme FROM customer", "nme"), ("SELEC 1", "SELEC"), ("SELECT * FROM t", "t")]
+        {
             let Err(Error::Sql(message)) = shop.query(sql, 1) else { panic!("{sql}") };
             assert!(message.contains(said) && !message.contains("shop.sqlite"), "{message}");
         }

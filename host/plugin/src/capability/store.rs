@@ -111,7 +111,9 @@ impl KeyValue {
                 connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
             let old: Option<i64> = transaction
                 .prepare("SELECT length(value) FROM entry WHERE plugin = ?1 AND key = ?2")
-                .and_then(|mut statement| statement.query_row(params![plugin, key], |row| row.get(0)).optional())
+                .and_then(|mut statement| {
+                    statement.query_row(params![plugin, key], |row| row.get(0)).optional()
+                })
                 .map_err(failed)?;
             let (keys, bytes): (i64, i64) = transaction
                 .prepare("SELECT keys, bytes FROM usage WHERE plugin = ?1")
@@ -209,7 +211,11 @@ impl HostBucket for State {
         Ok(store.get(plugin, &key).map(|value| value.is_some()))
     }
 
-    fn list_keys(&mut self, bucket: Resource<Bucket>, cursor: Option<u64>) -> wasmtime::Result<Answer<KeyResponse>> {
+    fn list_keys(
+        &mut self,
+        bucket: Resource<Bucket>,
+        cursor: Option<u64>,
+    ) -> wasmtime::Result<Answer<KeyResponse>> {
         let (store, plugin) = self.bucket(&bucket)?;
         Ok(store.list(plugin, cursor))
     }
@@ -289,7 +295,8 @@ mod tests {
     fn a_file_that_is_no_database_is_an_answer_not_a_panic() {
         let (_folder, store) = store();
         std::fs::create_dir_all(store.file.parent().unwrap()).unwrap();
-        std::fs::write(&store.file, "not a database at all, but long enough to be one, says the header").unwrap();
+        std::fs::write(&store.file, "not a database at all, but long enough to be one, says the header")
+            .unwrap();
         let Err(Error::Other(message)) = store.get("a", "k") else { panic!("it is no database") };
         assert!(!message.contains("keyvalue.sqlite"), "{message}");
     }

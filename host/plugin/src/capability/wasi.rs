@@ -71,7 +71,10 @@ impl HasData for HasWaiting {
 }
 
 impl Waiting<'_> {
-    fn wait<T>(&mut self, work: impl AsyncFnOnce(&mut ResourceTable) -> wasmtime::Result<T>) -> wasmtime::Result<T> {
+    fn wait<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut ResourceTable) -> wasmtime::Result<T>,
+    ) -> wasmtime::Result<T> {
         let deadline = self.deadline.into();
         in_tokio(async { tokio::time::timeout_at(deadline, work(self.table)).await })
             .unwrap_or_else(|_| Err(wasmtime::Error::new(TimeUp)))
