@@ -25,6 +25,7 @@ mod runtime;
 mod sampler;
 mod scheduler;
 mod schema;
+mod score;
 mod template;
 mod text;
 mod vocabulary;
@@ -40,6 +41,7 @@ pub use prompt::Prompt;
 pub use runtime::Runtime;
 pub use sampler::Sampling;
 pub use scheduler::Generation;
+pub use score::Scorer;
 pub use template::Message;
 
 use crate::{

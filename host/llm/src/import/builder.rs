@@ -79,6 +79,7 @@ impl<'a> Builder<'a> {
         let gathered = "embedding.gathered_offsets";
         self.node("Gather", "", &["embedding.offsets", "input_ids"], &[gathered], vec![int("axis", 0)]);
         self.constant_i64("embedding.grouped_shape", &[0, 0, groups as i64, layout.block as i64]);
+        self.constant_i64("axis_3", &[3]);
         self.constant_i64("embedding.shape", &[0, 0, table.columns as i64]);
         let (blocks, columns, sum) = ("embedding.blocks", "embedding.offset_columns", "embedding.sum");
         self.node("Reshape", "", &[scaled, "embedding.grouped_shape"], &[blocks], vec![]);
@@ -149,9 +150,8 @@ impl<'a> Builder<'a> {
         let known = self.graph.node.iter().rev().take(8).any(|node| node.output.contains(&sums));
         if !known {
             let (shape, blocks) = (format!("blocks.{groups}"), format!("{x}.blocks"));
-            if !self.graph.initializer.iter().any(|constant| constant.name.as_ref() == Some(&shape)) {
-                self.constant_i64(&shape, &[0, 0, groups as i64, block as i64]);
-            }
+            self.constant_i64(&shape, &[0, 0, groups as i64, block as i64]);
+            self.constant_i64("axis_3", &[3]);
             self.node("Reshape", "", &[x, &shape], &[&blocks], vec![]);
             self.node("ReduceSum", "", &[&blocks, "axis_3"], &[&sums], vec![int("keepdims", 0)]);
         }
@@ -235,10 +235,13 @@ impl<'a> Builder<'a> {
         self.graph.initializer.push(external(name, kind, dims, offset, bytes));
     }
 
-    /// An initializer inside the model file.
+    /// An initializer inside the model file, once for all that name it.
     pub(crate) fn constant_i64(&mut self, name: &str, values: &[i64]) {
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.graph.initializer.push(constant(name, DataType::Int64, &[values.len() as u64], bytes));
+        if !self.graph.initializer.iter().any(|constant| constant.name.as_deref() == Some(name)) {
+            let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let dims = [values.len() as u64];
+            self.graph.initializer.push(constant(name, DataType::Int64, &dims, bytes));
+        }
     }
 
     /// A node, named after its first output.

@@ -225,7 +225,6 @@ impl Builder<'_> {
             Target::Rope { cos, sin, base: shape.rope_base, positions: shape.context, head: shape.head };
         self.jobs.push(Job { tensors: vec![], target });
         self.constant_i64("axis_1", &[1]);
-        self.constant_i64("axis_3", &[3]);
         self.constant_i64("minus_one", &[-1]);
         self.constant_i64("end", &[i64::MAX]);
         let scalar = constant("index_1", DataType::Int64, &[], 1i64.to_le_bytes().to_vec());

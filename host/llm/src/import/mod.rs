@@ -27,7 +27,6 @@ use serde_json::{Value, json};
 
 pub use error::ImportError;
 
-use crate::Error;
 use architecture::Hyperparameters;
 use gguf::Gguf;
 use staging::Staging;
@@ -68,13 +67,12 @@ pub struct ImportReport {
     pub data_bytes: u64,
 }
 
-/// Imports the model in the file `gguf` into `folder`, which appears when it is complete and synced.
-/// An earlier import at `folder` is replaced then; anything else there is refused.
-pub fn import_gguf(
+/// See [`crate::import_gguf`]. An earlier import at `folder` is replaced at the end; anything else there is refused.
+pub(crate) fn import_gguf(
     gguf: &Path,
     folder: &Path,
     progress: &mut dyn FnMut(ImportProgress),
-) -> Result<ImportReport, Error> {
+) -> Result<ImportReport, ImportError> {
     let gguf = Gguf::open(gguf)?;
     let shape = Hyperparameters::read(&gguf)?;
     let plan = graph::plan(&gguf, &shape)?;
