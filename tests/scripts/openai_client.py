@@ -18,6 +18,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -49,6 +50,8 @@ def server(binary: pathlib.Path):
                 break
         else:
             raise SystemExit(f"{binary} ended before it was ready")
+        # What it says later is passed on, so that a full pipe does not stop it.
+        threading.Thread(target=lambda: sys.stderr.writelines(process.stderr), daemon=True).start()
         yield line.split()[2] + "/v1"
     finally:
         process.terminate()
@@ -260,7 +263,7 @@ def errors(run: Run):
         ("schema not supported", openai.BadRequestError, ["not"],
          lambda: run.ask(hello, tools=[bad_tool], tool_choice="required")),
         ("prompt past the context", openai.BadRequestError, [], lambda: run.ask(user("word " * 60_000))),
-        ("tool choice unknown", openai.BadRequestError, ["nothing"],
+        ("tool choice unknown", openai.NotFoundError, ["nothing"],
          lambda: run.ask(hello, tools=[tool(REQUESTS["tools"][0])],
                          tool_choice={"type": "function", "function": {"name": "nothing"}})),
     ]
