@@ -10,14 +10,14 @@ use std::sync::Arc;
 #[non_exhaustive]
 pub enum ImportError {
     /// The operating system refused a file operation.
-    #[error("cannot {action} {path}: {source}")]
+    #[error("cannot {action} {path}: {cause}")]
     Io {
         /// What was tried: "read", "create", "rename", …
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// The system's answer.
-        source: Arc<std::io::Error>,
+        cause: Arc<std::io::Error>,
     },
     /// The disk filled up; nothing was left behind.
     #[error(
@@ -153,12 +153,12 @@ pub enum ImportError {
     #[error("vocabulary is unusable: {0}")]
     Tokens(String),
     /// JSON could not be written.
-    #[error("cannot write {file}: {source}")]
+    #[error("cannot write {file}: {cause}")]
     Json {
         /// The file's name.
         file: &'static str,
         /// The serializer's answer.
-        source: Arc<serde_json::Error>,
+        cause: Arc<serde_json::Error>,
     },
 }
 
@@ -169,7 +169,7 @@ impl ImportError {
         let path = path.to_path_buf();
         match source.kind() {
             StorageFull | QuotaExceeded => Self::DiskFull { path, needed },
-            _ => Self::Io { action, path, source: Arc::new(source) },
+            _ => Self::Io { action, path, cause: Arc::new(source) },
         }
     }
 }

@@ -163,7 +163,7 @@ fn tokenizer_json(vocabulary: &Vocabulary<'_>) -> Result<Value, ImportError> {
 
 fn write_json(staging: &Staging, file: &'static str, value: &Value) -> Result<(), ImportError> {
     let mut bytes = serde_json::to_vec_pretty(value)
-        .map_err(|source| ImportError::Json { file, source: Arc::new(source) })?;
+        .map_err(|source| ImportError::Json { file, cause: Arc::new(source) })?;
     bytes.push(b'\n');
     staging.write(file, &bytes)
 }
