@@ -7,7 +7,7 @@ use pawl_llm::{Llm, ModelOptions, Runtime};
 use pawl_plugin::{CallError, Grant, Host, HostOptions, Manifest, Plugin, Tool};
 use serde_json::{Map, Value};
 
-use crate::chat::decision::{Decision, Offered};
+use crate::chat::decision::Offered;
 use crate::chat::{Chat, Example};
 use crate::config::{Config, PluginConfig};
 
@@ -39,6 +39,7 @@ pub(crate) struct Missing {
 #[derive(Clone)]
 pub(crate) struct Plugins {
     loaded: Arc<Vec<Plugin>>,
+    examples: Arc<Vec<Example>>,
     missing: Arc<Vec<Missing>>,
 }
 
@@ -72,7 +73,8 @@ impl Plugins {
                 }
             }
         }
-        Ok(Plugins { loaded: Arc::new(loaded), missing: Arc::new(missing) })
+        let examples = Arc::new(examples(&loaded, config));
+        Ok(Plugins { loaded: Arc::new(loaded), examples, missing: Arc::new(missing) })
     }
 
     pub(crate) fn loaded(&self) -> &[Plugin] {
@@ -105,14 +107,9 @@ impl Plugins {
         Err(CallError::UnknownFunction { plugin: plugin.to_owned(), function: function.to_owned(), known })
     }
 
-    /// The tools as the model is offered them. What a plugin's manifest names as its context is in the prompt anyway.
+    /// The tools as the model is offered them.
     pub(crate) fn offered(&self) -> Vec<Offered> {
-        self.loaded
-            .iter()
-            .flat_map(|plugin| {
-                let context = plugin.manifest().prompt.context.clone();
-                plugin.tools().iter().filter(move |tool| Some(&tool.function) != context.as_ref())
-            })
+        self.tools()
             .map(|tool| Offered {
                 name: tool.name.clone(),
                 description: tool.description.clone(),
@@ -137,22 +134,9 @@ impl Plugins {
         contexts
     }
 
-    /// The built-in examples of answers, and those that plugins bring of their calls.
-    pub(crate) fn examples(&self) -> Vec<Example> {
-        let mut examples = Vec::new();
-        let mut answers = ANSWERS.iter();
-        for plugin in self.loaded.iter() {
-            for example in &plugin.manifest().prompt.examples {
-                let tool = format!("{}.{}", plugin.manifest().name, example.function);
-                examples.push(Example {
-                    request: example.request.clone(),
-                    decision: Decision::Call { tool, arguments: example.arguments.clone() },
-                });
-            }
-            examples.extend(answers.next().map(answer));
-        }
-        examples.extend(answers.map(answer));
-        examples
+    /// What the model is shown of good turns.
+    pub(crate) fn examples(&self) -> &[Example] {
+        &self.examples
     }
 }
 
@@ -162,8 +146,34 @@ const ANSWERS: [(&str, &str); 2] = [
     ("Order me a taxi to the station.", "I have no tool that orders taxis, so I cannot do that."),
 ];
 
-fn answer((request, text): &(&str, &str)) -> Example {
-    Example { request: (*request).to_owned(), decision: Decision::Answer((*text).to_owned()) }
+/// The examples of the plugins and of the settings, with the built-in ones of plain answers between them.
+fn examples(loaded: &[Plugin], config: &Config) -> Vec<Example> {
+    let mut examples = Vec::new();
+    let mut answers = ANSWERS.iter().map(|(request, answer)| Example {
+        request: (*request).to_owned(),
+        call: None,
+        answer: Some((*answer).to_owned()),
+    });
+    for plugin in loaded {
+        let manifest = plugin.manifest();
+        let settings = config.plugins.iter().filter(|settings| settings.name == manifest.name);
+        for example in manifest.prompt.examples.iter().chain(settings.flat_map(|settings| &settings.examples)) {
+            let tool = format!("{}.{}", manifest.name, example.function);
+            let known = plugin.tools().iter().any(|tool| tool.function == example.function);
+            if !known {
+                tracing::warn!("an example calls {tool}, which there is not; it is left out");
+                continue;
+            }
+            examples.push(Example {
+                request: example.request.clone(),
+                call: Some((tool, example.arguments.clone(), example.result.clone())),
+                answer: example.answer.clone(),
+            });
+        }
+        examples.extend(answers.next());
+    }
+    examples.extend(answers);
+    examples
 }
 
 /// `calendar.create-event` on wires that forbid dots.

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use jiff::ZonedDateTime;
 use pawl_llm::{Llm, Sampling, StopReason};
+use pawl_plugin::CallError;
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 
@@ -32,11 +33,13 @@ pub(crate) enum Item {
     Result(String),
 }
 
-/// A request and the decision that is right for it; shown to the model, never a request of a test.
+/// A request and how a good turn goes on from it; shown to the model, never a request of a test.
 #[derive(Debug, Clone)]
 pub(crate) struct Example {
     pub(crate) request: String,
-    pub(crate) decision: Decision,
+    /// Tool, arguments and, where the turn is shown to its end, the result.
+    pub(crate) call: Option<(String, Value, Option<Value>)>,
+    pub(crate) answer: Option<String>,
 }
 
 /// Whose tools the model may call in this turn.
@@ -89,6 +92,8 @@ pub(crate) struct CallRecord {
     pub(crate) tool: String,
     pub(crate) arguments: Value,
     pub(crate) result: Result<Value, String>,
+    /// It failed for a reason that other arguments may mend.
+    pub(crate) mendable: bool,
     pub(crate) took: Duration,
 }
 
@@ -232,7 +237,7 @@ impl Chat {
             Tools::None => (Vec::new(), Vec::new(), Vec::new()),
             Tools::Client(tools) => (tools.clone(), Vec::new(), Vec::new()),
             Tools::Plugins => {
-                (self.plugins.offered(), self.plugins.contexts().await, self.plugins.examples())
+                (self.plugins.offered(), self.plugins.contexts().await, self.plugins.examples().to_vec())
             }
         };
         if let Choice::Named(name) = &turn.choice
@@ -254,8 +259,10 @@ impl Chat {
             let _ = events.send(TurnEvent::Calling { tool: tool.clone(), arguments: arguments.clone() }).await;
         }
         let started = Instant::now();
-        let result = self.plugins.call(&tool, &arguments).await.map_err(|error| error.to_string());
-        let record = CallRecord { tool, arguments, result, took: started.elapsed() };
+        let result = self.plugins.call(&tool, &arguments).await;
+        let mendable = matches!(result, Err(CallError::Guest(_) | CallError::Arguments { .. }));
+        let result = result.map_err(|error| error.to_string());
+        let record = CallRecord { tool, arguments, result, mendable, took: started.elapsed() };
         tracing::info!(tool = record.tool, ok = record.result.is_ok(), took = ?record.took, "called");
         if let Some(events) = events {
             let _ = events.send(TurnEvent::Called(record.clone())).await;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 use jiff::tz::TimeZone;
-use pawl_plugin::Grant;
+use pawl_plugin::{Example, Grant};
 use serde::Deserialize;
 
 /// The settings file that is used when none is given.
@@ -92,6 +92,8 @@ struct RawPlugin {
     path: Option<PathBuf>,
     #[serde(default)]
     grant: Grant,
+    #[serde(default)]
+    examples: Vec<Example>,
 }
 
 /// Resolved settings: absolute paths, checked numbers.
@@ -131,6 +133,9 @@ pub(crate) struct PluginConfig {
     pub(crate) name: String,
     pub(crate) folder: PathBuf,
     pub(crate) grant: Grant,
+    /// Requests and their right calls, for what the operator granted (this database, say); shown to the model after
+    /// the plugin's own.
+    pub(crate) examples: Vec<Example>,
 }
 
 /// The folders that Pawl keeps things in.
@@ -213,6 +218,7 @@ impl Config {
                 .map(|(name, plugin)| PluginConfig {
                     folder: plugin.path.map_or_else(|| plugins_folder.join(&name), |path| base.join(path)),
                     grant: absolute_grant(plugin.grant, &base),
+                    examples: plugin.examples,
                     name,
                 })
                 .collect(),

@@ -24,6 +24,8 @@
 //! request = "When am I free on 3 March 2031?"
 //! function = "find-free-time"
 //! arguments = { from = "2031-03-03", to = "2031-03-03", duration-minutes = 30 }
+//! result = [{ start = "2031-03-03T14:00", end = "2031-03-03T17:00" }]   # with an answer, how the turn goes on
+//! answer = "You are free from 14:00 to 17:00."
 //! ```
 
 use std::path::Path;
@@ -119,6 +121,12 @@ pub struct Example {
     pub function: String,
     /// Its arguments by name.
     pub arguments: serde_json::Value,
+    /// What the function gives then; shown with `answer` only.
+    #[serde(default)]
+    pub result: Option<serde_json::Value>,
+    /// What a good answer says after that result.
+    #[serde(default)]
+    pub answer: Option<String>,
 }
 
 impl Manifest {

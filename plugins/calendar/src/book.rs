@@ -89,7 +89,7 @@ impl Days {
 /// `storage`.
 pub fn create_event(store: &mut impl Store, appointment: Appointment) -> Result<Booked, Error> {
     let others = keep::events(store)?;
-    let event = keep::add(store, appointment.0, &others)?;
+    let event = keep::add(store, appointment.0)?;
     let conflicts = others.iter().filter(|other| other.start < event.end() && other.end() > event.start);
     Ok(Booked { conflicts: conflicts.map(told).collect(), event: told(&event) })
 }

@@ -1,11 +1,14 @@
-//! How events are kept: one key per event, its id; the key `next` holds the number of the next id.
+//! How events are kept: one key per event, its id, a dot and a random number (`e17.5f0c…`).
 //!
 //! Format of a value, UTF-8 lines: `event 1` (the version), start `YYYY-MM-DDTHH:MM`, minutes, title, then one line
 //! per attendee. No text holds a line break (see `book`). A value of another form is an error that names the key:
 //! nothing that is there is passed over or overwritten.
 //!
-//! Ids are never used twice by one caller after another. Two calls at the same moment could take the same number,
-//! because wasi:keyvalue's store has no atomic step; the later would then replace the earlier.
+//! Invariant: calls that run at the same moment never replace each other's events nor take the same id, though the
+//! store has no atomic step. Each writes under a key that nobody else writes, then looks who else took the number; who
+//! sees another gives the number up and takes a higher one. Of two, the one that looks last sees both.
+
+use std::hash::{BuildHasher, RandomState};
 
 use crate::Error;
 use crate::time::Time;
@@ -16,13 +19,16 @@ pub trait Store {
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error>;
     /// Writes a value.
     fn set(&mut self, key: &str, value: &[u8]) -> Result<(), Error>;
+    /// Removes a key.
+    fn delete(&mut self, key: &str) -> Result<(), Error>;
     /// All keys.
     fn keys(&self) -> Result<Vec<String>, Error>;
 }
 
 /// The most events that are kept.
 pub const MAX_EVENTS: usize = 10_000;
-const NEXT: &str = "next";
+/// How often an id is looked for before a call gives up.
+const MAX_ATTEMPTS: u32 = 24;
 const VERSION: &str = "event 1";
 
 /// An event as it is kept.
@@ -56,45 +62,60 @@ pub fn events(store: &impl Store) -> Result<Vec<Kept>, Error> {
     let mut events = Vec::new();
     for key in store.keys()?.into_iter().filter(|key| number(key).is_some()) {
         if let Some(value) = store.get(&key)? {
-            let event = read(&key, &value).ok_or_else(|| unreadable(&key))?;
-            events.push(event);
+            events.push(read(&key, &value).ok_or_else(|| unreadable(&key))?);
         }
     }
     events.sort_by_key(|event| (event.start, number(&event.id)));
     Ok(events)
 }
 
-/// Keeps a new event; its id is filled in. `others` are the events that are there.
+/// Keeps a new event under an id of its own, which is filled in.
 ///
 /// # Errors
-/// Where the calendar is full or the store cannot be written.
-pub fn add(store: &mut impl Store, mut event: Kept, others: &[Kept]) -> Result<Kept, Error> {
-    if others.len() >= MAX_EVENTS {
+/// Where the calendar is full, the store cannot be written, or too many calls book at the same moment.
+pub fn add(store: &mut impl Store, mut event: Kept) -> Result<Kept, Error> {
+    let mut taken: Vec<u64> = numbers(store)?;
+    if taken.len() >= MAX_EVENTS {
         return Err(Error::Storage(format!("the calendar is full: {MAX_EVENTS} events")));
     }
-    let told = match store.get(NEXT)? {
-        Some(value) => {
-            let text = String::from_utf8(value).ok();
-            text.and_then(|text| text.parse::<u64>().ok()).ok_or_else(|| unreadable(NEXT))?
+    for attempt in 0..MAX_ATTEMPTS {
+        // After a collision, each of those that collided goes a random way further.
+        let further = random() % (1 << attempt.min(10));
+        let own = taken.iter().max().unwrap_or(&0) + 1 + further;
+        let key = format!("e{own}.{:016x}", random());
+        store.set(&key, write(&event).as_bytes())?;
+        taken = numbers(store)?;
+        if taken.iter().filter(|number| **number == own).count() == 1 {
+            event.id = id(&key).to_owned();
+            return Ok(event);
         }
-        None => 1,
-    };
-    let past_others = others.iter().filter_map(|other| number(&other.id)).max().unwrap_or(0) + 1;
-    let next = told.max(past_others);
-    event.id = format!("e{next}");
-    // The number first: where the second write fails, a number is skipped and nothing is lost.
-    store.set(NEXT, (next + 1).to_string().as_bytes())?;
-    store.set(&event.id, write(&event).as_bytes())?;
-    Ok(event)
+        store.delete(&key)?;
+    }
+    Err(Error::Storage("too many events are booked at this moment; book it again".into()))
+}
+
+/// The numbers of all ids, as often as they are there.
+fn numbers(store: &impl Store) -> Result<Vec<u64>, Error> {
+    Ok(store.keys()?.iter().filter_map(|key| number(key)).collect())
+}
+
+/// A number that no other call has: the standard library's hasher is seeded by the host's randomness.
+fn random() -> u64 {
+    RandomState::new().hash_one(0)
 }
 
 fn unreadable(key: &str) -> Error {
     Error::Storage(format!("the entry `{key}` of the store is not this plugin's; it was left as it is"))
 }
 
-/// The number in an id; none for other keys.
+/// The id in a key.
+fn id(key: &str) -> &str {
+    key.split('.').next().unwrap_or(key)
+}
+
+/// The number in the id in a key; none for keys that are not of events.
 fn number(key: &str) -> Option<u64> {
-    key.strip_prefix('e')?.parse().ok().filter(|number| *number < u64::MAX - 1)
+    id(key).strip_prefix('e')?.parse().ok().filter(|number| *number < 1 << 53)
 }
 
 fn write(event: &Kept) -> String {
@@ -114,7 +135,13 @@ fn read(key: &str, value: &[u8]) -> Option<Kept> {
     let start = Time::parse(lines.next()?).ok()?;
     let minutes = lines.next()?.parse().ok().filter(|minutes| (1..=100_000).contains(minutes))?;
     let title = lines.next()?.to_owned();
-    Some(Kept { id: key.to_owned(), title, start, minutes, attendees: lines.map(str::to_owned).collect() })
+    Some(Kept {
+        id: id(key).to_owned(),
+        title,
+        start,
+        minutes,
+        attendees: lines.map(str::to_owned).collect(),
+    })
 }
 
 #[cfg(test)]
@@ -133,6 +160,11 @@ pub(crate) mod testing {
 
         fn set(&mut self, key: &str, value: &[u8]) -> Result<(), Error> {
             self.0.insert(key.to_owned(), value.to_vec());
+            Ok(())
+        }
+
+        fn delete(&mut self, key: &str) -> Result<(), Error> {
+            self.0.remove(key);
             Ok(())
         }
 
@@ -160,41 +192,67 @@ mod tests {
     #[test]
     fn events_come_back_as_they_were_kept_by_start() {
         let mut store = Memory::default();
-        let later = add(&mut store, event("2026-05-02T10:00"), &[]).expect("kept");
-        let earlier = add(&mut store, event("2026-05-01T10:00"), &[]).expect("kept");
+        let later = add(&mut store, event("2026-05-02T10:00")).expect("kept");
+        let earlier = add(&mut store, event("2026-05-01T10:00")).expect("kept");
         assert_eq!((later.id.as_str(), earlier.id.as_str()), ("e1", "e2"));
         assert_eq!(events(&store), Ok(vec![earlier, later]));
     }
 
     #[test]
-    fn an_id_is_not_used_again_even_where_the_counter_is_lost() {
+    fn ids_are_ordered_as_numbers() {
         let mut store = Memory::default();
-        for _ in 0..11 {
-            add(&mut store, event("2026-05-02T10:00"), &[]).expect("kept");
+        for number in 1..=11 {
+            assert_eq!(add(&mut store, event("2026-05-02T10:00")).expect("kept").id, format!("e{number}"));
         }
-        store.0.remove("e11");
-        let all = events(&store).expect("read");
-        assert_eq!(add(&mut store, event("2026-05-02T10:00"), &all).expect("kept").id, "e12");
-        store.0.remove(NEXT);
-        let all = events(&store).expect("read");
-        assert_eq!(add(&mut store, event("2026-05-02T10:00"), &all).expect("kept").id, "e13");
         let ids: Vec<_> = events(&store).expect("read").into_iter().map(|event| event.id).collect();
-        assert_eq!(ids[8..], ["e9", "e10", "e12", "e13"]);
+        assert_eq!(ids[8..], ["e9", "e10", "e11"]);
+    }
+
+    /// A store where another call writes the same number just after this one did, so many times.
+    struct Contended(Memory, u32);
+
+    impl Store for Contended {
+        fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
+            self.0.get(key)
+        }
+
+        fn set(&mut self, key: &str, value: &[u8]) -> Result<(), Error> {
+            if self.1 > 0 {
+                self.1 -= 1;
+                self.0.set(&format!("{}.other", id(key)), value)?;
+            }
+            self.0.set(key, value)
+        }
+
+        fn delete(&mut self, key: &str) -> Result<(), Error> {
+            self.0.delete(key)
+        }
+
+        fn keys(&self) -> Result<Vec<String>, Error> {
+            self.0.keys()
+        }
+    }
+
+    #[test]
+    fn who_meets_another_at_a_number_takes_a_higher_one() {
+        let mut store = Contended(Memory::default(), 3);
+        let kept = add(&mut store, event("2026-05-02T10:00")).expect("kept");
+        let ids: Vec<_> = events(&store).expect("read").into_iter().map(|event| event.id).collect();
+        assert_eq!((ids.len(), ids.iter().filter(|id| **id == kept.id).count()), (4, 1), "{ids:?}");
+        let mut store = Contended(Memory::default(), u32::MAX);
+        assert!(matches!(add(&mut store, event("2026-05-02T10:00")), Err(Error::Storage(_))));
+        assert!(store.0.0.keys().all(|key| key.ends_with(".other")), "nothing half-booked is left");
     }
 
     #[test]
     fn an_entry_that_is_no_event_is_named_and_kept() {
         for value in ["", "event 2\n", "event 1\n2026-05-02T10:00\n0\nx\n", "event 1\nnever\n5\nx\n"] {
             let mut store = Memory::default();
-            store.0.insert("e4".into(), value.into());
+            store.0.insert("e4.0".into(), value.into());
             match events(&store) {
                 Err(Error::Storage(message)) => assert!(message.contains("e4"), "{message}"),
                 other => panic!("{value:?}: {other:?}"),
             }
         }
-        let mut store = Memory::default();
-        store.0.insert(NEXT.into(), vec![0xff]);
-        assert!(add(&mut store, event("2026-05-02T10:00"), &[]).is_err());
-        assert_eq!(store.0.len(), 1);
     }
 }

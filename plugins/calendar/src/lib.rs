@@ -56,6 +56,10 @@ mod component {
             self.0.set(key, value).map_err(failed)
         }
 
+        fn delete(&mut self, key: &str) -> Result<(), Error> {
+            self.0.delete(key).map_err(failed)
+        }
+
         fn keys(&self) -> Result<Vec<String>, Error> {
             let (mut keys, mut cursor) = (Vec::new(), None);
             loop {

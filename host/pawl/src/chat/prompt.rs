@@ -5,13 +5,14 @@
 //! returned is data: it goes into a message of its own, and never into the system message.
 
 use jiff::ZonedDateTime;
+use jiff::civil::Date;
 use pawl_llm::Message;
 use serde_json::Value;
 
 use super::decision::{self, Decision, Offered};
 use super::signature::{one_line, signature};
 use super::{Example, Item};
-use crate::dates;
+use crate::dates::{self, Resolved};
 
 /// Mentions of dates that are noted after one message.
 const MENTIONS: usize = 8;
@@ -39,15 +40,24 @@ impl Parts<'_> {
         if !self.tools.is_empty() {
             let monday = example_day(self.now);
             for example in self.examples {
-                messages.push(Message::new("user", annotated(&example.request, &monday, true)));
-                messages.push(Message::new("assistant", decision::written(&example.decision)));
+                messages.push(Message::new("user", annotated(&example.request, &monday, true, &mut None)));
+                if let Some((tool, arguments, result)) = &example.call {
+                    let call = Decision::Call { tool: tool.clone(), arguments: arguments.clone() };
+                    messages.push(Message::new("assistant", decision::written(&call)));
+                    let (Some(result), Some(_)) = (result, &example.answer) else { continue };
+                    messages.push(Message::new("tool", result.to_string()));
+                }
+                if let Some(answer) = &example.answer {
+                    messages.push(Message::new("assistant", decision::written(&Decision::Answer(answer.clone()))));
+                }
             }
         }
+        let mut day = None;
         let last = self.items.iter().rposition(|item| matches!(item, Item::User(_)));
         for (index, item) in self.items.iter().enumerate() {
             match item {
                 Item::System(_) => {}
-                Item::User(text) => messages.push(Message::new("user", self.user(text, Some(index) == last))),
+                Item::User(text) => messages.push(Message::new("user", self.user(text, Some(index) == last, &mut day))),
                 Item::Assistant(text) if self.tools.is_empty() => messages.push(Message::new("assistant", text)),
                 Item::Assistant(text) => {
                     messages.push(Message::new("assistant", decision::written(&Decision::Answer(text.clone()))));
@@ -91,17 +101,34 @@ impl Parts<'_> {
         text
     }
 
-    fn user(&self, text: &str, last: bool) -> String {
-        if self.tools.is_empty() { text.to_owned() } else { annotated(text, self.now, last) }
+    fn user(&self, text: &str, last: bool, day: &mut Option<Date>) -> String {
+        if self.tools.is_empty() { text.to_owned() } else { annotated(text, self.now, last, day) }
     }
 }
 
-/// A person's message, followed by what code knows of its dates.
-fn annotated(text: &str, now: &ZonedDateTime, clock: bool) -> String {
+/// A person's message, followed by what code knows of its dates. `day` is the last day that was spoken of.
+fn annotated(text: &str, now: &ZonedDateTime, clock: bool, day: &mut Option<Date>) -> String {
     let mut note = format!("Today is {}.", now.strftime(if clock { "%A %Y-%m-%d, %H:%M" } else { "%A %Y-%m-%d" }));
+    let before = *day;
     for mention in dates::find(text, now.datetime()).iter().take(MENTIONS) {
-        let weekday = mention.resolved.weekday().map(|day| format!(" ({day})")).unwrap_or_default();
-        note.push_str(&format!(" \"{}\" = {}{weekday}.", one_line(mention.phrase), mention.resolved));
+        let resolved = match (mention.resolved, before) {
+            // "That day at 10:00": the time belongs to the day that the conversation is about.
+            (Resolved::Time(time), Some(day)) => Resolved::DateTime(day.to_datetime(time)),
+            (resolved, _) => resolved,
+        };
+        let more = match (resolved, resolved.weekday()) {
+            (Resolved::DateTimeRange(from, to), _) => {
+                format!(" ({} minutes)", from.duration_until(to).as_secs() / 60)
+            }
+            (_, Some(weekday)) => format!(" ({weekday})"),
+            _ => String::new(),
+        };
+        note.push_str(&format!(" \"{}\" = {resolved}{more}.", one_line(mention.phrase)));
+        *day = match resolved {
+            Resolved::Date(date) => Some(date),
+            Resolved::DateTime(moment) => Some(moment.date()),
+            _ => *day,
+        };
     }
     format!("{text}\n[{note}]")
 }
@@ -119,10 +146,11 @@ fn separate(text: &mut String) {
 }
 
 const INTRODUCTION: &str = "You are Pawl, an assistant with tools. Reply in one of two ways:\n\
-call TOOL {arguments} - when one of the tools below can look up or do what is asked. You then get its result.\n\
-answer TEXT - for everything else: greetings, general knowledge, writing, and requests that no tool below can do. \
-Never claim to have done what no tool did. After a tool's result, answer in one or two sentences with the \
-figures and names exactly as in the result.\n\
+call TOOL {arguments} - when one of the tools below can look up or do what is asked. What they know, you do not: \
+always call, also for follow-up questions. You then get the result.\n\
+answer TEXT - for greetings, general knowledge, writing, and requests that no tool below can do; then say so. \
+Never claim to have done what no tool did. After a tool's result, answer with the names and figures of the \
+result, exactly; if the result is an error, mend the call.\n\
 Dates in brackets after a request are right: copy them.\n\
 Tools:";
 

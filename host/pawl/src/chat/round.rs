@@ -8,6 +8,9 @@ use super::decision::{self, AnswerFilter, AnswerShape, Decision, Offered};
 use super::prompt::Parts;
 use super::{CallRecord, Chat, Choice, Example, Turn, TurnError, TurnEvent, TurnUsage};
 
+/// How often a call that failed for its arguments is mended.
+const MENDS: usize = 2;
+
 /// What the model is offered throughout a turn.
 pub(super) struct Offer {
     pub(super) tools: Vec<Offered>,
@@ -29,8 +32,8 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    /// A forced call is for the first round. The last round, a call repeated word for word, and a turn without tools
-    /// leave only the answer.
+    /// A forced call is for the first round. A call that failed for its arguments is mended at once, [`MENDS`] times
+    /// at most. The last round, a call repeated word for word, and a turn without tools leave only the answer.
     pub(super) fn of(turn: &Turn, offer: &Offer, first: bool, last: bool, calls: &[CallRecord]) -> Shape {
         if offer.tools.is_empty() || (last && !first) {
             return Shape::Answer;
@@ -48,7 +51,11 @@ impl Shape {
         {
             return Shape::Answer;
         }
-        Shape::Decide
+        let failures = calls.iter().rev().take_while(|call| call.mendable).count();
+        match calls.last() {
+            Some(failed) if (1..=MENDS).contains(&failures) => Shape::CallNamed(failed.tool.clone()),
+            _ => Shape::Decide,
+        }
     }
 }
 
