@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every check that a change must pass, in order of their price, with what each took.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -82,9 +82,11 @@ fn deny(root: &Path) -> Result<()> {
         eprintln!("skipped: cargo-deny is not installed (`cargo install --locked cargo-deny`)");
         return Ok(());
     }
-    let mut licences: Command = cargo::command(root);
-    licences.args(["deny", "check", "licenses", "bans", "sources"]);
-    cargo::run(&mut licences, "cargo deny check licenses bans sources")?;
-    let mut advisories = cargo::command(root);
-    cargo::run(advisories.args(["deny", "check", "advisories"]), "cargo deny check advisories")
+    cargo(root, &["deny", "check", "licenses", "bans", "sources"])?;
+    // The advisories are somewhere else, and their absence is no fault of the change under test.
+    if cargo(root, &["deny", "fetch", "db"]).is_err() {
+        eprintln!("skipped: the database of advisories cannot be fetched");
+        return Ok(());
+    }
+    cargo(root, &["deny", "check", "advisories"])
 }
