@@ -99,7 +99,7 @@ impl Fetcher {
         let log = temporary.join("pip.log");
         let mut child = self.spawn(wheel, temporary, &log)?;
         let Some(status) = wait(&mut child, stop, &mut || {
-            received.store(largest_file(temporary).min(wheel.bytes), Ordering::Relaxed);
+            received.store(largest_wheel(temporary).min(wheel.bytes), Ordering::Relaxed);
         })?
         else {
             return Ok(());
@@ -195,13 +195,13 @@ fn refusal(wheel: &Wheel, log: &str, full: bool) -> String {
     format!("pip could not fetch {}: {said}\n{mend}", wheel.requirement)
 }
 
-/// Size of the largest file below `folder`: what pip has of the wheel that it is fetching.
-fn largest_file(folder: &Path) -> u64 {
+/// Size of the largest wheel below `folder`: what pip has of the wheel that it is fetching.
+fn largest_wheel(folder: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else { return 0 };
     let size = |entry: fs::DirEntry| match entry.metadata() {
-        Ok(metadata) if metadata.is_dir() => largest_file(&entry.path()),
-        Ok(metadata) => metadata.len(),
-        Err(_) => 0,
+        Ok(metadata) if metadata.is_dir() => largest_wheel(&entry.path()),
+        Ok(metadata) if entry.file_name().to_string_lossy().ends_with(".whl") => metadata.len(),
+        _ => 0,
     };
     entries.flatten().map(size).max().unwrap_or(0)
 }

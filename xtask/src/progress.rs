@@ -64,11 +64,7 @@ impl Step {
 
     /// Begins a measure of `total` bytes.
     pub(crate) fn bytes(&mut self, what: &str, total: u64) {
-        self.measure(
-            what,
-            total,
-            "{spinner} {msg} {wide_bar} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}",
-        );
+        self.measure(what, total, "{binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}");
         if self.bar.is_none() {
             eprintln!("{}: {what}, {}", self.label, HumanBytes(total));
         }
@@ -76,17 +72,18 @@ impl Step {
 
     /// Begins a measure of `total` units of work.
     pub(crate) fn units(&mut self, what: &str, total: u64) {
-        self.measure(what, total, "{spinner} {msg} {wide_bar} {pos}/{len} {elapsed}");
+        self.measure(what, total, "{pos}/{len} {elapsed}");
     }
 
-    fn measure(&mut self, what: &str, total: u64, template: &str) {
+    fn measure(&mut self, what: &str, total: u64, counts: &str) {
         self.tenth = 1;
         if let Some(bar) = &self.bar {
-            bar.set_style(style(template));
+            bar.set_style(style(&format!("{{spinner}} {{msg}}\n  {{prefix}} {{wide_bar}} {counts}")));
             bar.set_length(total);
             bar.set_position(0);
             bar.reset_eta();
-            bar.set_message(format!("{}: {what}", self.label));
+            bar.set_message(self.label.clone());
+            bar.set_prefix(what.to_string());
         }
     }
 
