@@ -27,6 +27,10 @@ const MAX_FUNCTION: usize = 2048;
 const MAX_ITEM: usize = 512;
 /// The longest `@pattern`, in bytes.
 const MAX_PATTERN: usize = 256;
+/// How deep brackets may nest in it.
+const MAX_NESTING: usize = 100;
+/// Stack for parsing it, in bytes.
+const PARSER_STACK: usize = 16 << 20;
 /// How many aliases are followed from a name to its type.
 const MAX_ALIASES: usize = 32;
 
@@ -55,25 +59,31 @@ impl Docs {
             }
             bytes += section.data().len();
             match std::str::from_utf8(section.data()) {
-                Ok(text) if bytes <= MAX_TEXT => sources.push(Path::new(&format!("{bytes}.wit")), text),
+                Ok(text) if bytes <= MAX_TEXT && nesting(text) <= MAX_NESTING => {
+                    sources.push(Path::new(&format!("{bytes}.wit")), text)
+                }
                 _ => tracing::warn!(
-                    "section {SECTION} is not UTF-8 or over {MAX_TEXT} bytes; descriptions are left out"
+                    "section {SECTION} is not UTF-8, over {MAX_TEXT} bytes or nested too deeply; descriptions are left out"
                 ),
             }
         }
         if bytes == 0 {
             return Docs::default();
         }
-        match sources.parse() {
+        // The parser recurses and is not ours, so it gets a stack of its own, and its panic is only an error.
+        let parse = || sources.parse().map_err(|(sources, error)| error.render(&sources));
+        let thread = std::thread::Builder::new().stack_size(PARSER_STACK);
+        let parsed = std::thread::scope(|scope| match thread.spawn_scoped(scope, parse) {
+            Ok(thread) => thread.join().unwrap_or_else(|_| Err("the parser failed".to_owned())),
+            Err(error) => Err(error.to_string()),
+        });
+        match parsed {
             Ok(UnresolvedPackageGroup { main, mut nested, .. }) => {
                 nested.insert(0, main);
                 Docs { packages: nested }
             }
-            Err((sources, error)) => {
-                tracing::warn!(
-                    "section {SECTION} is no WIT; descriptions are left out: {}",
-                    error.render(&sources)
-                );
+            Err(error) => {
+                tracing::warn!("section {SECTION} is no WIT; descriptions are left out: {error}");
                 Docs::default()
             }
         }
@@ -309,11 +319,68 @@ impl Comment {
     }
 }
 
+/// How deep the brackets of a WIT text nest, comments left out.
+fn nesting(text: &str) -> usize {
+    let (mut depth, mut deepest, mut comment) = (0_usize, 0, 0_usize);
+    let mut rest = text.as_bytes();
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        match (byte, after.first()) {
+            (b'/', Some(b'*')) => (comment, rest) = (comment + 1, &after[1..]),
+            (b'*', Some(b'/')) if comment > 0 => (comment, rest) = (comment - 1, &after[1..]),
+            _ if comment > 0 => {}
+            (b'/', Some(b'/')) => {
+                let line = after.iter().position(|byte| *byte == b'\n').unwrap_or(after.len());
+                rest = &after[line..];
+            }
+            (b'-', Some(b'>')) => rest = &after[1..],
+            (b'<' | b'(' | b'{', _) => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            (b'>' | b')' | b'}', _) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
 /// At most `characters` of the text, cut with an ellipsis; control characters become spaces.
 fn bounded(text: &str, characters: usize) -> String {
     let clean = |c: char| if c.is_control() && c != '\n' { ' ' } else { c };
     match text.char_indices().nth(characters) {
         None => text.chars().map(clean).collect(),
         Some((end, _)) => text[..end].chars().map(clean).chain(['…']).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nesting_counts_brackets_outside_comments() {
+        assert_eq!(nesting("interface i { f: func(a: list<list<u8>>) -> list<u8>; }"), 4);
+        assert_eq!(nesting("{ // <<<<\n/* <<< /* < */ <<< */ } // {{{"), 1);
+        assert_eq!(nesting("/* { */ {{ /* } */ { /"), 3);
+        assert_eq!(nesting(&"list<".repeat(50_000)), 50_000);
+        assert_eq!(nesting(&"list< /* > */".repeat(5_000)), 5_000);
+    }
+
+    #[test]
+    fn wit_that_would_exhaust_the_parser_is_left_out() {
+        let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+        let deep = format!("package a:b; interface i {{ type t = {}u8", "list<".repeat(40_000));
+        crate::testing::section(&mut component, SECTION, deep.as_bytes());
+        assert!(Docs::read(&component).packages.is_empty());
+        let mut aliases = "package a:b; interface i { type t0 = u8;".to_owned();
+        for n in 1..8_000 {
+            aliases += &format!("type t{n} = t{};", n - 1);
+        }
+        aliases += "f: func(x: t7999); } world w { export i; }";
+        let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+        crate::testing::section(&mut component, SECTION, aliases.as_bytes());
+        let docs = Docs::read(&component);
+        assert_eq!(docs.function(Some("a:b/i"), "f").parameter("x").0, Doc::default());
     }
 }

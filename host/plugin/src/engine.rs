@@ -26,9 +26,12 @@ pub(crate) const MAX_CALLS: usize = 64;
 /// The largest component file, in bytes. A Python component with its interpreter has about 40 MB.
 const MAX_COMPONENT: u64 = 128 << 20;
 /// Stack of a guest, in bytes. Tokio's blocking threads have 2 MiB.
-const MAX_WASM_STACK: usize = 1 << 20;
+pub(crate) const MAX_WASM_STACK: usize = 1 << 20;
 /// Linear memory that a pool slot can hold: the most that a manifest can ask for.
 const MAX_SLOT_MEMORY: usize = 1 << 30;
+/// Linear memories and tables of one component.
+const MAX_MEMORIES: u32 = 8;
+const MAX_TABLES: u32 = 16;
 
 /// The engine that all plugins share.
 pub(crate) struct Engine {
@@ -69,7 +72,11 @@ impl Engine {
             return Ok(Compiled { component, digest, bytes });
         }
         let component = Component::from_binary(&self.wasmtime, &bytes).map_err(|error| {
-            Error::NotAComponent { path: path.to_path_buf(), message: format!("{error:#}") }
+            let (path, message) = (path.to_path_buf(), format!("{error:#}"));
+            match error.is::<wasmparser::BinaryReaderError>() {
+                true => Error::NotAComponent { path, message },
+                false => Error::Component { path, message },
+            }
         })?;
         if let Some(file) = cached
             && let Err(error) = store_cached(&file, &component)
@@ -100,6 +107,26 @@ impl Engine {
         let component = unsafe { Component::deserialize(&self.wasmtime, artefact) };
         component.inspect_err(|error| tracing::warn!("{}: {error:#}; compiling again", file.display())).ok()
     }
+}
+
+/// Whether an instance could ever be made, with this much memory in bytes; the error says why not.
+pub(crate) fn check_resources(component: &Component, memory: u64) -> Result<(), String> {
+    let Some(required) = component.resources_required() else {
+        return Err("it imports core modules, which this host does not offer".to_owned());
+    };
+    if required.num_memories > MAX_MEMORIES || required.num_tables > MAX_TABLES {
+        return Err(format!(
+            "it has {} memories and {} tables; {MAX_MEMORIES} and {MAX_TABLES} at most",
+            required.num_memories, required.num_tables
+        ));
+    }
+    let initial = required.max_initial_memory_size.unwrap_or(0).saturating_mul(64 << 10);
+    if initial > memory {
+        return Err(format!(
+            "it begins with {initial} bytes of memory, limits.memory is {memory}; ask for more"
+        ));
+    }
+    Ok(())
 }
 
 /// Writes digest and artefact beside the file and renames, so that no reader sees half of it.
@@ -135,10 +162,12 @@ fn config(pooling: bool) -> Config {
             .total_core_instances(calls * 8)
             .max_core_instances_per_component(64)
             .total_memories(calls * 2)
-            .max_memories_per_component(8)
+            .max_memories_per_component(MAX_MEMORIES)
             .max_memory_size(MAX_SLOT_MEMORY)
+            .max_memories_per_module(MAX_MEMORIES)
+            .max_tables_per_module(MAX_TABLES)
             .total_tables(calls * 4)
-            .max_tables_per_component(16)
+            .max_tables_per_component(MAX_TABLES)
             .table_elements(crate::call::MAX_TABLE_ELEMENTS)
             .linear_memory_keep_resident(256 << 10)
             .table_keep_resident(16 << 10);

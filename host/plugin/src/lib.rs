@@ -132,8 +132,9 @@ impl Host {
             path: component.to_path_buf(),
             imports: missing(&imports, &format!("{error:#}")),
         })?;
-        let reflection = reflect::reflect(&compiled, &docs::Docs::read(&bytes), &manifest.name, self.schema);
         let unusable = |message| Error::Component { path: component.to_path_buf(), message };
+        engine::check_resources(&compiled, manifest.limits.memory).map_err(unusable)?;
+        let reflection = reflect::reflect(&compiled, &docs::Docs::read(&bytes), &manifest.name, self.schema);
         if reflection.tools.is_empty() {
             return Err(unusable(no_tools(&reflection.excluded)));
         }
@@ -313,6 +314,18 @@ mod tests {
             error.to_string().contains("test:test/i#make") && error.to_string().contains("resource"),
             "{error}"
         );
+        Ok(())
+    }
+
+    #[test]
+    fn a_component_that_could_never_start_is_refused_when_it_is_loaded() -> Result<()> {
+        let home = Home::new()?;
+        let module = "(module (memory (export \"memory\") 2) (func (export \"f\")))";
+        let component = component("package test:test; world w { export f: func(); }", module)?;
+        let error =
+            home.load(&component, "[limits]\nmemory = '127KiB'", Grant::default()).err().expect("too large");
+        assert!(error.to_string().contains("131072"), "{error}");
+        home.load(&component, "[limits]\nmemory = '128KiB'", Grant::default())?;
         Ok(())
     }
 

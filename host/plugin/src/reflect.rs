@@ -17,6 +17,9 @@ use crate::schema::{Direction, SchemaLimits, Writer};
 /// The most functions of a component that become tools.
 const MAX_FUNCTIONS: usize = 256;
 
+/// The longest `plugin__function`, the name of a tool on the wires of OpenAI and MCP clients.
+const MAX_NAME: usize = 64;
+
 /// An exported function that is no tool.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Excluded {
@@ -63,6 +66,9 @@ pub(crate) fn reflect(component: &Component, docs: &Docs, plugin: &str, limits: 
                 Err(format!("the component exports more than {MAX_FUNCTIONS} functions"))
             }
             None => Err("another function has the same name".to_owned()),
+            Some(name) if plugin.len() + 2 + name.len() > MAX_NAME => Err(format!(
+                "its name with the plugin's is longer than the {MAX_NAME} characters that clients take"
+            )),
             Some(name) => tool(&export, name, docs, plugin, limits),
         };
         match tool {
@@ -319,12 +325,13 @@ mod tests {
         let plugin = plugin(
             "package test:test;
             interface a { %list: func(); only: func(); }
-            interface b { %list: func(); }
+            interface b { %list: func(); a-name-that-no-client-would-take-because-it-is-far-too-long: func(); }
             world w { export a; export b; export add: func(); }",
         )?;
         let mut names: Vec<_> = plugin.tools().iter().map(|tool| tool.function.as_str()).collect();
         names.sort_unstable();
         assert_eq!(names, ["a-list", "add", "b-list", "only"]);
+        assert!(plugin.excluded()[0].reason.contains("64"));
         Ok(())
     }
 

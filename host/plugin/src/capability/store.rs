@@ -80,6 +80,7 @@ impl KeyValue {
             })?;
         }
         let connection = Connection::open(&self.file).map_err(failed)?;
+        only_for_this_user(&self.file);
         connection.busy_timeout(BUSY).map_err(failed)?;
         connection.execute_batch(SCHEMA).map_err(failed)?;
         Ok(connection)
@@ -163,6 +164,19 @@ impl KeyValue {
             Ok(KeyResponse { keys: page.into_iter().map(|(_, key)| key).collect(), cursor })
         })
     }
+}
+
+/// What plugins keep may be private. SQLite gives its side files the same mode.
+fn only_for_this_user(file: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        if let Err(error) = std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)) {
+            tracing::warn!("{} stays readable for other users: {error}", file.display());
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = file;
 }
 
 /// The guest learns that the store failed, the log what SQLite said (it can hold the path).

@@ -116,18 +116,26 @@ impl Log {
         Log(Arc::new(Mutex::new(Written { plugin, kept: Vec::new(), logged: 0 })))
     }
 
-    /// The last that the guest wrote, at most 4 KiB.
+    /// The last that the guest wrote, at most 4 KiB, safe for a terminal.
     pub(crate) fn tail(&self) -> String {
         let written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let start = written.kept.len().saturating_sub(KEPT);
-        String::from_utf8_lossy(&written.kept[start..]).trim().to_owned()
+        let text = String::from_utf8_lossy(&written.kept[start..]);
+        let lines = text.lines().filter(|line| !line.starts_with("note: run with `RUST_BACKTRACE"));
+        let clean = |c: char| if c.is_control() && c != '\n' { ' ' } else { c };
+        lines.collect::<Vec<_>>().join("\n").trim().chars().map(clean).collect()
     }
 
     fn push(&self, bytes: &[u8]) {
         let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if written.logged < LOGGED {
             let text = &bytes[..bytes.len().min(LOGGED - written.logged)];
-            tracing::debug!(plugin = &*written.plugin, "{}", String::from_utf8_lossy(text).trim_end());
+            // Quoted, so that a guest cannot write lines that look like the host's.
+            tracing::debug!(
+                plugin = &*written.plugin,
+                "wrote {:?}",
+                String::from_utf8_lossy(text).trim_end()
+            );
             written.logged += text.len();
         }
         let last = &bytes[bytes.len().saturating_sub(KEPT)..];
@@ -174,5 +182,23 @@ impl OutputStream for Log {
 
     fn check_write(&mut self) -> StreamResult<usize> {
         Ok(64 << 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_what_a_guest_writes_is_kept_and_bounded() {
+        let log = Log::new("test".into());
+        for n in 0..10_000 {
+            log.push(format!("line {n}\n").as_bytes());
+        }
+        log.push(b"thread panicked\x1b[2J\nnote: run with `RUST_BACKTRACE=1` to see\n");
+        let tail = log.tail();
+        assert!(tail.len() <= KEPT && tail.ends_with("line 9999\nthread panicked [2J"), "{tail}");
+        log.push(&vec![b'x'; 1 << 20]);
+        assert_eq!(log.tail(), "x".repeat(KEPT));
     }
 }
