@@ -15,7 +15,8 @@ pub(crate) fn command(root: &Path) -> Command {
     command
 }
 
-/// Takes xtask's own cargo variables out of a command's environment: build scripts would see them change.
+/// Takes xtask's own cargo variables out of a command's environment (build scripts would see them change) and makes `PAWL_HOME`
+/// absolute there.
 pub(crate) fn clean(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -25,6 +26,10 @@ pub(crate) fn clean(command: &mut Command) -> &mut Command {
         {
             command.env_remove(&name);
         }
+    }
+    // It may be relative to where xtask was called; the command may run elsewhere.
+    if let Some(home) = std::env::var_os("PAWL_HOME").and_then(|home| std::path::absolute(home).ok()) {
+        command.env("PAWL_HOME", home);
     }
     command
 }
@@ -91,7 +96,12 @@ fn follow(stderr: impl BufRead, step: &mut Step, log: &mut Vec<String>) -> Resul
                 }
                 step.at(done, total);
             }
-            None if byte == b'\n' && !text.is_empty() => log.push(text),
+            None if byte == b'\n' && !text.is_empty() => {
+                if text.starts_with("Blocking") {
+                    step.say("waiting for another cargo");
+                }
+                log.push(text);
+            }
             None => {}
         }
     }
