@@ -40,6 +40,29 @@ async fn events_survive_the_host_that_booked_them() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn events_that_are_booked_at_once_are_all_kept() -> Result<()> {
+    let data = tempfile::tempdir()?;
+    let calendar = calendar(data.path())?;
+    let tasks: Vec<_> = (0..40)
+        .map(|number| {
+            let calendar = calendar.clone();
+            tokio::spawn(async move {
+                calendar.call("create-event", &booking(&format!("n{number}"), "2026-03-02T10:30", 30)).await
+            })
+        })
+        .collect();
+    let mut ids = std::collections::BTreeSet::new();
+    for task in tasks {
+        ids.insert(task.await??["event"]["id"].to_string());
+    }
+    assert_eq!(ids.len(), 40);
+    let days = json!({"from": "2026-03-02", "to": "2026-03-02"});
+    let listed = calendar.call("list-events", &days).await?;
+    assert_eq!(listed.as_array().map(Vec::len), Some(40));
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_times_are_answered_with_the_value_and_the_mend() -> Result<()> {
     let data = tempfile::tempdir()?;

@@ -88,9 +88,14 @@ impl Days {
 /// # Errors
 /// `storage`.
 pub fn create_event(store: &mut impl Store, appointment: Appointment) -> Result<Booked, Error> {
-    let others = keep::events(store)?;
+    // Before anything is written, so that an error means that nothing was booked.
+    let before = keep::events(store)?;
     let event = keep::add(store, appointment.0)?;
-    let conflicts = others.iter().filter(|other| other.start < event.end() && other.end() > event.start);
+    // And after, so that of two calls at the same moment one at least is told of the other.
+    let others = keep::events(store).unwrap_or(before);
+    let conflicts = others
+        .iter()
+        .filter(|other| other.id != event.id && other.start < event.end() && other.end() > event.start);
     Ok(Booked { conflicts: conflicts.map(told).collect(), event: told(&event) })
 }
 
