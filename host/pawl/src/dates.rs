@@ -109,6 +109,10 @@ pub(crate) fn find(text: &str, now: DateTime) -> Vec<Mention<'_>> {
     let mut candidates = english::atoms(read, &context);
     candidates.extend(clock::atoms(read));
     candidates.extend(chinese::atoms(read, &context));
+    if matches!(context.tense, Some(Tense::Past | Tense::Report)) {
+        // "priced from 5 to 10": where figures are asked for, a bare number is one.
+        candidates.retain(|atom| !atom.is_loose());
+    }
     let atoms = join::join(read, select(candidates));
     let day = join::only_day(&atoms);
     let mut mentions: Vec<Mention<'_>> = atoms

@@ -14,6 +14,17 @@ pub(super) struct Atom {
     pub(super) what: What,
 }
 
+impl Atom {
+    /// A bare number that is a time only by its neighbours.
+    pub(super) fn is_loose(&self) -> bool {
+        match &self.what {
+            What::Clock(clock) => clock.loose,
+            What::Clocks(first, last) => first.loose && last.loose,
+            _ => false,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum What {
     Day(Day),

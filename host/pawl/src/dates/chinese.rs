@@ -41,10 +41,7 @@ static RULES: LazyLock<Vec<(Regex, Reader)>> = LazyLock::new(|| {
             r"每(?:个|一)?{WEEK}[一二三四五六日天末]?|(?:\d|[一二两三四五六七八九十]){WEEK}[一二三四五六日天]?",
             nothing,
         ),
-        rule(
-            r"(?P<which>{WHICH})月(?:份)?(?:的)?(?:(?P<d>{NUMBER})[日号]|(?P<edge>[底初]))?",
-            relative_month,
-        ),
+        rule(r"(?P<which>{WHICH})月(?:份)?(?:的?(?P<d>{NUMBER})[日号]|(?P<edge>[底初]))?", relative_month),
         rule(r"(?P<edge>月底|年底|年初)", edge),
         rule(r"(?P<y>{YEAR})(?P<edge>[底初])?", year_alone),
         rule(

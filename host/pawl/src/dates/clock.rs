@@ -119,6 +119,7 @@ const HOUR_WORDS: [&str; 12] =
     ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"];
 
 struct Patterns {
+    zone: Regex,
     twelve: Regex,
     twenty_four: Regex,
     noon: Regex,
@@ -134,6 +135,9 @@ static PATTERNS: LazyLock<Patterns> = LazyLock::new(|| {
     let end = r"(?-u:\b)";
     let side = format!(r"(\d{{1,2}})(?:[:.](\d\d))?(?:\s?{MERIDIEM})?");
     Patterns {
+        zone: pattern(
+            r"^\s?\(?(?:UTC|GMT|BST|CES?T|EES?T|E[SD]?T|C[SD]?T|M[SD]T|P[SD]?T|IST|JST|AE[SD]T)(?-u:\b)",
+        ),
         twelve: pattern(&format!(r"(?i){end}(\d{{1,2}})(?:[:.](\d\d))?\s?{MERIDIEM}(?:{end}|$|\s)")),
         twenty_four: pattern(&format!(r"{end}(\d{{1,2}})[::](\d\d)(?::\d\d)?{end}")),
         noon: pattern(&format!(r"(?i){end}(?:12\s?)?(?:noon|midday){end}")),
@@ -169,7 +173,10 @@ pub(super) fn atoms(text: &str) -> Vec<Atom> {
     for (regex, read) in rules {
         for captures in regex.captures_iter(text) {
             let Some(whole) = captures.get(0) else { continue };
-            if let Some(what) = read(&captures, &text[whole.end()..]) {
+            let rest = &text[whole.end()..];
+            if let Some(what) = read(&captures, rest) {
+                // The wall clock of another zone, or of this one by chance.
+                let what = if p.zone.is_match(rest) { What::Nothing } else { what };
                 let kept = whole.as_str().trim_end().len();
                 atoms.push(Atom { span: whole.start()..whole.start() + kept, what });
             }

@@ -109,6 +109,10 @@ static RULES: LazyLock<Vec<(Regex, Reader)>> = LazyLock::new(|| {
             r"the (?P<d>{DAY})(?:st|nd|rd|th) of (?P<which>this|next|last|the) month",
             days::nth_of_relative_month,
         ),
+        rule(
+            r"(?:the )?(?P<nth>first|second|third|fourth) of (?P<m>{MONTH})(?:,? (?P<year>{YEAR}))?",
+            days::nth_of_month,
+        ),
         // Months.
         rule(r"(?P<m>{MONTH})\.?{OF_YEAR}", periods::month_year),
         rule(
@@ -199,7 +203,7 @@ static RULES: LazyLock<Vec<(Regex, Reader)>> = LazyLock::new(|| {
         rule(r"(?P<w>{WEEKDAY_WORD})(?: (?:(?:of|in) )?(?P<week>this|next|last) week)?", days::weekday),
         rule(r"(?P<week>this|next|last) week(?:['’]s)?,? (?:on )?(?P<w>{WEEKDAY})", days::weekday),
         rule(
-            r"(?:every|each|any) (?:other )?{WEEKDAY}|{WEEKDAY} (?:after next|before last|week)|{WEEKDAY} (?:in|a) (?:{NUMBER} )?weeks?",
+            r"(?:every|each|any|black|cyber|good|easter|ash|casual)(?: other)? {WEEKDAY}|{WEEKDAY} (?:after next|before last|week)|{WEEKDAY} (?:in|a) (?:{NUMBER} )?weeks?",
             |_, _| Some(What::Nothing),
         ),
         rule(

@@ -115,6 +115,8 @@ fn share_years(text: &str, atoms: &mut [Atom]) {
             // "October 2025 and November" may be of either year.
             (What::Period(a), What::Period(b)) if !a.yearless && b.yearless => b.sure = false,
             (What::Day(a), What::Day(b)) if !a.yearless && !a.weekday && b.yearless => b.sure = false,
+            // "next Tuesday and Wednesday": the Wednesday of which week?
+            (What::Day(a), What::Day(b)) if a.weekday && b.weekday && b.date < a.date => b.sure = false,
             _ => {}
         }
     }

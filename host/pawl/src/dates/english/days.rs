@@ -92,6 +92,11 @@ pub(super) fn the_nth(found: &Found<'_, '_>, context: &Context) -> Option<What> 
     Some(Day::on(date))
 }
 
+pub(super) fn nth_of_month(found: &Found<'_, '_>, context: &Context) -> Option<What> {
+    let year = found.get("year").and_then(year);
+    or_nothing(day_of_month(year, month(found.get("m")?)?, nth(&found.lower("nth"))?, context))
+}
+
 pub(super) fn nth_of_relative_month(found: &Found<'_, '_>, context: &Context) -> Option<What> {
     let first = months(context.today().first_of_month(), step(&found.lower("which")))?;
     or_nothing(Date::new(first.year(), first.month(), found.number("d")?).ok().map(Day::on))
