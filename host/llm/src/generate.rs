@@ -4,6 +4,10 @@
 //! - `tokens[..graph.length()]` are exactly what the KV cache holds; evaluation is put off until logits are needed, so
 //!   a forced run is evaluated in one step with what follows, and the last tokens of an answer never;
 //! - a token is committed to the matcher before it is shown;
+//! - the same request gives the same answer whatever ran before. The runtime's results for a position do not depend on
+//!   how many positions are evaluated together, except that one alone takes another path, with other rounding. So a
+//!   prompt is never evaluated one token at a time, and of the KV cache only `steady` is kept: the positions before the
+//!   first that was;
 //! - prompt and answer together never pass the context.
 
 use std::{
@@ -99,8 +103,12 @@ const CHUNK: usize = 256;
 /// What tests compare: without these the same tokens must come out, later.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shortcuts {
+    /// Keep of the KV cache what the next prompt begins with.
     pub(crate) prefix_cache: bool,
+    /// Commit what the grammar forces without asking the model.
     pub(crate) fast_forward: bool,
+    /// Evaluate one token alone, on the runtime's faster path, instead of together with the one before.
+    pub(crate) single: bool,
 }
 
 /// The model with its KV cache, owned by the model thread.
@@ -113,6 +121,8 @@ pub(crate) struct Decoder {
     pub(crate) shortcuts: Shortcuts,
     /// Prompt and answer of the current or the last request.
     tokens: Vec<TokenId>,
+    /// Leading positions of the KV cache that were not evaluated alone.
+    steady: usize,
 }
 
 /// The state of one answer.
@@ -139,7 +149,7 @@ impl Decoder {
         eos: Vec<TokenId>,
         shortcuts: Shortcuts,
     ) -> Decoder {
-        Decoder { graph, vocabulary, grammars, context, eos, shortcuts, tokens: Vec::new() }
+        Decoder { graph, vocabulary, grammars, context, eos, shortcuts, tokens: Vec::new(), steady: 0 }
     }
 
     /// Runs one request. `listener` gets every piece of text, and empty ones between steps; `false` cancels.
@@ -176,6 +186,7 @@ impl Decoder {
     /// Forgets everything, after a step that did not return.
     pub(crate) fn reset(&mut self) -> Result<(), Error> {
         self.tokens.clear();
+        self.steady = 0;
         self.graph.truncate(0)
     }
 
@@ -232,23 +243,41 @@ impl Decoder {
 
     /// The logits after all tokens so far; evaluates those that the KV cache does not hold.
     fn evaluate(&mut self, answer: &mut Answer<'_>) -> Result<&[f32], Error> {
-        while self.tokens.len() - self.graph.length() > CHUNK {
-            let from = self.graph.length();
-            self.graph.evaluate(&self.tokens[from..from + CHUNK])?;
+        loop {
+            let mut from = self.graph.length();
+            let count = match self.tokens.len() - from {
+                rest if rest <= CHUNK => rest,
+                // The last of a long prompt is not evaluated alone.
+                rest if rest == CHUNK + 1 => CHUNK - 1,
+                _ => CHUNK,
+            };
+            let to = from + count;
+            if count == 1 && from > 0 && !self.shortcuts.single {
+                from -= 1;
+                self.graph.truncate(from)?;
+            }
+            self.graph.evaluate(&self.tokens[from..to])?;
+            if from <= self.steady && (to - from > 1 || from == 0) {
+                self.steady = to;
+            }
+            if to == self.tokens.len() {
+                break;
+            }
             answer.show(String::new())?;
         }
-        let from = self.graph.length();
-        let logits = self.graph.evaluate(&self.tokens[from..])?;
         answer.prefilled.get_or_insert_with(Instant::now);
         // The rows behind the last token mean nothing.
+        let logits = self.graph.logits();
         Ok(&logits[..logits.len().min(self.vocabulary.size())])
     }
 
-    /// Keeps of the KV cache what the prompt begins with, but for one token: its logits are wanted. Returns how much.
+    /// Keeps of the KV cache what the prompt begins with, but for two tokens: the logits of the last are wanted.
+    /// Returns how much.
     fn reuse(&mut self, prompt: &[TokenId]) -> Result<usize, Error> {
-        let held = self.tokens[..self.graph.length()].iter();
+        let held = self.tokens[..self.steady].iter();
         let common = held.zip(prompt).take_while(|(held, wanted)| held == wanted).count();
-        let kept = if self.shortcuts.prefix_cache { common.min(prompt.len() - 1) } else { 0 };
+        let kept = if self.shortcuts.prefix_cache { common.min(prompt.len().saturating_sub(2)) } else { 0 };
+        self.steady = kept;
         self.graph.truncate(kept)?;
         self.tokens.clear();
         self.tokens.extend_from_slice(prompt);

@@ -70,20 +70,20 @@ struct Shared {
 impl Llm {
     /// Loads a model folder in the layout of Hugging Face's ONNX exports. Takes seconds; not for async code.
     pub fn load(runtime: &Runtime, folder: &Path, options: &ModelOptions) -> Result<Llm, Error> {
-        Llm::load_with(runtime, folder, options, Shortcuts { prefix_cache: true, fast_forward: true })
+        Llm::load_with(runtime, folder, options, Shortcuts { prefix_cache: true, fast_forward: true, single: true })
     }
 
-    /// [`Llm::load`] without a shortcut, to show by comparison that shortcuts change nothing but the time.
+    /// [`Llm::load`] with shortcuts taken away, to show by comparison that they change nothing but the time. Without
+    /// `single` every evaluation rounds alike, so that answers must be equal to the letter.
     #[doc(hidden)]
-    pub fn load_without(
+    pub fn load_plain(
         runtime: &Runtime,
         folder: &Path,
         options: &ModelOptions,
         prefix_cache: bool,
         fast_forward: bool,
     ) -> Result<Llm, Error> {
-        let shortcuts = Shortcuts { prefix_cache: !prefix_cache, fast_forward: !fast_forward };
-        Llm::load_with(runtime, folder, options, shortcuts)
+        Llm::load_with(runtime, folder, options, Shortcuts { prefix_cache, fast_forward, single: false })
     }
 
     fn load_with(

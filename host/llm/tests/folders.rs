@@ -1,0 +1,142 @@
+//! Model folders: what is read, what is refused, and exports that keep their cache the other way.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::{fs, os::unix::fs::symlink, path::Path};
+
+use pawl_llm::{Error, Grammar, Llm};
+use support::{answer, folder, load, options, runtime, shared};
+use tempfile::TempDir;
+
+/// The smallest model's folder by links, for a test to change a file of.
+fn copy() -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(folder()).unwrap().flatten() {
+        symlink(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    copy
+}
+
+fn replace(folder: &Path, name: &str, bytes: impl AsRef<[u8]>) {
+    let path = folder.join(name);
+    let _ = fs::remove_file(&path);
+    fs::write(path, bytes).unwrap();
+}
+
+fn refusal(folder: &Path) -> String {
+    Llm::load(&runtime(), folder, &options(256)).expect_err("it is refused").to_string()
+}
+
+/// An export that says nothing of its cache gets the growing one.
+fn growing() -> TempDir {
+    let copy = copy();
+    let mut graph = fs::read(folder().join("model.onnx")).unwrap();
+    let key = b"pawl.kv_cache";
+    let at = graph.windows(key.len()).position(|w| w == key).expect("the import says how the cache is kept");
+    graph[at + key.len() - 1] = b'X';
+    replace(copy.path(), "model.onnx", graph);
+    // The graph names its data by a relative path, which must not lead out of the folder.
+    let data = copy.path().join("model.onnx.data");
+    fs::remove_file(&data).unwrap();
+    fs::hard_link(folder().join("model.onnx.data"), &data)
+        .or_else(|_| fs::copy(folder().join("model.onnx.data"), &data).map(drop))
+        .unwrap();
+    copy
+}
+
+#[test]
+fn growing_cache_gives_the_same_answers() {
+    let growing = growing();
+    let growing = load(growing.path(), 1024);
+    assert!(!growing.info().shared_kv_cache && shared().info().shared_kv_cache);
+    let words = "Lamps, chairs and tables are sold in five regions. ".repeat(15);
+    for question in ["How many regions?", "How many goods?"] {
+        let text = format!("{words}{question}");
+        let (a, b) = (answer(&growing, &text, Grammar::Free, 30), answer(shared(), &text, Grammar::Free, 30));
+        assert_eq!(a.text, b.text);
+    }
+    let usage = answer(&growing, &format!("{words}What?"), Grammar::Free, 5).finish.usage;
+    assert!(usage.cached_tokens > 100, "a part of the cache is kept: {usage:?}");
+}
+
+#[test]
+fn info_tells_what_was_loaded() {
+    let info = shared().info();
+    assert_eq!((info.name.as_str(), info.architecture.as_str()), (support::MODEL, "llama"));
+    assert_eq!((info.context, info.vocabulary, info.layers), (2048, 49152, 30));
+    assert!(info.eos.contains(&2));
+}
+
+#[test]
+fn missing_files_are_named() {
+    let empty = tempfile::tempdir().unwrap();
+    assert!(refusal(empty.path()).contains("config.json"));
+    for name in ["model.onnx", "tokenizer.json", "tokenizer_config.json"] {
+        let copy = copy();
+        fs::remove_file(copy.path().join(name)).unwrap();
+        assert!(refusal(copy.path()).contains(name), "{name}");
+    }
+}
+
+#[test]
+fn broken_files_are_named() {
+    for (name, bytes) in [
+        ("config.json", "{"),
+        ("model.onnx", "not a graph"),
+        ("tokenizer.json", "{\"version\": \"1.0\"}"),
+        ("tokenizer_config.json", "[1, 2]"),
+        ("generation_config.json", "{\"eos_token_id\": \"two\"}"),
+        ("generation_config.json", "{\"eos_token_id\": 4000000}"),
+    ] {
+        let copy = copy();
+        replace(copy.path(), name, bytes);
+        let message = refusal(copy.path());
+        let named = if bytes.contains("4000000") { "tokenizer.json" } else { name };
+        assert!(message.contains(named), "{name}: {message}");
+    }
+}
+
+#[test]
+fn chat_template_is_found_in_all_its_places() {
+    let template = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}";
+    let named = serde_json::json!({"bos_token": {"content": "<|im_start|>"},
+        "chat_template": [{"name": "other", "template": "x"}, {"name": "default", "template": template}]});
+    let in_list = copy();
+    replace(in_list.path(), "tokenizer_config.json", named.to_string());
+    let beside = copy();
+    replace(beside.path(), "tokenizer_config.json", "{\"bos_token\": \"<|im_start|>\"}");
+    replace(beside.path(), "chat_template.jinja", template);
+    for folder in [in_list, beside] {
+        let llm = load(folder.path(), 256);
+        let prompt = llm.render(&[pawl_llm::Message::new("user", "one")]).unwrap();
+        assert_eq!(prompt.tokens(), 2, "the first token and one word");
+    }
+}
+
+#[test]
+fn graph_below_onnx_is_found() {
+    let copy = copy();
+    let onnx = copy.path().join("onnx");
+    fs::create_dir(&onnx).unwrap();
+    for name in ["model.onnx", "model.onnx.data"] {
+        fs::remove_file(copy.path().join(name)).unwrap();
+        fs::hard_link(folder().join(name), onnx.join(name))
+            .or_else(|_| fs::copy(folder().join(name), onnx.join(name)).map(drop))
+            .unwrap();
+    }
+    assert_eq!(answer(&load(copy.path(), 256), "x", Grammar::Choice(vec!["ok".into()]), 5).text, "ok");
+}
+
+#[test]
+fn context_is_capped_by_the_model_and_must_hold_something() {
+    let copy = copy();
+    let config = fs::read_to_string(folder().join("config.json")).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    config["max_position_embeddings"] = 100.into();
+    replace(copy.path(), "config.json", config.to_string());
+    assert_eq!(load(copy.path(), 4096).info().context, 100);
+    let error = Llm::load(&runtime(), &folder(), &options(1)).expect_err("too small");
+    assert!(matches!(error, Error::Request(_)));
+}

@@ -1,0 +1,183 @@
+//! What comes out under a grammar, with the smallest model.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use pawl_llm::{Error, Grammar, Sampling, StopReason, json_in_lark};
+use serde_json::{Value, json};
+use support::{answer, request, shared};
+
+fn parsed(grammar: Grammar) -> Value {
+    let output = answer(shared(), "Fill in the form for a person from Lyon.", grammar, 400);
+    assert_eq!(output.finish.reason, StopReason::Stop, "{}", output.text);
+    let value: Value = serde_json::from_str(&output.text).unwrap_or_else(|e| panic!("{e}: {}", output.text));
+    assert_eq!(value.to_string(), output.text, "compact JSON");
+    value
+}
+
+fn person() -> Value {
+    json!({
+        "type": "object", "additionalProperties": false, "required": ["name", "age", "kind", "tags", "note"],
+        "properties": {
+            "name": {"type": "string", "minLength": 1, "maxLength": 30},
+            "age": {"type": "integer", "minimum": 0, "maximum": 255},
+            "kind": {"enum": ["guest", "staff"]},
+            "tags": {"type": "array", "items": {"type": "string", "maxLength": 10}, "minItems": 2, "maxItems": 2},
+            "note": {"anyOf": [{"type": "string", "maxLength": 20}, {"type": "null"}]},
+        }
+    })
+}
+
+#[test]
+fn output_is_valid_under_the_schema() {
+    let value = parsed(Grammar::JsonSchema(person()));
+    let keys: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(keys, ["name", "age", "kind", "tags", "note"]);
+    assert!((1..=30).contains(&value["name"].as_str().unwrap().chars().count()));
+    assert!(value["age"].as_u64().unwrap() <= 255);
+    assert!(["guest", "staff"].contains(&value["kind"].as_str().unwrap()));
+    assert_eq!(value["tags"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn integers_of_all_widths_are_taken_and_kept() {
+    for (low, high) in [(i64::MIN, i64::MAX), (0, i64::MAX), (-128, 127), (i64::from(i32::MIN), -1), (5, 5)] {
+        let integer = json!({"type": "integer", "minimum": low, "maximum": high});
+        let number = parsed(Grammar::JsonSchema(integer)).as_i64().expect("it fits i64");
+        assert!((low..=high).contains(&number), "{number} between {low} and {high}");
+    }
+    let unsigned = json!({"type": "integer", "minimum": 0, "maximum": u64::MAX});
+    assert!(parsed(Grammar::JsonSchema(unsigned)).is_u64());
+}
+
+#[test]
+fn numbers_are_finite() {
+    let value = parsed(Grammar::JsonSchema(json!({"enum": [0.5, -1.25]})));
+    assert!(value == json!(0.5) || value == json!(-1.25));
+    shared().check(&Grammar::JsonSchema(json!({"type": "number"}))).unwrap();
+}
+
+#[test]
+fn references_and_recursion_are_taken() {
+    let tree = json!({
+        "$ref": "#/$defs/node",
+        "$defs": {"node": {"type": "object", "additionalProperties": false, "required": ["id", "next"],
+            "properties": {"id": {"enum": ["a", "b"]}, "next": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/node"}]}}}}
+    });
+    shared().check(&Grammar::JsonSchema(tree)).unwrap();
+}
+
+#[test]
+fn json_inside_lark_is_compact_and_valid() {
+    let lark = format!("start: \"call \" args\nargs: {}", json_in_lark(&person()));
+    let output = answer(shared(), "Call it.", Grammar::Lark(lark), 400);
+    assert_eq!(output.finish.reason, StopReason::Stop);
+    let json = output.text.strip_prefix("call ").unwrap();
+    let value: Value = serde_json::from_str(json).unwrap();
+    assert_eq!(value.to_string(), json);
+}
+
+#[test]
+fn choice_gives_one_of_its_strings() {
+    let choices = ["alpha beta".to_owned(), "a \"quoted\" one\n".to_owned(), "日本".to_owned()];
+    for text in ["Say alpha beta.", "日本語で", "\"?\""] {
+        let output = answer(shared(), text, Grammar::Choice(choices.to_vec()), 50);
+        assert!(choices.contains(&output.text), "{:?}", output.text);
+        assert_eq!(output.finish.reason, StopReason::Stop);
+    }
+}
+
+#[test]
+fn single_choice_asks_the_model_nothing() {
+    let output = answer(shared(), "Anything.", Grammar::Choice(vec!["the only one".into()]), 50);
+    assert_eq!(output.text, "the only one");
+    let usage = output.finish.usage;
+    assert_eq!(usage.forced_tokens, usage.completion_tokens);
+}
+
+#[test]
+fn quotation_is_a_run_of_words_of_the_text() {
+    let text = "the quick brown fox jumps over the lazy dog and runs away";
+    let lark = format!("start: \"\\\"\" quote \"\\\"\"\nquote: %regex {{\"substring_words\": \"{text}\"}}");
+    let output = answer(shared(), "Quote the text.", Grammar::Lark(lark), 50);
+    assert!(text.contains(output.text.trim_matches('"')), "{:?}", output.text);
+}
+
+fn refusal(grammar: &Grammar) -> (String, String) {
+    match shared().check(grammar) {
+        Err(Error::Schema { path, message }) => (path, message),
+        other => panic!("a refusal was expected, not {other:?}"),
+    }
+}
+
+#[test]
+fn refusals_of_the_engine_name_the_place_too() {
+    let format = json!({"type": "object", "properties": {"when": {"anyOf": [
+        {"type": "null"}, {"type": "string", "format": "moon-phase"}]}}});
+    let (path, message) = refusal(&Grammar::JsonSchema(format));
+    assert_eq!(path, "#/properties/when/anyOf/1");
+    assert!(message.contains("moon-phase"), "{message}");
+
+    let overlap =
+        json!({"properties": {"n": {"oneOf": [{"type": "string"}, {"type": "string", "minLength": 2}]}}});
+    let (path, message) = refusal(&Grammar::JsonSchema(overlap));
+    assert_eq!(path, "#/properties/n");
+    assert!(message.contains("oneOf"), "{message}");
+
+    let impossible = json!({"type": "object", "required": ["x"], "properties": {"x": {"type": "string", "pattern": "(?=a)"}}});
+    assert_eq!(refusal(&Grammar::JsonSchema(impossible)).0, "#/properties/x");
+}
+
+#[test]
+fn a_refused_schema_inside_lark_refuses_the_grammar() {
+    let lark = format!("start: {}", json_in_lark(&json!({"not": {}})));
+    let error = shared().check(&Grammar::Lark(lark)).unwrap_err();
+    assert!(matches!(&error, Error::Grammar(m) if m.contains("#/not") && m.contains("`not`")), "{error}");
+}
+
+#[test]
+fn broken_and_bottomless_grammars_are_refused() {
+    let nested = format!("start: {}\"a\"{}", "(".repeat(5000), ")".repeat(5000));
+    let regex = format!("start: /{}a{}/", "(".repeat(500), ")".repeat(500));
+    let large = "start: \"a\"\n".repeat(200_000);
+    let repeated = "start: ((((\"a\"{1,1000}){1,1000}){1,1000}){1,1000}){1,1000}".to_owned();
+    let states = "start: /(.*a.{500}){200}b/".to_owned();
+    for lark in
+        ["".to_owned(), "start: missing".to_owned(), "start: \"".to_owned(), nested, regex, large, repeated]
+    {
+        let error = shared().check(&Grammar::Lark(lark.clone()));
+        assert!(matches!(error, Err(Error::Grammar(_))), "{:.40} {error:?}", lark);
+    }
+    // May be taken or refused, but not take for ever.
+    let _ = shared().check(&Grammar::Lark(states));
+    for choices in [vec![], vec![String::new()], vec!["x".to_owned(); 20_000]] {
+        assert!(matches!(shared().check(&Grammar::Choice(choices)), Err(Error::Grammar(_))));
+    }
+}
+
+#[test]
+fn a_refused_grammar_ends_the_generation_with_the_refusal() {
+    let request = request(shared(), "x", Grammar::JsonSchema(json!({"type": "strin"})), 10);
+    let error = shared().generate(request).finish_blocking().unwrap_err();
+    assert!(matches!(error, Error::Schema { .. }), "{error}");
+}
+
+#[test]
+fn truncation_under_a_grammar_is_told() {
+    let output = answer(shared(), "Fill in.", Grammar::JsonSchema(person()), 5);
+    assert_eq!(output.finish.reason, StopReason::Length);
+    assert_eq!(output.finish.usage.completion_tokens, 5);
+}
+
+#[test]
+fn sampled_output_is_valid_too() {
+    for seed in 0..8 {
+        let mut request = request(shared(), "Fill in.", Grammar::JsonSchema(person()), 400);
+        request.sampling = Sampling { temperature: 1.5, top_p: 0.95, seed };
+        let output = shared().generate(request).finish_blocking().unwrap();
+        assert_eq!(output.finish.reason, StopReason::Stop);
+        let value: Value = serde_json::from_str(&output.text).unwrap();
+        assert!(value["age"].as_u64().unwrap() <= 255);
+    }
+}

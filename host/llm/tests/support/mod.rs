@@ -1,0 +1,73 @@
+//! The smallest model, as `cargo xtask test` sets it up.
+
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::{
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use pawl_llm::{Grammar, Llm, Message, ModelOptions, Output, Request, Runtime, Sampling};
+
+pub(crate) const MODEL: &str = "smollm2-135m-instruct-q4_1";
+
+/// `PAWL_HOME`, else the user's cache folder.
+fn home() -> PathBuf {
+    if let Some(home) = std::env::var_os("PAWL_HOME") {
+        return home.into();
+    }
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
+    cache.unwrap_or_default().join("pawl")
+}
+
+/// The model's folder.
+pub(crate) fn folder() -> PathBuf {
+    let folder = home().join("models").join(MODEL);
+    assert!(
+        folder.join("model.onnx").is_file(),
+        "no model in {}; `cargo xtask test` sets it up (PAWL_HOME says where)",
+        folder.display()
+    );
+    folder
+}
+
+pub(crate) fn runtime() -> Runtime {
+    let folder = home().join("runtime");
+    let library = std::fs::read_dir(&folder).ok().into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_runtime = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libonnxruntime.so"))
+    };
+    let library = library.into_iter().find(is_runtime);
+    let library = library.unwrap_or_else(|| {
+        panic!(
+            "no ONNX Runtime in {}; `cargo xtask test` sets it up (PAWL_HOME says where)",
+            folder.display()
+        )
+    });
+    Runtime::load(&library).expect("the runtime loads")
+}
+
+pub(crate) fn options(context: usize) -> ModelOptions {
+    ModelOptions { context, threads: 2 }
+}
+
+pub(crate) fn load(folder: &Path, context: usize) -> Llm {
+    Llm::load(&runtime(), folder, &options(context)).expect("the model loads")
+}
+
+/// One model for all tests of a file that do not look at its cache.
+pub(crate) fn shared() -> &'static Llm {
+    static SHARED: OnceLock<Llm> = OnceLock::new();
+    SHARED.get_or_init(|| load(&folder(), 2048))
+}
+
+/// A greedy request.
+pub(crate) fn request(llm: &Llm, text: &str, grammar: Grammar, max_tokens: usize) -> Request {
+    let prompt = llm.render(&[Message::new("user", text)]).expect("the template renders");
+    Request { prompt, grammar, sampling: Sampling::default(), max_tokens, stop: Vec::new() }
+}
+
+pub(crate) fn answer(llm: &Llm, text: &str, grammar: Grammar, max_tokens: usize) -> Output {
+    llm.generate(request(llm, text, grammar, max_tokens)).finish_blocking().expect("an answer")
+}
