@@ -76,8 +76,6 @@ class Ours:
     """The example `teacher_forced` as a process that answers a line with a line."""
 
     def __init__(self, home, name):
-        build = ["cargo", "build", "--release", "--quiet", "-p", "pawl-llm", "--example", "teacher_forced"]
-        subprocess.run(build, check=True, cwd=ROOT)
         target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
         libraries = sorted((home / "runtime").glob("libonnxruntime*"))
         if not libraries:
@@ -190,6 +188,8 @@ def main():
     names = arguments.names or found
     if not names:
         sys.exit(f"no model in {home}: run `cargo xtask start` once")
+    build = ["cargo", "build", "--release", "--quiet", "-p", "pawl-llm", "--example", "teacher_forced"]
+    subprocess.run(build, check=True, cwd=ROOT)
     good = [measure(home, name, arguments.tokens, arguments.logits) for name in names]
     sys.exit(0 if all(good) else 1)
 
