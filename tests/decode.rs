@@ -21,7 +21,8 @@ fn model() -> Result<Llm> {
     let runtime = Runtime::load(&home.runtime)?;
     let folder = home.models.join("smollm2-135m-instruct-q4_1");
     let options = ModelOptions { context: 4096, ..ModelOptions::default() };
-    Llm::load(&runtime, &folder, &options).with_context(|| format!("{}: `cargo xtask test` fetches it", folder.display()))
+    Llm::load(&runtime, &folder, &options)
+        .with_context(|| format!("{}: `cargo xtask test` fetches it", folder.display()))
 }
 
 fn load(host: &Host, folder: &std::path::Path, wit: &str) -> Result<pawl_plugin::Plugin> {

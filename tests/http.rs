@@ -2,14 +2,19 @@
 //! not matter here.
 
 use anyhow::{Context, Result, ensure};
+use pawl_tests::plugins::target;
 use pawl_tests::server::{Options, Server};
 use serde_json::{Value, json};
 
 const MODEL: &str = "smollm2-135m-instruct-q4_1";
 
 fn serve(folder: &tempfile::TempDir) -> Result<Server> {
-    let settings = "[model]\ncontext = 2048\n[chat]\nmax-rounds = 2\nmax-tokens = 48\n[plugins.calendar.grant]\nkeyvalue = true\n[plugins.hostile]\n";
-    Server::start(&Options { model: MODEL, settings: settings.into() }, folder.path())
+    let hostile = target().canonicalize()?.join("guests/hostile");
+    let settings = format!(
+        "[model]\ncontext = 2048\n[chat]\nmax-rounds = 2\nmax-tokens = 48\n\
+         [plugins.calendar.grant]\nkeyvalue = true\n[plugins.hostile]\npath = {hostile:?}\n"
+    );
+    Server::start(&Options { model: MODEL, settings: Some(settings) }, folder.path())
 }
 
 fn user(text: &str) -> Value {
@@ -28,7 +33,7 @@ async fn bad_requests_are_told_what_to_change() -> Result<()> {
 
     let (status, error) = server.post_text(path, "{\"model\": \"default\", \"messages\": [}".into()).await?;
     assert_eq!(status, 400);
-    assert!(message(&error).contains("line 1 column 36"), "{error}");
+    assert!(message(&error).contains("line 1 column 35"), "{error}");
 
     let (status, error) = server.post(path, &json!({"model": "default", "messages": "hi"})).await?;
     assert_eq!((status, &error["error"]["param"]), (400, &json!("messages")), "{error}");
@@ -50,14 +55,17 @@ async fn bad_requests_are_told_what_to_change() -> Result<()> {
         message(&error).split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect();
     assert!(numbers.contains(&2048) && numbers.iter().any(|n| *n > 5000), "both lengths: {error}");
 
-    let unsupported = json!({"type": "object", "properties": {"a": {"not": {"type": "string"}}}, "required": ["a"]});
+    let unsupported =
+        json!({"type": "object", "properties": {"a": {"not": {"type": "string"}}}, "required": ["a"]});
     let format = json!({"type": "json_schema", "json_schema": {"name": "x", "schema": unsupported}});
     let body = json!({"model": "default", "messages": user("hi"), "response_format": format});
     let (status, error) = server.post(path, &body).await?;
     assert_eq!(status, 400, "never decoded unconstrained");
     assert!(message(&error).contains("not"), "names the keyword: {error}");
 
-    for (field, value) in [("temperature", json!(9)), ("top_p", json!(0)), ("n", json!(2)), ("max_tokens", json!(0))] {
+    for (field, value) in
+        [("temperature", json!(9)), ("top_p", json!(0)), ("n", json!(2)), ("max_tokens", json!(0))]
+    {
         let mut body = json!({"model": "default", "messages": user("hi")});
         body[field] = value;
         let (status, error) = server.post(path, &body).await?;
@@ -78,11 +86,17 @@ async fn a_page_in_a_browser_cannot_reach_a_local_server() -> Result<()> {
     let body = json!({"model": "default", "messages": user("hi")}).to_string();
     let url = format!("{}/v1/chat/completions", server.url);
 
-    let simple = server.client().post(&url).header("content-type", "text/plain").body(body.clone()).send().await?;
+    let simple =
+        server.client().post(&url).header("content-type", "text/plain").body(body.clone()).send().await?;
     assert_eq!(simple.status().as_u16(), 415, "what a page can send without being asked is refused");
 
-    let rebound = server.client().post(&url).header("content-type", "application/json").header("host", "evil.example");
-    assert_eq!(rebound.body(body).send().await?.status().as_u16(), 403, "a name that resolves here is refused");
+    let rebound =
+        server.client().post(&url).header("content-type", "application/json").header("host", "evil.example");
+    assert_eq!(
+        rebound.body(body).send().await?.status().as_u16(),
+        403,
+        "a name that resolves here is refused"
+    );
     Ok(())
 }
 
@@ -102,8 +116,12 @@ async fn tools_of_the_client_come_back_as_valid_calls() -> Result<()> {
         ensure!(status == 200, "{reply}");
         assert_eq!(reply["choices"][0]["finish_reason"], "tool_calls");
         let call = &reply["choices"][0]["message"]["tool_calls"][0];
-        assert_eq!((call["type"].as_str(), call["function"]["name"].as_str()), (Some("function"), Some("get_forecast")));
-        let arguments: Value = serde_json::from_str(call["function"]["arguments"].as_str().context("a string")?)?;
+        assert_eq!(
+            (call["type"].as_str(), call["function"]["name"].as_str()),
+            (Some("function"), Some("get_forecast"))
+        );
+        let arguments: Value =
+            serde_json::from_str(call["function"]["arguments"].as_str().context("a string")?)?;
         assert!(validator.is_valid(&arguments), "{arguments}");
         assert_eq!(reply["pawl"]["calls"], json!([]), "a client's tool is not run here");
 
@@ -112,9 +130,14 @@ async fn tools_of_the_client_come_back_as_valid_calls() -> Result<()> {
         streamed["stream_options"] = json!({"include_usage": true});
         let events = server.stream("/v1/chat/completions", &streamed).await?;
         assert_eq!(events.last().map(String::as_str), Some("[DONE]"));
-        let chunks: Vec<Value> =
-            events[..events.len() - 1].iter().map(|event| serde_json::from_str(event)).collect::<Result<_, _>>()?;
-        let call = chunks.iter().find_map(|chunk| chunk["choices"][0]["delta"]["tool_calls"].get(0)).context("a call")?;
+        let chunks: Vec<Value> = events[..events.len() - 1]
+            .iter()
+            .map(|event| serde_json::from_str(event))
+            .collect::<Result<_, _>>()?;
+        let call = chunks
+            .iter()
+            .find_map(|chunk| chunk["choices"][0]["delta"]["tool_calls"].get(0))
+            .context("a call")?;
         assert_eq!(call["function"]["name"], "get_forecast");
         assert!(chunks.iter().any(|chunk| chunk["choices"][0]["finish_reason"] == "tool_calls"));
         assert!(chunks.iter().any(|chunk| chunk["usage"]["prompt_tokens"].as_u64() > Some(0)));
@@ -137,7 +160,8 @@ async fn an_answer_under_a_schema_is_valid_or_said_to_be_cut_short() -> Result<(
     let mut body = json!({"model": "default", "messages": user("What a day!"), "response_format": format});
     let (status, reply) = server.post("/v1/chat/completions", &body).await?;
     ensure!(status == 200, "{reply}");
-    let value: Value = serde_json::from_str(reply["choices"][0]["message"]["content"].as_str().context("text")?)?;
+    let value: Value =
+        serde_json::from_str(reply["choices"][0]["message"]["content"].as_str().context("text")?)?;
     assert!(jsonschema::is_valid(&schema, &value), "{value}");
     assert_eq!(reply["choices"][0]["finish_reason"], "stop");
 
@@ -152,7 +176,7 @@ async fn a_turn_outlives_a_plugin_that_misbehaves_and_the_model_is_told() -> Res
     let folder = tempfile::tempdir()?;
     let server = serve(&folder)?;
     for (function, told) in
-        [("loop-forever", "time"), ("allocate-forever", "memory"), ("panic-now", "crashed"), ("return-bytes", "")]
+        [("loop-forever", "time"), ("allocate-forever", "memory"), ("trap", "crashed"), ("return-bytes", "")]
     {
         let choice = json!({"type": "function", "function": {"name": format!("hostile__{function}")}});
         let body = json!({"model": "default", "messages": user("Please do."), "tool_choice": choice});
@@ -165,7 +189,8 @@ async fn a_turn_outlives_a_plugin_that_misbehaves_and_the_model_is_told() -> Res
         }
         assert_eq!(reply["pawl"]["rounds"], 2, "the model went on after it: {reply}");
     }
-    let (status, error) = server.post("/v1/tools/hostile.return-bytes", &json!({"count": 100_000_000})).await?;
+    let (status, error) =
+        server.post("/v1/tools/hostile.return-bytes", &json!({"count": 100_000_000})).await?;
     assert_eq!(status, 504, "{error}");
     let arguments = json!({"from": "2026-01-01", "to": "2026-01-02"});
     let (status, reply) = server.post("/v1/tools/calendar__list-events", &arguments).await?;

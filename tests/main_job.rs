@@ -3,7 +3,7 @@
 //! Figures are checked against an independent query of the same database.
 
 use anyhow::{Context, Result, ensure};
-use pawl_tests::server::{Options, Server, pawl, settings};
+use pawl_tests::server::{Options, Server, pawl};
 use serde_json::{Value, json};
 
 const MODEL: &str = "qwen2.5-coder-1.5b-instruct-q4_k_m";
@@ -17,15 +17,13 @@ impl House {
     fn new() -> Result<House> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("shop.sqlite");
-        let path = file.to_str().context("a path")?;
-        let (code, _, stderr) = pawl(&["sample", "--out", path], folder.path())?;
+        let (code, _, stderr) = pawl(&["sample"], folder.path())?;
         ensure!(code == 0, "pawl sample: {stderr}");
         Ok(House { shop: rusqlite::Connection::open(&file)?, folder })
     }
 
     fn serve(&self) -> Result<Server> {
-        let settings = settings(&self.folder.path().join("shop.sqlite"));
-        Server::start(&Options { model: MODEL, settings }, self.folder.path())
+        Server::start(&Options { model: MODEL, settings: None }, self.folder.path())
     }
 }
 
@@ -93,14 +91,11 @@ async fn questions_are_answered_and_events_are_kept() -> Result<()> {
 
 /// What `pawl call` sees of the days around now.
 fn events(house: &House) -> Result<Vec<Value>> {
-    let today: String =
-        house.shop.query_row("SELECT date('now', '-1 day')", [], |row| row.get(0))?;
+    let today: String = house.shop.query_row("SELECT date('now', '-1 day')", [], |row| row.get(0))?;
     let later: String = house.shop.query_row("SELECT date('now', '+3 days')", [], |row| row.get(0))?;
     let arguments = json!({"from": today, "to": later}).to_string();
-    let settings = house.folder.path().join("pawl.toml");
-    let settings = settings.to_str().context("a path")?;
     let (code, stdout, stderr) =
-        pawl(&["call", "calendar.list-events", "--json", &arguments, "--config", settings], house.folder.path())?;
+        pawl(&["call", "calendar.list-events", "--json", &arguments], house.folder.path())?;
     ensure!(code == 0, "{stderr}");
     Ok(serde_json::from_str(&stdout)?)
 }

@@ -1,6 +1,6 @@
 //! What the end-to-end tests share.
 
+pub mod home;
 pub mod plugins;
 pub mod server;
-pub mod home;
 pub mod wit;

@@ -68,7 +68,8 @@ pub fn guest_error(outcome: std::result::Result<Value, pawl_plugin::CallError>) 
     }
 }
 
-fn target() -> PathBuf {
+/// The folder that cargo builds into.
+pub fn target() -> PathBuf {
     let default = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target");
     std::env::var_os("CARGO_TARGET_DIR").map_or(default, PathBuf::from)
 }

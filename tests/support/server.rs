@@ -9,6 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::plugins::target;
+
 /// How long a start may take before a test gives up on it.
 const START: Duration = Duration::from_secs(120);
 
@@ -16,8 +18,8 @@ const START: Duration = Duration::from_secs(120);
 pub struct Options {
     /// Name of a model folder under Pawl's home.
     pub model: &'static str,
-    /// The settings file's text.
-    pub settings: String,
+    /// The settings file's text; none takes the embedded default.
+    pub settings: Option<String>,
 }
 
 /// A server that runs.
@@ -34,16 +36,19 @@ impl Server {
     /// # Errors
     /// Where it ends, or is not ready in time; with what it wrote.
     pub fn start(options: &Options, data: &Path) -> Result<Server> {
-        let settings = data.join("pawl.toml");
-        std::fs::write(&settings, &options.settings)?;
-        let mut child = Command::new(binary()?)
-            .args(["serve", "--listen", "127.0.0.1:0", "--model", options.model])
-            .arg("--config")
-            .arg(&settings)
+        let mut command = Command::new(binary()?);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--model", options.model]);
+        if let Some(settings) = &options.settings {
+            let file = data.join("pawl.toml");
+            std::fs::write(&file, settings)?;
+            command.arg("--config").arg(&file);
+        }
+        let mut child = command
             .arg("--data")
             .arg(data)
             .arg("--plugins")
             .arg(plugins_folder()?)
+            .current_dir(data)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -88,7 +93,8 @@ impl Server {
     /// # Errors
     /// As [`Server::post`].
     pub async fn post_text(&self, path: &str, body: String) -> Result<(u16, Value)> {
-        let request = self.client.post(format!("{}{path}", self.url)).header("content-type", "application/json");
+        let request =
+            self.client.post(format!("{}{path}", self.url)).header("content-type", "application/json");
         let response = request.body(body).send().await?;
         let status = response.status().as_u16();
         Ok((status, response.json().await?))
@@ -109,7 +115,8 @@ impl Server {
     /// # Errors
     /// Where the server cannot be reached or answers with an error.
     pub async fn stream(&self, path: &str, body: &Value) -> Result<Vec<String>> {
-        let request = self.client.post(format!("{}{path}", self.url)).header("content-type", "application/json");
+        let request =
+            self.client.post(format!("{}{path}", self.url)).header("content-type", "application/json");
         let text = request.body(body.to_string()).send().await?.error_for_status()?.text().await?;
         Ok(text.lines().filter_map(|line| line.strip_prefix("data: ")).map(str::to_owned).collect())
     }
@@ -142,20 +149,6 @@ pub fn pawl(arguments: &[&str], data: &Path) -> Result<(i32, String, String)> {
         .output()?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok((output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr)))
-}
-
-/// Settings that grant the two shipped plugins what they ask for.
-pub fn settings(shop: &Path) -> String {
-    format!(
-        "time-zone = \"Europe/Berlin\"\n[plugins.calendar.grant]\nkeyvalue = true\n[plugins.sql.grant.database]\nshop = {:?}\n",
-        shop.display().to_string()
-    )
-}
-
-/// The checkout's `target` folder.
-fn target() -> PathBuf {
-    let default = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target");
-    std::env::var_os("CARGO_TARGET_DIR").map_or(default, PathBuf::from)
 }
 
 fn binary() -> Result<PathBuf> {

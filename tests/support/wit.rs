@@ -111,6 +111,11 @@ pub fn component(wit: &str) -> Result<Vec<u8>> {
     let world = resolve.select_world(&[package], Some("plugin"))?;
     let mangling = wit_parser::ManglingAndAbi::Standard32;
     let mut module = wit_component::dummy_module(&resolve, world, mangling);
-    wit_component::embed_component_metadata(&mut module, &resolve, world, wit_component::StringEncoding::UTF8)?;
+    wit_component::embed_component_metadata(
+        &mut module,
+        &resolve,
+        world,
+        wit_component::StringEncoding::UTF8,
+    )?;
     wit_component::ComponentEncoder::default().module(&module)?.encode()
 }

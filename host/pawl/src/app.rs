@@ -16,7 +16,9 @@ use crate::config::{Config, PluginConfig};
 pub(crate) enum AppError {
     #[error("ONNX Runtime: {0}; `cargo xtask setup` fetches it, --onnxruntime names another")]
     Runtime(pawl_llm::Error),
-    #[error("no model \"{name}\" in {folder}; `cargo xtask start` fetches the default, `pawl model import FILE.gguf` adds one")]
+    #[error(
+        "no model \"{name}\" in {folder}; `cargo xtask start` fetches the default, `pawl model import FILE.gguf` adds one"
+    )]
     NoModel { name: String, folder: String },
     #[error("model \"{name}\": {error}")]
     Model { name: String, error: pawl_llm::Error },
@@ -141,9 +143,11 @@ impl Plugins {
 }
 
 /// Requests that no tool serves, and how to reply.
-const ANSWERS: [(&str, &str); 2] = [
+const ANSWERS: [(&str, &str); 4] = [
     ("Good morning!", "Good morning! What can I do for you?"),
+    ("Who painted the Mona Lisa?", "Leonardo da Vinci painted it."),
     ("Order me a taxi to the station.", "I have no tool that orders taxis, so I cannot do that."),
+    ("A subject line for our spring newsletter, please", "Fresh starts: what is new with us this spring"),
 ];
 
 /// The examples of the plugins and of the settings, with the built-in ones of plain answers between them.
@@ -157,7 +161,8 @@ fn examples(loaded: &[Plugin], config: &Config) -> Vec<Example> {
     for plugin in loaded {
         let manifest = plugin.manifest();
         let settings = config.plugins.iter().filter(|settings| settings.name == manifest.name);
-        for example in manifest.prompt.examples.iter().chain(settings.flat_map(|settings| &settings.examples)) {
+        for example in manifest.prompt.examples.iter().chain(settings.flat_map(|settings| &settings.examples))
+        {
             let tool = format!("{}.{}", manifest.name, example.function);
             let known = plugin.tools().iter().any(|tool| tool.function == example.function);
             if !known {
@@ -170,7 +175,7 @@ fn examples(loaded: &[Plugin], config: &Config) -> Vec<Example> {
                 answer: example.answer.clone(),
             });
         }
-        examples.extend(answers.next());
+        examples.extend(answers.by_ref().take(2));
     }
     examples.extend(answers);
     examples
@@ -183,9 +188,13 @@ pub(crate) fn wire_name(tool: &str) -> String {
 
 fn load_one(host: &Host, plugin: &PluginConfig) -> Result<Plugin, Missing> {
     let missing = |why: String| Missing { plugin: plugin.name.clone(), why };
-    let manifest = Manifest::read(&plugin.folder.join("plugin.toml")).map_err(|error| missing(error.to_string()))?;
+    let manifest =
+        Manifest::read(&plugin.folder.join("plugin.toml")).map_err(|error| missing(error.to_string()))?;
     if manifest.name != plugin.name {
-        return Err(missing(format!("its plugin.toml says name = \"{}\"; make the two agree", manifest.name)));
+        return Err(missing(format!(
+            "its plugin.toml says name = \"{}\"; make the two agree",
+            manifest.name
+        )));
     }
     let component = plugin.folder.join(format!("{}.wasm", plugin.name));
     let grant: Grant = plugin.grant.clone();

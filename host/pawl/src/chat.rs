@@ -104,7 +104,10 @@ pub(crate) enum Ending {
     /// Cut short by the token limit or the context.
     Length,
     /// The client is to run this call.
-    ClientCall { tool: String, arguments: Value },
+    ClientCall {
+        tool: String,
+        arguments: Value,
+    },
 }
 
 /// The result of a turn.
@@ -147,7 +150,9 @@ pub(crate) enum TurnError {
 impl From<pawl_llm::Error> for TurnError {
     fn from(error: pawl_llm::Error) -> TurnError {
         match error {
-            pawl_llm::Error::PromptTooLong { prompt, context } => TurnError::PromptTooLong { prompt, context },
+            pawl_llm::Error::PromptTooLong { prompt, context } => {
+                TurnError::PromptTooLong { prompt, context }
+            }
             pawl_llm::Error::Busy { .. } => TurnError::Busy,
             refused @ (pawl_llm::Error::Schema { .. }
             | pawl_llm::Error::Grammar(_)
@@ -184,7 +189,14 @@ impl Chat {
             let shape = round::Shape::of(&turn, &offer, round == 1, round == self.limits.max_rounds, &calls);
             let written = round::generate(self, &turn, &offer, shape, &mut usage, events).await?;
             let done = |text, ending, calls| {
-                Ok(Outcome { text, ending, calls, rounds: round, usage: usage.clone(), took: started.elapsed() })
+                Ok(Outcome {
+                    text,
+                    ending,
+                    calls,
+                    rounds: round,
+                    usage: usage.clone(),
+                    took: started.elapsed(),
+                })
             };
             match written.decision {
                 None => return done(String::new(), Ending::Length, calls),
@@ -198,7 +210,8 @@ impl Chat {
                         return done(text, Ending::ClientCall { tool, arguments }, calls);
                     }
                     let record = self.call(tool, arguments, events).await;
-                    turn.items.push(Item::Call { tool: record.tool.clone(), arguments: record.arguments.clone() });
+                    turn.items
+                        .push(Item::Call { tool: record.tool.clone(), arguments: record.arguments.clone() });
                     turn.items.push(Item::Result(self.shown(&record)));
                     calls.push(record);
                 }
@@ -256,7 +269,8 @@ impl Chat {
     ) -> CallRecord {
         if let Some(events) = events {
             // A watcher that is gone misses nothing that matters.
-            let _ = events.send(TurnEvent::Calling { tool: tool.clone(), arguments: arguments.clone() }).await;
+            let _ =
+                events.send(TurnEvent::Calling { tool: tool.clone(), arguments: arguments.clone() }).await;
         }
         let started = Instant::now();
         let result = self.plugins.call(&tool, &arguments).await;

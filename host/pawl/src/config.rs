@@ -188,7 +188,11 @@ impl Config {
         });
         let default: Raw = parse("the embedded default", DEFAULT_TOML)?;
         let (source, base, raw) = match found {
-            None => ("embedded default".to_owned(), home.data.clone(), parse("the embedded default", DEFAULT_TOML)?),
+            None => (
+                "embedded default".to_owned(),
+                home.data.clone(),
+                parse("the embedded default", DEFAULT_TOML)?,
+            ),
             Some(path) => {
                 let text = std::fs::read_to_string(&path)
                     .map_err(|source| ConfigError::Read { path: path.clone(), source })?;
@@ -209,8 +213,18 @@ impl Config {
                 threads: raw.model.threads.map(|n| within("model.threads", Some(n), 1, 256)).transpose()?,
             },
             chat: ChatConfig {
-                max_rounds: within("chat.max-rounds", raw.chat.max_rounds.or(default.chat.max_rounds), 1, 32)?,
-                max_tokens: within("chat.max-tokens", raw.chat.max_tokens.or(default.chat.max_tokens), 1, 65_536)?,
+                max_rounds: within(
+                    "chat.max-rounds",
+                    raw.chat.max_rounds.or(default.chat.max_rounds),
+                    1,
+                    32,
+                )?,
+                max_tokens: within(
+                    "chat.max-tokens",
+                    raw.chat.max_tokens.or(default.chat.max_tokens),
+                    1,
+                    65_536,
+                )?,
                 max_result: size("chat.max-result", raw.chat.max_result.or(default.chat.max_result))?,
             },
             plugins: plugins
@@ -238,8 +252,10 @@ impl Config {
 }
 
 fn parse(path: &str, text: &str) -> Result<Raw, ConfigError> {
-    toml::from_str(text)
-        .map_err(|error| ConfigError::Parse { path: path.to_owned(), message: error.to_string().trim().to_owned() })
+    toml::from_str(text).map_err(|error| ConfigError::Parse {
+        path: path.to_owned(),
+        message: error.to_string().trim().to_owned(),
+    })
 }
 
 fn time_zone(name: Option<&str>) -> Result<TimeZone, ConfigError> {
@@ -259,7 +275,8 @@ fn plugins_folder(given: Option<&Path>) -> PathBuf {
     if checkout.is_dir() {
         return checkout;
     }
-    let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(|folder| folder.join("plugins")));
+    let beside =
+        std::env::current_exe().ok().and_then(|exe| exe.parent().map(|folder| folder.join("plugins")));
     beside.unwrap_or(checkout)
 }
 

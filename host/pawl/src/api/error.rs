@@ -67,7 +67,9 @@ impl From<TurnError> for ApiError {
             TurnError::PromptTooLong { .. } => {
                 ApiError::bad_request(message).code("context_length_exceeded").param("messages")
             }
-            TurnError::UnknownTool(_) => ApiError::not_found(message).code("tool_not_found").param("tool_choice"),
+            TurnError::UnknownTool(_) => {
+                ApiError::not_found(message).code("tool_not_found").param("tool_choice")
+            }
             TurnError::Refused(_) => ApiError::bad_request(message).code("unsupported_schema"),
             TurnError::Busy => ApiError::new(StatusCode::TOO_MANY_REQUESTS, message).code("busy"),
             TurnError::Model(_) => {

@@ -47,10 +47,19 @@ pub(crate) struct StreamOptions {
 #[serde(tag = "role", rename_all = "lowercase")]
 enum Message {
     #[serde(alias = "developer")]
-    System { content: Content },
-    User { content: Content },
-    Assistant { content: Option<Content>, tool_calls: Option<Vec<ToolCall>> },
-    Tool { content: Content },
+    System {
+        content: Content,
+    },
+    User {
+        content: Content,
+    },
+    Assistant {
+        content: Option<Content>,
+        tool_calls: Option<Vec<ToolCall>>,
+    },
+    Tool {
+        content: Content,
+    },
 }
 
 #[derive(Debug, Deserialize)]
@@ -149,7 +158,11 @@ pub(crate) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Res
 
 impl Request {
     /// Checks the request and makes a turn of it. `resolve` gives the full name of a plugin's tool.
-    pub(crate) fn turn(self, now: ZonedDateTime, resolve: impl Fn(&str) -> Option<String>) -> Result<Turn, ApiError> {
+    pub(crate) fn turn(
+        self,
+        now: ZonedDateTime,
+        resolve: impl Fn(&str) -> Option<String>,
+    ) -> Result<Turn, ApiError> {
         if self.n.is_some_and(|n| n != 1) {
             return Err(ApiError::bad_request("n must be 1").param("n"));
         }
@@ -191,7 +204,9 @@ fn positive(tokens: usize) -> Result<usize, ApiError> {
 fn sampling(temperature: Option<f32>, top_p: Option<f32>, seed: Option<i64>) -> Result<Sampling, ApiError> {
     let temperature = temperature.unwrap_or(0.0);
     if !(0.0..=2.0).contains(&temperature) {
-        return Err(ApiError::bad_request(format!("temperature is {temperature}; use 0 to 2")).param("temperature"));
+        return Err(
+            ApiError::bad_request(format!("temperature is {temperature}; use 0 to 2")).param("temperature")
+        );
     }
     let top_p = top_p.unwrap_or(1.0);
     if !(top_p > 0.0 && top_p <= 1.0) {
@@ -243,7 +258,10 @@ fn offered(tools: Vec<Tool>) -> Result<Vec<Offered>, ApiError> {
     for (index, tool) in tools.into_iter().enumerate() {
         let place = |message: String| ApiError::bad_request(message).param(format!("tools[{index}]"));
         if tool.kind != "function" {
-            return Err(place(format!("tools[{index}].type is \"{}\"; only \"function\" is served", tool.kind)));
+            return Err(place(format!(
+                "tools[{index}].type is \"{}\"; only \"function\" is served",
+                tool.kind
+            )));
         }
         let name = tool.function.name;
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
@@ -255,9 +273,15 @@ fn offered(tools: Vec<Tool>) -> Result<Vec<Offered>, ApiError> {
         }
         let parameters = tool.function.parameters.unwrap_or_else(no_parameters);
         if parameters.get("type").and_then(Value::as_str) != Some("object") {
-            return Err(place(format!("the parameters of \"{name}\" must be a schema with \"type\": \"object\"")));
+            return Err(place(format!(
+                "the parameters of \"{name}\" must be a schema with \"type\": \"object\""
+            )));
         }
-        offered.push(Offered { name, description: tool.function.description.unwrap_or_default(), parameters });
+        offered.push(Offered {
+            name,
+            description: tool.function.description.unwrap_or_default(),
+            parameters,
+        });
     }
     Ok(offered)
 }
@@ -295,7 +319,8 @@ impl Message {
                 for call in calls {
                     let arguments = serde_json::from_str(&call.function.arguments).map_err(|error| {
                         let place = format!("messages[{index}].tool_calls");
-                        ApiError::bad_request(format!("{place}: arguments are not JSON: {error}")).param(place)
+                        ApiError::bad_request(format!("{place}: arguments are not JSON: {error}"))
+                            .param(place)
                     })?;
                     items.push(Item::Call { tool: call.function.name, arguments });
                 }
@@ -313,8 +338,10 @@ impl Content {
                 let mut whole = String::new();
                 for part in parts {
                     let text = part.text.filter(|_| part.kind == "text").ok_or_else(|| {
-                        let message =
-                            format!("messages[{index}] has a part of type \"{}\"; only \"text\" is served", part.kind);
+                        let message = format!(
+                            "messages[{index}] has a part of type \"{}\"; only \"text\" is served",
+                            part.kind
+                        );
                         ApiError::bad_request(message).param(format!("messages[{index}].content"))
                     })?;
                     whole.push_str(&text);

@@ -42,7 +42,10 @@ pub(crate) fn grammar(tools: &[Offered], answer: Option<AnswerShape<'_>>) -> Str
     lark.push_str(&format!("call: {} ({})\n", literal(CALL), rules.join(" | ")));
     for (index, tool) in tools.iter().enumerate() {
         let json = pawl_llm::json_in_lark(&tool.parameters);
-        lark.push_str(&format!("t{index}: {} a{index}\na{index}: {json}\n", literal(&format!("{} ", tool.name))));
+        lark.push_str(&format!(
+            "t{index}: {} a{index}\na{index}: {json}\n",
+            literal(&format!("{} ", tool.name))
+        ));
     }
     match answer {
         None => {}
@@ -128,7 +131,8 @@ mod tests {
 
     #[test]
     fn decisions_read_back_as_they_are_written() {
-        let call = Decision::Call { tool: "a.b-c".into(), arguments: json!({"text": "x y {\"z\"}", "n": [1, 2]}) };
+        let call =
+            Decision::Call { tool: "a.b-c".into(), arguments: json!({"text": "x y {\"z\"}", "n": [1, 2]}) };
         let answer = Decision::Answer("call me maybe".into());
         assert_eq!(parse(&written(&call)), Some(call));
         assert_eq!(parse(&written(&answer)), Some(answer));

@@ -93,7 +93,8 @@ pub(super) async fn generate(
         max_tokens: turn.max_tokens.unwrap_or(chat.limits.max_tokens),
         stop: if matches!(shape, Shape::Answer | Shape::Decide) { turn.stop.clone() } else { Vec::new() },
     };
-    let mut filter = if matches!(shape, Shape::Answer) { AnswerFilter::open() } else { AnswerFilter::default() };
+    let mut filter =
+        if matches!(shape, Shape::Answer) { AnswerFilter::open() } else { AnswerFilter::default() };
     let mut text = String::new();
     let mut generation = chat.llm.generate(request);
     let mut finish = None;
@@ -128,7 +129,8 @@ fn constraint(turn: &Turn, offer: &Offer, shape: &Shape) -> (Grammar, String) {
         }
         Shape::Call => (Grammar::Lark(decision::grammar(&offer.tools, None)), String::new()),
         Shape::CallNamed(name) => {
-            let schema = offer.tools.iter().find(|tool| tool.name == *name).map(|tool| tool.parameters.clone());
+            let schema =
+                offer.tools.iter().find(|tool| tool.name == *name).map(|tool| tool.parameters.clone());
             (Grammar::JsonSchema(schema.unwrap_or_default()), format!("{}{name} ", decision::CALL))
         }
         Shape::Answer => {
@@ -156,14 +158,16 @@ fn read(
     };
     match &decision {
         Some(Decision::Call { tool, arguments }) => {
-            let schema = offer.tools.iter().find(|offered| offered.name == *tool).map(|tool| &tool.parameters);
+            let schema =
+                offer.tools.iter().find(|offered| offered.name == *tool).map(|tool| &tool.parameters);
             let schema = schema.ok_or_else(|| TurnError::UnknownTool(tool.clone()))?;
             check(schema, arguments)?;
         }
         Some(Decision::Answer(text)) if reason == StopReason::Stop => {
             if let Some(schema) = &turn.format {
-                let value = serde_json::from_str(text)
-                    .map_err(|error| TurnError::Model(format!("an answer under a schema is not JSON: {error}")))?;
+                let value = serde_json::from_str(text).map_err(|error| {
+                    TurnError::Model(format!("an answer under a schema is not JSON: {error}"))
+                })?;
                 check(schema, &value)?;
             }
         }

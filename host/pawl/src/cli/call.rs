@@ -20,8 +20,8 @@ pub(crate) struct Call {
 
 impl Call {
     pub(crate) async fn run(self, config: &Config) -> Result<ExitCode> {
-        let arguments: Value =
-            serde_json::from_str(&self.json).with_context(|| format!("--json '{}' is not JSON", self.json))?;
+        let arguments: Value = serde_json::from_str(&self.json)
+            .with_context(|| format!("--json '{}' is not JSON", self.json))?;
         let loading = config.clone();
         let plugins = tokio::task::spawn_blocking(move || Plugins::load(&loading)).await??;
         let Some(tool) = plugins.resolve(&self.tool) else {

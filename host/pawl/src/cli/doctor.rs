@@ -74,33 +74,47 @@ async fn examine(config: &Config) -> Vec<Finding> {
 
 fn data_folder(config: &Config) -> Finding {
     let folder = &config.home.data;
-    let writable = folder.is_dir() && std::fs::metadata(folder).is_ok_and(|data| !data.permissions().readonly());
+    let writable =
+        folder.is_dir() && std::fs::metadata(folder).is_ok_and(|data| !data.permissions().readonly());
     if writable || !folder.exists() {
         return Finding::good("data", folder.display().to_string());
     }
-    Finding::bad("data", format!("{} cannot be written", folder.display()), "set PAWL_HOME to a folder of your own")
+    Finding::bad(
+        "data",
+        format!("{} cannot be written", folder.display()),
+        "set PAWL_HOME to a folder of your own",
+    )
 }
 
 fn runtime(config: &Config) -> Finding {
     match Runtime::load(&config.onnxruntime) {
-        Ok(runtime) => {
-            Finding::good("runtime", format!("ONNX Runtime {} ({})", runtime.version(), config.onnxruntime.display()))
-        }
-        Err(error) => {
-            Finding::bad("runtime", error.to_string(), "`cargo xtask setup` fetches it; --onnxruntime names another")
-        }
+        Ok(runtime) => Finding::good(
+            "runtime",
+            format!("ONNX Runtime {} ({})", runtime.version(), config.onnxruntime.display()),
+        ),
+        Err(error) => Finding::bad(
+            "runtime",
+            error.to_string(),
+            "`cargo xtask setup` fetches it; --onnxruntime names another",
+        ),
     }
 }
 
 fn model(config: &Config) -> Finding {
     let folder = config.home.model(&config.model.name);
-    let missing: Vec<&str> =
-        ["config.json", "tokenizer.json", "model.onnx"].into_iter().filter(|file| !folder.join(file).is_file()).collect();
+    let missing: Vec<&str> = ["config.json", "tokenizer.json", "model.onnx"]
+        .into_iter()
+        .filter(|file| !folder.join(file).is_file())
+        .collect();
     if missing.is_empty() {
         return Finding::good("model", folder.display().to_string());
     }
     let found = format!("{} lacks {}", folder.display(), missing.join(", "));
-    Finding::bad("model", found, "`cargo xtask setup` fetches the default; `pawl model import FILE.gguf` adds one")
+    Finding::bad(
+        "model",
+        found,
+        "`cargo xtask setup` fetches the default; `pawl model import FILE.gguf` adds one",
+    )
 }
 
 async fn plugins(config: &Config) -> Vec<Finding> {
@@ -109,7 +123,9 @@ async fn plugins(config: &Config) -> Vec<Finding> {
     let plugins = match loaded {
         Ok(Ok(plugins)) => plugins,
         Ok(Err(error)) => return vec![Finding::bad("plugins", error.to_string(), "see the message")],
-        Err(error) => return vec![Finding::bad("plugins", error.to_string(), "report this: loading panicked")],
+        Err(error) => {
+            return vec![Finding::bad("plugins", error.to_string(), "report this: loading panicked")];
+        }
     };
     let good = plugins.loaded().iter().map(|plugin| {
         let (name, tools) = (&plugin.manifest().name, plugin.tools().len());
