@@ -7,5 +7,5 @@ mod cases;
 mod rows;
 mod score;
 
-pub(crate) use cases::{Case, CasesError, Check, Expect, Message, Suite};
+pub(crate) use cases::{Case, Suite};
 pub(crate) use score::{Score, score};

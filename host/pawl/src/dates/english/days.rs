@@ -1,6 +1,6 @@
 //! Readers of single days: figures, days of a month, names.
 
-use jiff::civil::{Date, Time, Weekday};
+use jiff::civil::{Date, Time};
 
 use super::super::atom::{Day, Part, Period, What};
 use super::super::calendar::{
