@@ -184,14 +184,14 @@ fn decode(schema: &serde_json::Value, random: &mut Random) -> Result<String> {
         }
         allowed.retain(text_like);
         // Whatever ends strings, arrays and objects first once there is enough.
-        let closing = b"\"]}0".iter().find(|byte| text.len() > 400 && allowed.contains(&u32::from(**byte)));
+        let closing = b"\"]},0".iter().find(|byte| text.len() > 400 && allowed.contains(&u32::from(**byte)));
         let plain: Vec<u32> =
             allowed.iter().copied().filter(|token| !matches!(token, 9 | 10 | 13 | 32)).collect();
         let choice = if plain.is_empty() { &allowed } else { &plain };
         let token = closing.map_or_else(|| choice[random.below(choice.len())], |byte| u32::from(*byte));
         matcher.consume_token(token)?;
         text.push(token as u8);
-        anyhow::ensure!(text.len() < 20_000, "no end: {}", String::from_utf8_lossy(&text));
+        anyhow::ensure!(text.len() < 20_000, "no end: {}", String::from_utf8_lossy(&text[..800]));
     }
     Ok(String::from_utf8(text)?)
 }
@@ -235,5 +235,38 @@ fn random_types_round_trip_and_whatever_the_grammar_decodes_lifts() -> Result<()
         holds(&home, &types, seed)
             .map_err(|error| TestCaseError::fail(format!("{error:#}\n{}", function(&types))))
     })?;
+    Ok(())
+}
+
+/// Everything at once, under the default limits, with a pattern on one string.
+const WIDE: &str = "package test:test;
+    interface i {
+        record inner {
+            a: list<list<list<string>>>,
+            b: option<option<u64>>,
+            c: list<tuple<f64, s64>>,
+            /// @pattern ^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])$
+            day: string,
+        }
+        variant choice { none, one(inner), many(list<inner>) }
+        f: func(a: choice, b: list<option<inner>>) -> choice;
+    }
+    world w { export i; }";
+
+#[test]
+fn the_default_limits_and_patterns_are_taken_by_the_grammar() -> Result<()> {
+    let plugin = Home::new()?.load(&dummy(WIDE)?, "", Grant::default())?;
+    let schema = &plugin.tools()[0].parameters;
+    for seed in 0..8 {
+        let text = decode(schema, &mut Random(seed))?;
+        plugin.lift_check("f", &serde_json::from_str(&text)?)?;
+    }
+    let day = &schema["properties"]["a"]["anyOf"][1]["properties"]["one"]["properties"]["day"];
+    let dates = jsonschema::validator_for(day)?;
+    for seed in 0..8 {
+        let text = decode(day, &mut Random(seed))?;
+        assert_eq!(text.len(), 12, "{text}");
+        assert!(dates.is_valid(&serde_json::from_str(&text)?), "{text}");
+    }
     Ok(())
 }

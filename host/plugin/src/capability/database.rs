@@ -185,7 +185,7 @@ impl Database {
         if !statement.readonly() {
             return Err(Error::NotReadOnly("it would write; give exactly one SELECT statement".to_owned()));
         }
-        let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut result = Rows { columns, rows: Vec::new(), truncated: false };
         let mut left = MAX_BYTES;
         let mut rows = statement.raw_query();

@@ -10,7 +10,6 @@ pub(crate) mod store;
 pub(crate) mod wasi;
 
 /// Bindings of `wit/worlds.wit`.
-#[expect(clippy::all, reason = "generated")]
 pub(crate) mod bindings {
     wasmtime::component::bindgen!({
         path: "../../wit",
