@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How far an imported model agrees with llama.cpp on the same GGUF file, token by token.
 
-    python3 tests/scripts/agreement.py [NAME ...] [--tokens 64] [--logits]
+    python3 tests/scripts/agreement.py [NAME ...] [--tokens 160] [--logits]
 
 For each NAME (default: every model that has both `gguf/NAME.gguf` and `models/NAME` in PAWL_HOME, or in the cache
 folder) llama.cpp decodes greedily from several prompts; our runtime is then given the same tokens and asked for its
@@ -175,7 +175,7 @@ def measure(home, name, count, with_logits):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--tokens", type=int, default=64, help="at most so many a prompt")
+    parser.add_argument("--tokens", type=int, default=160, help="at most so many a prompt")
     parser.add_argument("--logits", action="store_true", help="also the mean KL divergence")
     arguments = parser.parse_args()
     home = pathlib.Path(os.environ.get("PAWL_HOME") or CACHE)

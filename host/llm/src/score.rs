@@ -31,11 +31,10 @@ impl Scorer {
     /// Appends tokens, at least one, and returns the logits `[vocabulary]` after the last.
     pub fn push(&mut self, tokens: &[u32]) -> Result<&[f32], Error> {
         let rows = self.model.graph.info().vocabulary.unwrap_or(usize::MAX);
-        match tokens.iter().find(|token| **token as usize >= rows) {
-            Some(token) => {
-                Err(Error::Request(format!("token {token} is beyond the {rows} that the model has")))
-            }
-            None => self.model.graph.evaluate(tokens),
+        if let Some(token) = tokens.iter().find(|token| **token as usize >= rows) {
+            return Err(Error::Request(format!("token {token} is beyond the {rows} that the model has")));
         }
+        self.model.graph.evaluate(tokens)?;
+        Ok(self.model.graph.logits())
     }
 }
