@@ -73,9 +73,9 @@ impl Engine {
         }
         let component = Component::from_binary(&self.wasmtime, &bytes).map_err(|error| {
             let (path, message) = (path.to_path_buf(), format!("{error:#}"));
-            match error.is::<wasmparser::BinaryReaderError>() {
-                true => Error::NotAComponent { path, message },
-                false => Error::Component { path, message },
+            match wasmparser::Validator::new().validate_all(&bytes) {
+                Err(_) => Error::NotAComponent { path, message },
+                Ok(_) => Error::Component { path, message },
             }
         })?;
         if let Some(file) = cached
@@ -342,6 +342,7 @@ mod tests {
             (b"\x7fELF", "7f 45 4c 46"),
             (b"\0asm\x01\0\0\0", "core module"),
             (b"\0asm\x0d\0\x01\0\xff\xff", "not a WebAssembly component"),
+            (b"\0asm\x0d\0\x01\0\x01\xff\x7fabc", "not a WebAssembly component"),
         ] {
             let path = home.file("x.wasm", content)?;
             let error = home.engine.compile(&path).err().expect(said);
