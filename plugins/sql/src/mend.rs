@@ -88,7 +88,7 @@ fn unknown_column(known: &Known, statement: &str, name: &str) -> String {
         .filter(|(_, columns)| columns.iter().any(|each| each.name.eq_ignore_ascii_case(column)))
         .map(|(table, _)| table.as_str())
         .collect();
-    let mut message = format!("no column `{name}` there");
+    let mut message = format!("no column `{name}` in the tables used");
     if having.is_empty() {
         let all = known.0.iter().flat_map(|(table, columns)| {
             columns.iter().map(move |each| (each.name.as_str(), table.as_str()))
