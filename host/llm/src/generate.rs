@@ -23,6 +23,7 @@ use crate::{
     grammar::{self, Grammars},
     runtime::Graph,
     sampler::Sampler,
+    scheduler::Engine,
     text::{MAX_STOP_BYTES, MAX_STOPS, TextBuffer},
     vocabulary::Vocabulary,
 };
@@ -152,44 +153,6 @@ impl Decoder {
         Decoder { graph, vocabulary, grammars, context, eos, shortcuts, tokens: Vec::new(), steady: 0 }
     }
 
-    /// Runs one request. `listener` gets every piece of text, and empty ones between steps; `false` cancels.
-    pub(crate) fn generate(
-        &mut self,
-        request: &Request,
-        listener: &mut dyn FnMut(String) -> bool,
-    ) -> Result<Finish, Error> {
-        let started = Instant::now();
-        let prompt = request.prompt.ids()?;
-        check(request)?;
-        if prompt.len() >= self.context {
-            return Err(Error::PromptTooLong { prompt: prompt.len(), context: self.context });
-        }
-        let mut answer = Answer {
-            matcher: self.grammars.matcher(&request.grammar)?,
-            sampler: Sampler::new(request.sampling),
-            text: TextBuffer::new(&request.stop),
-            usage: Usage { prompt_tokens: prompt.len(), ..Usage::default() },
-            budget: request.max_tokens.min(self.context - prompt.len()),
-            started,
-            prefilled: None,
-            listener,
-        };
-        answer.usage.cached_tokens = self.reuse(prompt)?;
-        let reason = loop {
-            if let Some(reason) = self.step(&mut answer)? {
-                break reason;
-            }
-        };
-        answer.finish(reason)
-    }
-
-    /// Forgets everything, after a step that did not return.
-    pub(crate) fn reset(&mut self) -> Result<(), Error> {
-        self.tokens.clear();
-        self.steady = 0;
-        self.graph.truncate(0)
-    }
-
     /// THE decode step: fast-forward, mask, sample, commit. Says why the answer ends, when it does.
     fn step(&mut self, answer: &mut Answer<'_>) -> Result<Option<StopReason>, Error> {
         answer.show(String::new())?;
@@ -282,6 +245,44 @@ impl Decoder {
         self.tokens.clear();
         self.tokens.extend_from_slice(prompt);
         Ok(kept)
+    }
+}
+
+impl Engine<Request> for Decoder {
+    fn generate(
+        &mut self,
+        request: &Request,
+        listener: &mut dyn FnMut(String) -> bool,
+    ) -> Result<Finish, Error> {
+        let started = Instant::now();
+        let prompt = request.prompt.ids()?;
+        check(request)?;
+        if prompt.len() >= self.context {
+            return Err(Error::PromptTooLong { prompt: prompt.len(), context: self.context });
+        }
+        let mut answer = Answer {
+            matcher: self.grammars.matcher(&request.grammar)?,
+            sampler: Sampler::new(request.sampling),
+            text: TextBuffer::new(&request.stop),
+            usage: Usage { prompt_tokens: prompt.len(), ..Usage::default() },
+            budget: request.max_tokens.min(self.context - prompt.len()),
+            started,
+            prefilled: None,
+            listener,
+        };
+        answer.usage.cached_tokens = self.reuse(prompt)?;
+        let reason = loop {
+            if let Some(reason) = self.step(&mut answer)? {
+                break reason;
+            }
+        };
+        answer.finish(reason)
+    }
+
+    fn reset(&mut self) -> Result<(), Error> {
+        self.tokens.clear();
+        self.steady = 0;
+        self.graph.truncate(0)
     }
 }
 

@@ -154,7 +154,7 @@ impl Grammars {
                     .and_then(|prepared| self.parse(TopLevelGrammar::from_json_schema(prepared)).map(drop));
                 // A reference that leads outside the child fails for another reason than the whole.
                 if let Err(reason) = failed
-                    && !reason.contains("ointer")
+                    && (reason == message || !reason.contains("Pointer"))
                 {
                     (path, message, inner) = (place, reason, child);
                     continue 'deeper;
@@ -179,7 +179,10 @@ fn on_large_stack<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Re
 /// The engine's message without its own notes.
 pub(crate) fn clean(message: &str) -> String {
     let message = message.replace("<non-verbose/>", "");
-    let message = message.trim();
+    let message = match message.trim() {
+        "NoExtensionBias" => "it allows no value",
+        message => message,
+    };
     match message.char_indices().nth(500) {
         Some((end, _)) => format!("{}…", &message[..end]),
         None => message.to_owned(),

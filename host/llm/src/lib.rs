@@ -15,6 +15,7 @@
 //!
 //! Imports nothing of the other crates of Pawl. `ort` is named in `runtime.rs` only.
 
+mod bounds;
 mod error;
 mod generate;
 mod grammar;
@@ -42,7 +43,7 @@ pub use runtime::Runtime;
 pub use sampler::Sampling;
 pub use scheduler::Generation;
 pub use score::Scorer;
-pub use template::Message;
+pub use template::{Message, json_text};
 
 use crate::{
     generate::{Decoder, Shortcuts},
@@ -70,7 +71,12 @@ struct Shared {
 impl Llm {
     /// Loads a model folder in the layout of Hugging Face's ONNX exports. Takes seconds; not for async code.
     pub fn load(runtime: &Runtime, folder: &Path, options: &ModelOptions) -> Result<Llm, Error> {
-        Llm::load_with(runtime, folder, options, Shortcuts { prefix_cache: true, fast_forward: true, single: true })
+        Llm::load_with(
+            runtime,
+            folder,
+            options,
+            Shortcuts { prefix_cache: true, fast_forward: true, single: true },
+        )
     }
 
     /// [`Llm::load`] with shortcuts taken away, to show by comparison that they change nothing but the time. Without

@@ -12,7 +12,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::Error;
+use crate::{
+    Error,
+    bounds::{finite, multiples_of, split_integer},
+};
 
 /// Most bytes of a schema, as compact JSON.
 pub(crate) const MAX_SCHEMA_BYTES: usize = 512 << 10;
@@ -20,10 +23,8 @@ pub(crate) const MAX_SCHEMA_BYTES: usize = 512 << 10;
 const MAX_SCHEMA_DEPTH: usize = 48;
 /// Most items, properties or characters that a schema may demand or allow by number; a bound costs grammar rules.
 const MAX_COUNT: u64 = 100_000;
-/// Largest magnitude of an integer that i64 arithmetic and f64 both hold with room: 2^63 - 1024.
-const MAX_INTEGER: i64 = i64::MAX - 1023;
 /// Integers up to here are exact in an f64.
-const MAX_EXACT: u64 = 1 << 53;
+pub(crate) const MAX_EXACT: u64 = 1 << 53;
 
 /// Keywords that assert something the engine does not enforce.
 const REFUSED: [&str; 16] = [
@@ -56,24 +57,27 @@ const NAMED: [&str; 4] = ["properties", "patternProperties", "$defs", "definitio
 const COUNTS: [&str; 6] =
     ["minItems", "maxItems", "minProperties", "maxProperties", "minLength", "maxLength"];
 
-/// Checks a schema and rewrites what must be narrowed; asks for compact JSON. The result is for the engine only.
+/// Checks a schema and rewrites what must be narrowed; asks for one spacing. The result is for the engine only.
 pub(crate) fn prepare(schema: &Value) -> Result<Value, Error> {
     let bytes = depth_and_size(schema, 0)?;
     if bytes > MAX_SCHEMA_BYTES {
         return Err(refused("#", format!("{bytes} bytes, {MAX_SCHEMA_BYTES} at most")));
     }
+    let mut multiples = Vec::new();
+    multiples_of(schema, "#", &mut multiples)?;
     let mut prepared = match rewrite(schema, "#", 0)? {
         Value::Bool(true) => Map::new(),
         Value::Object(object) => object,
         _ => return Err(refused("#", "it allows no value".into())),
     };
-    prepared.insert("x-guidance".into(), compact());
+    prepared.insert("x-guidance".into(), spacing());
     Ok(Value::Object(prepared))
 }
 
-/// llguidance's options: no white space at all between tokens of JSON.
-pub(crate) fn compact() -> Value {
-    json!({"item_separator": ",", "key_separator": ":", "whitespace_flexible": false, "lenient": false})
+/// llguidance's options: one spacing, that of Python's `json.dumps`. Models have read most of their JSON so; without
+/// the spaces they put them into the strings (`"unit":" loaf"`). No more tokens: `": "` is one.
+pub(crate) fn spacing() -> Value {
+    json!({"item_separator": ", ", "key_separator": ": ", "whitespace_flexible": false, "lenient": false})
 }
 
 pub(crate) fn refused(path: &str, message: String) -> Error {
@@ -144,12 +148,9 @@ fn check_keywords(object: &Map<String, Value>, path: &str) -> Result<(), Error> 
                 let message = format!("keyword `{name}` cannot be enforced while decoding; leave it out");
                 return Err(refused(&place, message));
             }
-            name if COUNTS.contains(&name) => {
-                if !value.as_u64().is_some_and(|n| n <= MAX_COUNT) {
-                    let message =
-                        format!("`{name}` is {value}; a whole number up to {MAX_COUNT} is supported");
-                    return Err(refused(&place, message));
-                }
+            name if COUNTS.contains(&name) && value.as_u64().is_none_or(|n| n > MAX_COUNT) => {
+                let message = format!("`{name}` is {value}; a whole number up to {MAX_COUNT} is supported");
+                return Err(refused(&place, message));
             }
             "$ref" if !value.as_str().is_some_and(|r| r.starts_with('#')) => {
                 let message =
@@ -211,120 +212,6 @@ fn split_types(object: Map<String, Value>, path: &str) -> Result<Value, Error> {
     }
 }
 
-/// A number between the integers' limits: finite in an f64, and written without an exponent.
-fn finite(mut object: Map<String, Value>) -> Map<String, Value> {
-    let limit = MAX_INTEGER as f64;
-    for (keyword, exclusive, limit) in
-        [("minimum", "exclusiveMinimum", -limit), ("maximum", "exclusiveMaximum", limit)]
-    {
-        let within = |v: &Value| v.as_f64().is_none_or(|bound| bound.abs() <= MAX_INTEGER as f64);
-        let bounded =
-            [keyword, exclusive].iter().any(|k| object.get(*k).is_some_and(|v| !v.is_boolean() && within(v)));
-        if !bounded {
-            object.remove(exclusive);
-            object.insert(keyword.into(), limit.into());
-        }
-    }
-    object
-}
-
-fn split_integer(object: Map<String, Value>, path: &str) -> Result<Value, Error> {
-    let (minimum, maximum) = integer_bounds(&object, path)?;
-    let half = |minimum: i64, maximum: i64| {
-        let mut half = json!({"type": "integer", "minimum": minimum, "maximum": maximum});
-        if let Some(multiple) = object.get("multipleOf") {
-            half["multipleOf"] = multiple.clone();
-        }
-        half
-    };
-    let mut halves = Vec::new();
-    if minimum < 0 {
-        halves.push(half(minimum, maximum.min(-1)));
-    }
-    if maximum >= 0 {
-        halves.push(half(minimum.max(0), maximum));
-    }
-    Ok(with_any_of(object, halves))
-}
-
-/// Inclusive bounds that the engine can hold.
-fn integer_bounds(object: &Map<String, Value>, path: &str) -> Result<(i64, i64), Error> {
-    let exclusive = |limit: &str, keyword: &str| match object.get(keyword) {
-        Some(Value::Bool(true)) => bound(object, limit, path), // draft 4
-        Some(Value::Bool(false)) | None => Ok(None),
-        Some(_) => bound(object, keyword, path),
-    };
-    let low = [
-        bound(object, "minimum", path)?.map(Bound::up),
-        exclusive("minimum", "exclusiveMinimum")?.map(|b| b.floor() + 1),
-    ];
-    let high = [
-        bound(object, "maximum", path)?.map(Bound::floor),
-        exclusive("maximum", "exclusiveMaximum")?.map(|b| b.up() - 1),
-    ];
-    let limit = i128::from(MAX_INTEGER);
-    let low = low.into_iter().flatten().max().unwrap_or(-limit);
-    let high = high.into_iter().flatten().min().unwrap_or(limit);
-    if low > limit || high < -limit {
-        let message = format!("integers beyond {MAX_INTEGER} cannot be enforced; use a string");
-        return Err(refused(path, message));
-    }
-    let (minimum, maximum) = (inwards(low, true), inwards(high, false));
-    if low > high || minimum > maximum {
-        return Err(refused(path, format!("no integer that can be enforced is between {low} and {high}")));
-    }
-    Ok((minimum, maximum))
-}
-
-/// The nearest integer not outside the bound that an f64 holds.
-fn inwards(bound: i128, up: bool) -> i64 {
-    let limit = i128::from(MAX_INTEGER);
-    let bound = bound.clamp(-limit, limit);
-    let mut step = 1_i128;
-    while bound.unsigned_abs() / step.unsigned_abs() > u128::from(MAX_EXACT) {
-        step *= 2;
-    }
-    let floor = bound.div_euclid(step) * step;
-    let moved = if up && floor != bound { floor + step } else { floor };
-    moved.clamp(-limit, limit) as i64
-}
-
-/// A numeric bound as given.
-#[derive(Clone, Copy)]
-enum Bound {
-    Whole(i128),
-    Fraction(f64),
-}
-
-impl Bound {
-    fn floor(self) -> i128 {
-        match self {
-            Bound::Whole(n) => n,
-            Bound::Fraction(f) => f.floor() as i128,
-        }
-    }
-
-    fn up(self) -> i128 {
-        match self {
-            Bound::Whole(n) => n,
-            Bound::Fraction(f) => f.ceil() as i128,
-        }
-    }
-}
-
-fn bound(object: &Map<String, Value>, keyword: &str, path: &str) -> Result<Option<Bound>, Error> {
-    let Some(value) = object.get(keyword) else { return Ok(None) };
-    let whole = value.as_i64().map(i128::from).or(value.as_u64().map(i128::from)).map(Bound::Whole);
-    // 1e30 and beyond bounds nothing that i64 reaches; i128 holds it.
-    let fraction = || value.as_f64().filter(|f| f.abs() < 1e30).map(Bound::Fraction);
-    match whole.or_else(fraction) {
-        Some(bound) => Ok(Some(bound)),
-        None => {
-            Err(refused(&format!("{path}/{keyword}"), format!("`{keyword}` is {value}; a number is needed")))
-        }
-    }
-}
-
 /// Keywords that stay on the outside when a schema is split by types.
 const SHARED: [&str; 12] = [
     "$defs",
@@ -347,7 +234,7 @@ fn without_shared(object: &Map<String, Value>) -> Map<String, Value> {
 }
 
 /// What is shared, and one of the alternatives; under `allOf` where an `anyOf` is there already.
-fn with_any_of(object: Map<String, Value>, alternatives: Vec<Value>) -> Value {
+pub(crate) fn with_any_of(object: Map<String, Value>, alternatives: Vec<Value>) -> Value {
     let mut out: Map<String, Value> =
         object.into_iter().filter(|(k, _)| SHARED.contains(&k.as_str())).collect();
     if out.contains_key("anyOf") {

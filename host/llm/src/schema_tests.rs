@@ -1,6 +1,7 @@
 //! Tests of what is refused, with its place, and of what is narrowed.
 
 use super::*;
+use crate::bounds::MAX_INTEGER;
 
 fn refusal(schema: &Value) -> (String, String) {
     match prepare(schema) {
@@ -119,4 +120,16 @@ fn numbers_are_finite() {
 fn false_allows_nothing() {
     assert_eq!(refusal(&json!(false)).0, "#");
     assert!(prepare(&json!(true)).is_ok());
+}
+
+#[test]
+fn multiples_are_bounded_together() {
+    let price = json!({"properties": {"a": {"type": "number", "multipleOf": 0.01}, "b": {"type": "integer", "multipleOf": 60}}});
+    assert!(prepare(&price).is_ok());
+    assert_eq!(refusal(&json!({"type": "integer", "multipleOf": 999_983})).0, "#/multipleOf");
+    let many = json!({"allOf": [{"multipleOf": 9973}, {"multipleOf": 9967}]});
+    assert_eq!(refusal(&many).0, "#/allOf/1/multipleOf");
+    for wrong in [json!(0), json!(-1), json!("2"), json!(1e-300)] {
+        assert_eq!(refusal(&json!({"multipleOf": wrong})).0, "#/multipleOf");
+    }
 }

@@ -199,6 +199,14 @@ fn to_json(value: &Value, arguments: Kwargs) -> Result<Value, minijinja::Error> 
     String::from_utf8(out).map(Value::from_safe_string).map_err(|e| failed(e.to_string()))
 }
 
+/// JSON as a model writes it under a grammar: with Python's separators, `, ` and `: `.
+pub fn json_text(value: &serde_json::Value) -> String {
+    let mut out = Vec::new();
+    let written = value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, PythonFormatter));
+    // Writing a JSON value to memory cannot fail; the plain form would say the same.
+    written.ok().and_then(|()| String::from_utf8(out).ok()).unwrap_or_else(|| value.to_string())
+}
+
 /// Python's separators: `, ` and `: `.
 struct PythonFormatter;
 

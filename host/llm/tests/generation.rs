@@ -99,7 +99,7 @@ fn pieces_make_up_the_text_and_the_end_comes_last() {
     let make = || request(shared(), "数えてください 🎉", Grammar::Free, LONG);
     let events = collect(shared().generate(make()));
     let (end, pieces) = events.split_last().unwrap();
-    let text: String = pieces.iter().map(|e| matches_text(e)).collect();
+    let text: String = pieces.iter().map(matches_text).collect();
     assert!(matches!(end, Ok(Event::End(_))));
     assert_eq!(text, shared().generate(make()).finish_blocking().unwrap().text);
     assert!(pieces.len() > 5, "streamed");
