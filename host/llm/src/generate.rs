@@ -255,7 +255,7 @@ impl Engine<Request> for Decoder {
         listener: &mut dyn FnMut(String) -> bool,
     ) -> Result<Finish, Error> {
         let started = Instant::now();
-        let prompt = request.prompt.ids()?;
+        let prompt = request.prompt.ids(&self.vocabulary)?;
         check(request)?;
         if prompt.len() >= self.context {
             return Err(Error::PromptTooLong { prompt: prompt.len(), context: self.context });

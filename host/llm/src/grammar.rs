@@ -1,7 +1,7 @@
 //! What an answer may look like: a JSON Schema, a Lark grammar or a choice, compiled to a token matcher by llguidance.
 //!
-//! Invariant: a grammar is enforced or refused; nothing is decoded more freely than it says. JSON comes out compact:
-//! no white space, keys in the order of the schema. What of JSON Schema is taken is in `schema.rs`, and in llguidance's
+//! Invariant: a grammar is enforced or refused; nothing is decoded more freely than it says. JSON comes out on one
+//! line, spaced as Python's `json.dumps` does, keys in the order of the schema. What of JSON Schema is taken is in `schema.rs`, and in llguidance's
 //! `docs/json_schema.md`; Lark as in its `docs/syntax.md`.
 
 use std::{
@@ -23,7 +23,7 @@ use crate::{
 pub enum Grammar {
     /// Anything.
     Free,
-    /// Compact JSON valid under this schema.
+    /// JSON valid under this schema, in the form of [`crate::json_text`].
     JsonSchema(Value),
     /// A Lark grammar of llguidance; JSON inside it by [`json_in_lark`].
     Lark(String),
@@ -31,7 +31,7 @@ pub enum Grammar {
     Choice(Vec<String>),
 }
 
-/// `%json {…}` for the right side of a rule in a Lark grammar, with the same compact form and the same narrowing as
+/// `%json {…}` for the right side of a rule in a Lark grammar, with the same spacing and the same narrowing as
 /// [`Grammar::JsonSchema`]. What is refused there makes the whole Lark grammar be refused, in the same words.
 pub fn json_in_lark(schema: &Value) -> String {
     match schema::prepare(schema) {
@@ -49,7 +49,7 @@ const MAX_CHOICES: usize = 10_000;
 /// Most brackets inside brackets in a Lark grammar, JSON included.
 const MAX_LARK_DEPTH: usize = 200;
 /// Compiled grammars that are kept for the next request with the same one.
-const KEPT: usize = 16;
+const KEPT: usize = 8;
 /// Stack for compiling: the engine recurses over the grammar.
 const STACK_BYTES: usize = 16 << 20;
 /// Compilations that the search for the place of a refusal may take.
@@ -72,7 +72,8 @@ impl Grammars {
         // Errors must not carry the text decoded so far.
         limits.verbose_errors = false;
         limits.max_grammar_size = 300_000;
-        limits.max_lexer_states = 100_000;
+        // 1-2 kB each, and kept with the grammar.
+        limits.max_lexer_states = 50_000;
         Ok(Grammars { factory, kept: Mutex::new(VecDeque::new()) })
     }
 

@@ -42,7 +42,11 @@ impl Prompt {
         self.tokens.len()
     }
 
-    pub(crate) fn ids(&self) -> Result<&[TokenId], Error> {
+    /// Its tokens, for the model that rendered it.
+    pub(crate) fn ids(&self, vocabulary: &Arc<Vocabulary>) -> Result<&[TokenId], Error> {
+        if !Arc::ptr_eq(&self.vocabulary, vocabulary) {
+            return Err(Error::Request("the prompt was rendered by another model".into()));
+        }
         match &self.failed {
             None => Ok(&self.tokens),
             Some(error) => Err(error.clone()),

@@ -61,6 +61,42 @@ fn growing_cache_gives_the_same_answers() {
     assert!(usage.cached_tokens > 100, "a part of the cache is kept: {usage:?}");
 }
 
+/// A length-delimited protobuf field.
+fn field(tag: u8, bytes: &[u8]) -> Vec<u8> {
+    assert!(bytes.len() < 128, "one byte of length");
+    [&[(tag << 3) | 2, bytes.len() as u8], bytes].concat()
+}
+
+/// The smallest model with one more graph input, int64 of the shape that is given by name. Protobuf merges what is
+/// appended.
+fn with_input(name: &str, dimensions: &[&str]) -> TempDir {
+    let growing = growing();
+    let shape: Vec<u8> = dimensions.iter().flat_map(|d| field(1, &field(2, d.as_bytes()))).collect();
+    let int64 = [8, 7];
+    let tensor = [&int64[..], &field(2, &shape)].concat();
+    let input = [field(1, name.as_bytes()), field(2, &field(1, &tensor))].concat();
+    let mut graph = fs::read(growing.path().join("model.onnx")).unwrap();
+    graph.extend(field(7, &field(11, &input)));
+    replace(growing.path(), "model.onnx", graph);
+    growing
+}
+
+#[test]
+fn usual_inputs_of_exports_are_fed() {
+    for (name, dimensions) in [("position_ids", &["batch", "length"][..]), ("num_logits_to_keep", &["one"])] {
+        let folder = with_input(name, dimensions);
+        let llm = load(folder.path(), 256);
+        let text = answer(&llm, "What is the capital of France?", Grammar::Free, 8).text;
+        assert_eq!(text, answer(shared(), "What is the capital of France?", Grammar::Free, 8).text);
+    }
+}
+
+#[test]
+fn unknown_inputs_are_named() {
+    let folder = with_input("token_type_ids", &["batch", "length"]);
+    assert!(refusal(folder.path()).contains("token_type_ids"));
+}
+
 #[test]
 fn info_tells_what_was_loaded() {
     let info = shared().info();

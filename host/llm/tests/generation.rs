@@ -200,3 +200,18 @@ fn requests_out_of_range_are_refused() {
     refused(&|r| r.stop = vec!["s".into(); 17]);
     refused(&|r| r.stop = vec!["s".repeat(2000)]);
 }
+
+#[test]
+fn prompt_of_another_model_is_refused() {
+    let other = load(&folder(), 128);
+    let error = shared().generate(request(&other, "x", Grammar::Free, 1)).finish_blocking().unwrap_err();
+    assert!(matches!(error, Error::Request(_)), "{error}");
+}
+
+#[test]
+fn text_without_a_space_is_encoded_in_time() {
+    for text in ["a".repeat(1 << 20), "<".repeat(1 << 20), "<|im_start|>".repeat(50_000)] {
+        let prompt = shared().render(&[Message::new("user", text)]).unwrap();
+        assert!(prompt.tokens() > 10_000);
+    }
+}

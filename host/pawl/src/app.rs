@@ -1,9 +1,10 @@
 //! The composition root: settings in, a model and plugins out. Everything that is made once is made here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pawl_llm::{Llm, ModelOptions, Runtime};
+use pawl_llm::{Grammar, Llm, ModelOptions, Runtime};
 use pawl_plugin::{CallError, Grant, Host, HostOptions, Manifest, Plugin, Tool};
 use serde_json::{Map, Value};
 
@@ -42,6 +43,8 @@ pub(crate) struct Missing {
 pub(crate) struct Plugins {
     loaded: Arc<Vec<Plugin>>,
     examples: Arc<Vec<Example>>,
+    /// Tools whose schema the decoder cannot enforce, by full name, with the reason. Never offered to the model.
+    undecodable: Arc<BTreeMap<String, String>>,
     missing: Arc<Vec<Missing>>,
 }
 
@@ -76,7 +79,28 @@ impl Plugins {
             }
         }
         let examples = Arc::new(examples(&loaded, config));
-        Ok(Plugins { loaded: Arc::new(loaded), examples, missing: Arc::new(missing) })
+        Ok(Plugins {
+            loaded: Arc::new(loaded),
+            examples,
+            undecodable: Arc::default(),
+            missing: Arc::new(missing),
+        })
+    }
+
+    /// Keeps from the model what the decoder cannot enforce, so that one odd schema does not spoil every turn. Such a
+    /// tool can still be called without a model.
+    fn checked_by(mut self, llm: &Llm) -> Plugins {
+        let refused = self.tools().filter_map(|tool| {
+            let error = llm.check(&Grammar::JsonSchema(tool.parameters.clone())).err()?;
+            tracing::error!(tool = tool.name, "not offered to the model: {error}");
+            Some((tool.name.clone(), error.to_string()))
+        });
+        self.undecodable = Arc::new(refused.collect());
+        self
+    }
+
+    pub(crate) fn undecodable(&self) -> &BTreeMap<String, String> {
+        &self.undecodable
     }
 
     pub(crate) fn loaded(&self) -> &[Plugin] {
@@ -112,6 +136,7 @@ impl Plugins {
     /// The tools as the model is offered them.
     pub(crate) fn offered(&self) -> Vec<Offered> {
         self.tools()
+            .filter(|tool| !self.undecodable.contains_key(&tool.name))
             .map(|tool| Offered {
                 name: tool.name.clone(),
                 description: tool.description.clone(),
@@ -143,10 +168,11 @@ impl Plugins {
 }
 
 /// Requests that no tool serves, and how to reply.
-const ANSWERS: [(&str, &str); 4] = [
+const ANSWERS: [(&str, &str); 5] = [
     ("Good morning!", "Good morning! What can I do for you?"),
     ("Who painted the Mona Lisa?", "Leonardo da Vinci painted it."),
     ("Order me a taxi to the station.", "I have no tool that orders taxis, so I cannot do that."),
+    ("Will my train be on time tomorrow?", "I have no tool that knows about trains, so I cannot say."),
     ("A subject line for our spring newsletter, please", "Fresh starts: what is new with us this spring"),
 ];
 
@@ -238,6 +264,7 @@ pub(crate) async fn start(config: &Config) -> Result<(Chat, Duration), AppError>
     let plugins = tokio::task::spawn_blocking(move || Plugins::load(&for_plugins));
     let worker = |error: tokio::task::JoinError| AppError::Worker(error.to_string());
     let (llm, plugins) = (model.await.map_err(worker)??, plugins.await.map_err(worker)??);
+    let plugins = plugins.checked_by(&llm);
     let chat = Chat { llm, plugins, limits: config.chat.clone(), arrivals: Arc::default() };
     Ok((chat, started.elapsed()))
 }

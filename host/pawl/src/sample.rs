@@ -6,13 +6,15 @@
 //! with two decimals; an order's `total` is the sum of its items, and a cancelled order has none, so that
 //! revenue is `sum(total)` whether or not cancelled orders are left out.
 
+#![expect(clippy::inconsistent_digit_grouping, reason = "money is written in cents, 289_00")]
+
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, params};
 
 /// Why the sample shop could not be written.
 #[derive(Debug, thiserror::Error)]
-pub enum SampleError {
+pub(crate) enum SampleError {
     /// The folder or the file could not be made, replaced or renamed.
     #[error("sample shop {path}: {source}; make the folder writable or choose another with PAWL_HOME")]
     File {
@@ -33,7 +35,7 @@ pub enum SampleError {
 
 /// Writes the sample shop to `path`, replacing what is there; makes the folder when it is missing.
 /// The same bytes every time for one version of this source and of SQLite.
-pub fn write_shop(path: &Path) -> Result<(), SampleError> {
+pub(crate) fn write_shop(path: &Path) -> Result<(), SampleError> {
     let file_error = |at: &Path| {
         let at = at.to_path_buf();
         move |source| SampleError::File { path: at, source }

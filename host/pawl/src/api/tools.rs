@@ -20,7 +20,8 @@ pub(crate) async fn list(State(app): State<App>) -> Json<Value> {
         .iter()
         .map(|missing| json!({"plugin": missing.plugin, "error": missing.why}))
         .collect();
-    Json(json!({"object": "list", "data": data, "missing": missing}))
+    let undecodable = app.chat.plugins.undecodable();
+    Json(json!({"object": "list", "data": data, "missing": missing, "not_offered": undecodable}))
 }
 
 /// The body is the arguments; the answer is `{"result": …}`.

@@ -74,7 +74,7 @@ pub(crate) fn parse(text: &str) -> Option<Decision> {
 pub(crate) fn written(decision: &Decision) -> String {
     match decision {
         Decision::Answer(text) => format!("{ANSWER}{text}"),
-        Decision::Call { tool, arguments } => format!("{CALL}{tool} {arguments}"),
+        Decision::Call { tool, arguments } => format!("{CALL}{tool} {}", pawl_llm::json_text(arguments)),
     }
 }
 

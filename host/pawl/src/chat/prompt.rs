@@ -132,7 +132,8 @@ fn annotated(text: &str, now: &ZonedDateTime, clock: bool, day: &mut Option<Date
             (_, Some(weekday)) => format!(" ({weekday})"),
             _ => String::new(),
         };
-        note.push_str(&format!(" \"{}\" = {resolved}{more}.", one_line(mention.phrase)));
+        let resolved_text = resolved.to_string().replace("..", " to ");
+        note.push_str(&format!(" \"{}\" = {resolved_text}{more}.", one_line(mention.phrase)));
         *day = match resolved {
             Resolved::Date(date) => Some(date),
             Resolved::DateTime(moment) => Some(moment.date()),

@@ -89,7 +89,7 @@ pub(super) async fn generate(
     let request = Request {
         prompt,
         grammar,
-        sampling: turn.sampling.clone(),
+        sampling: turn.sampling,
         max_tokens: turn.max_tokens.unwrap_or(chat.limits.max_tokens),
         stop: if matches!(shape, Shape::Answer | Shape::Decide) { turn.stop.clone() } else { Vec::new() },
     };
