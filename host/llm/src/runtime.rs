@@ -108,7 +108,8 @@ pub(crate) struct GraphInfo {
     heads: usize,
     head_size: usize,
     position_ids: bool,
-    num_logits_to_keep: bool,
+    /// The rank of this input, 0 or 1, where there is one.
+    num_logits_to_keep: Option<usize>,
 }
 
 /// Key-value shape that a model's config gives, for graphs that leave it open.
@@ -226,13 +227,14 @@ impl Graph {
         let ids = TensorRef::from_array_view(([1, count], &*ids))?;
         let mask = TensorRef::from_array_view(([1, total], &self.ones[..total]))?;
         let positions = TensorRef::from_array_view(([1, count], &*positions))?;
-        let keep = Tensor::<i64>::from_array(([1usize], vec![1]))?;
+        let keep_shape = vec![1_usize; self.info.num_logits_to_keep.unwrap_or(1)];
+        let keep = Tensor::<i64>::from_array((keep_shape, vec![1]))?;
 
         let mut inputs = vec![ids.ptr(), mask.ptr()];
         if self.info.position_ids {
             inputs.push(positions.ptr());
         }
-        if self.info.num_logits_to_keep {
+        if self.info.num_logits_to_keep.is_some() {
             inputs.push(keep.ptr());
         }
         inputs.extend(self.cache.iter().map(|value| value.ptr()));
@@ -313,7 +315,7 @@ impl Names {
         if info.position_ids {
             inputs.push("position_ids".to_owned());
         }
-        if info.num_logits_to_keep {
+        if info.num_logits_to_keep.is_some() {
             inputs.push("num_logits_to_keep".to_owned());
         }
         inputs.extend(past.iter().cloned());
@@ -366,7 +368,9 @@ fn inspect(session: &Session, kv: KvShape) -> Result<GraphInfo, String> {
         heads: dimension("past_key_values.0.key", 1).unwrap_or(kv.heads),
         head_size: dimension("past_key_values.0.key", 3).unwrap_or(kv.head_size),
         position_ids: inputs.contains_key("position_ids"),
-        num_logits_to_keep: inputs.contains_key("num_logits_to_keep"),
+        num_logits_to_keep: inputs
+            .get("num_logits_to_keep")
+            .map(|value| value.tensor_shape().map_or(0, |shape| shape.len())),
     };
     let names = Names::new(&info);
     let known = |name: &str, list: &[CString]| list.iter().any(|n| n.as_bytes() == name.as_bytes());

@@ -83,7 +83,11 @@ fn with_input(name: &str, dimensions: &[&str]) -> TempDir {
 
 #[test]
 fn usual_inputs_of_exports_are_fed() {
-    for (name, dimensions) in [("position_ids", &["batch", "length"][..]), ("num_logits_to_keep", &["one"])] {
+    for (name, dimensions) in [
+        ("position_ids", &["batch", "length"][..]),
+        ("num_logits_to_keep", &["one"]),
+        ("num_logits_to_keep", &[]),
+    ] {
         let folder = with_input(name, dimensions);
         let llm = load(folder.path(), 256);
         let text = answer(&llm, "What is the capital of France?", Grammar::Free, 8).text;
