@@ -42,11 +42,10 @@ fn a_thousand_decodes_under_random_types_lift_into_values() -> Result<()> {
     let host = Host::new(options)?.with_schema_limits(SchemaLimits { string: 12, list: 3 });
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let functions = prop::collection::vec(prop::collection::vec(wit::types(), 1..3), FUNCTIONS);
+    let worlds = wit::worlds(FUNCTIONS);
     let (mut lifted, mut tokens, mut forced) = (0, 0, 0);
     for _ in 0..COMPONENTS {
-        let functions = functions.new_tree(&mut runner).map_err(anyhow::Error::msg)?.current();
-        let text = wit::world(&functions);
+        let text = worlds.new_tree(&mut runner).map_err(anyhow::Error::msg)?.current();
         let plugin = load(&host, folder.path(), &text)?;
         ensure!(plugin.tools().len() == FUNCTIONS, "every function is a tool:\n{text}");
         for tool in plugin.tools() {

@@ -15,6 +15,11 @@ pub(crate) const MAX_INTEGER: i64 = i64::MAX - 1023;
 /// Least common multiple of all `multipleOf`; the engine has a state for each remainder, 10 µs of compiling each.
 const MAX_MULTIPLE: u64 = 50_000;
 
+/// What a number is a multiple of where the schema does not say: six digits after the point. Without it a model can
+/// write digits to the end of its tokens, and never the value. Where the schema's own bounds are less than 1 apart,
+/// nothing is added.
+const FRACTION: f64 = 1e-6;
+
 /// A number between the integers' limits: finite in an f64, and written without an exponent.
 pub(crate) fn finite(mut object: Map<String, Value>) -> Map<String, Value> {
     let limit = MAX_INTEGER as f64;
@@ -28,6 +33,13 @@ pub(crate) fn finite(mut object: Map<String, Value>) -> Map<String, Value> {
             object.remove(exclusive);
             object.insert(keyword.into(), limit.into());
         }
+    }
+    let bound = |keyword: &str, exclusive: &str| {
+        object.get(keyword).or(object.get(exclusive)).and_then(Value::as_f64).unwrap_or_default()
+    };
+    let wide = bound("maximum", "exclusiveMaximum") - bound("minimum", "exclusiveMinimum");
+    if !object.contains_key("multipleOf") && wide >= 1.0 {
+        object.insert("multipleOf".into(), FRACTION.into());
     }
     object
 }

@@ -117,6 +117,14 @@ fn numbers_are_finite() {
 }
 
 #[test]
+fn a_number_has_few_digits_after_the_point_unless_its_schema_is_finer() {
+    let multiple = |schema: Value| prepare(&schema).expect("taken").get("multipleOf").cloned();
+    assert_eq!(multiple(json!({"type": "number"})), Some(json!(1e-6)));
+    assert_eq!(multiple(json!({"type": "number", "multipleOf": 0.25})), Some(json!(0.25)));
+    assert_eq!(multiple(json!({"type": "number", "minimum": 0, "maximum": 1e-7})), None);
+}
+
+#[test]
 fn false_allows_nothing() {
     assert_eq!(refusal(&json!(false)).0, "#");
     assert!(prepare(&json!(true)).is_ok());

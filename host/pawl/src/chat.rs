@@ -75,6 +75,22 @@ pub(crate) struct Turn {
     pub(crate) now: ZonedDateTime,
 }
 
+impl Turn {
+    /// A greedy turn with the plugins, as the command line runs them.
+    pub(crate) fn with_plugins(items: Vec<Item>, now: ZonedDateTime) -> Turn {
+        Turn {
+            items,
+            tools: Tools::Plugins,
+            choice: Choice::Auto,
+            format: None,
+            sampling: Sampling::default(),
+            max_tokens: None,
+            stop: Vec::new(),
+            now,
+        }
+    }
+}
+
 /// What happens during a turn, for those who watch.
 #[derive(Debug, Clone)]
 pub(crate) enum TurnEvent {
@@ -223,16 +239,8 @@ impl Chat {
     /// Puts what every turn's prompt begins with into the KV cache. The first turn that arrives ends it; what was done
     /// by then serves that turn.
     pub(crate) async fn warm_up(&self, now: ZonedDateTime) -> Result<(), TurnError> {
-        let turn = Turn {
-            items: vec![Item::User("?".into())],
-            tools: Tools::Plugins,
-            choice: Choice::Auto,
-            format: None,
-            sampling: Sampling { temperature: 0.0, top_p: 1.0, seed: 0 },
-            max_tokens: Some(1),
-            stop: Vec::new(),
-            now,
-        };
+        let mut turn = Turn::with_plugins(vec![Item::User("?".into())], now);
+        turn.max_tokens = Some(1);
         let arrival = self.arrivals.notified();
         let offer = self.offer(&turn).await?;
         let mut usage = TurnUsage::default();

@@ -18,6 +18,8 @@ mod lower;
 mod manifest;
 #[cfg(test)]
 mod property;
+#[cfg(test)]
+mod random_wit;
 mod reflect;
 mod schema;
 #[cfg(test)]

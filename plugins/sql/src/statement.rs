@@ -38,7 +38,46 @@ pub fn check(sql: &str) -> Result<&str, Error> {
             "the statement begins with `{word}`; only SELECT can run, the database is read-only"
         )));
     }
+    time_formats(sql)?;
     Ok(sql[first.start..semicolon.unwrap_or(sql.len())].trim_end())
+}
+
+/// The letters after `%` that SQLite's strftime knows (its documentation, "The strftime() Function").
+const TIME_FORMATS: &str = "defFGgHIjJklmMpPRsSTuUVwWY%";
+
+/// Refuses a time format that SQLite answers with NULL: a silent NULL becomes a wrong answer.
+fn time_formats(sql: &str) -> Result<(), Error> {
+    let tokens: Vec<Token<'_>> = tokens(sql).collect();
+    for window in tokens.windows(3) {
+        let [function, open, format] = window else { continue };
+        if !function.text.eq_ignore_ascii_case("strftime")
+            || open.text != "("
+            || !format.text.starts_with('\'')
+        {
+            continue;
+        }
+        if let Some(letter) = unknown_letter(format.text) {
+            let quarter = "(strftime('%m', column) + 2) / 3 is the quarter";
+            return Err(Error::WrongSql(format!(
+                "strftime has no %{letter} in SQLite; {quarter}, and column BETWEEN 'YYYY-MM-DD' AND 'YYYY-MM-DD' is any period"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The first letter after a `%` that is no time format; `format` has its quotes.
+fn unknown_letter(format: &str) -> Option<char> {
+    let mut characters = format.chars();
+    while let Some(character) = characters.next() {
+        if character == '%'
+            && let Some(letter) = characters.next().filter(|letter| *letter != '\'')
+            && !TIME_FORMATS.contains(letter)
+        {
+            return Some(letter);
+        }
+    }
+    None
 }
 
 /// A word, a number, a quoted text or a single other character.
@@ -157,6 +196,22 @@ mod tests {
             }
         }
         assert!(matches!(check(&format!("SELECT '{}'", "x".repeat(20_000))), Err(Error::Limit(_))));
+    }
+
+    #[test]
+    fn a_time_format_that_sqlite_answers_with_null_is_refused() {
+        let refused = check("SELECT STRFTIME( '%Y-%Q', ordered_at) FROM orders").expect_err("refused");
+        assert!(
+            matches!(&refused, Error::WrongSql(message) if message.contains("%Q") && message.contains("BETWEEN"))
+        );
+        for fine in [
+            "SELECT strftime('%Y-%m', d)",
+            "SELECT strftime('100%%', d)",
+            "SELECT '%Q'",
+            "SELECT strftime('%', d)",
+        ] {
+            assert_eq!(check(fine).ok(), Some(fine));
+        }
     }
 
     #[test]

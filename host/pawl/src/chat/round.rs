@@ -188,3 +188,62 @@ fn check(schema: &Value, value: &Value) -> Result<(), TurnError> {
         TurnError::Model(format!("decoded JSON breaks its schema at \"{}\": {error}", error.instance_path()))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn turn(choice: Choice) -> Turn {
+        let now = jiff::civil::date(2026, 11, 23).at(14, 0, 0, 0).in_tz("UTC").expect("a zone");
+        Turn { choice, ..Turn::with_plugins(Vec::new(), now) }
+    }
+
+    fn offer() -> Offer {
+        let tool =
+            Offered { name: "a.b".into(), description: String::new(), parameters: json!({"type": "object"}) };
+        Offer { tools: vec![tool], contexts: Vec::new(), examples: Vec::new() }
+    }
+
+    fn call(number: u32, mendable: bool) -> CallRecord {
+        let result = if mendable { Err("no such column".to_owned()) } else { Ok(json!(1)) };
+        let arguments = json!({"n": number});
+        CallRecord { tool: "a.b".into(), arguments, result, mendable, took: Duration::ZERO }
+    }
+
+    #[test]
+    fn a_forced_call_is_for_the_first_round() {
+        for (choice, shape) in [
+            (Choice::Required, Shape::Call),
+            (Choice::Named("a.b".into()), Shape::CallNamed("a.b".into())),
+            (Choice::Auto, Shape::Decide),
+        ] {
+            assert_eq!(Shape::of(&turn(choice.clone()), &offer(), true, false, &[]), shape);
+            assert_eq!(Shape::of(&turn(choice), &offer(), false, false, &[call(1, false)]), Shape::Decide);
+        }
+    }
+
+    #[test]
+    fn a_call_that_failed_for_its_arguments_is_mended_twice_at_most() {
+        let after = |calls: &[CallRecord]| Shape::of(&turn(Choice::Auto), &offer(), false, false, calls);
+        let mend = Shape::CallNamed("a.b".into());
+        assert_eq!(after(&[call(1, true)]), mend);
+        assert_eq!(after(&[call(1, true), call(2, true)]), mend);
+        assert_eq!(after(&[call(1, true), call(2, true), call(3, true)]), Shape::Decide);
+        assert_eq!(after(&[call(1, true), call(2, false)]), Shape::Decide);
+    }
+
+    #[test]
+    fn the_last_round_and_a_call_repeated_word_for_word_leave_only_the_answer() {
+        let turn = turn(Choice::Auto);
+        assert_eq!(Shape::of(&turn, &offer(), false, true, &[call(1, false)]), Shape::Answer);
+        assert_eq!(
+            Shape::of(&turn, &offer(), false, false, &[call(1, false), call(1, false)]),
+            Shape::Answer
+        );
+        assert_eq!(Shape::of(&turn, &offer(), false, false, &[call(1, true), call(1, true)]), Shape::Answer);
+    }
+}

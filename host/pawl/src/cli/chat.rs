@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::app;
-use crate::chat::{CallRecord, Chat, Choice, Ending, Item, Outcome, Tools, Turn, TurnEvent};
+use crate::chat::{CallRecord, Chat, Ending, Item, Outcome, Turn, TurnEvent};
 use crate::config::Config;
 
 #[derive(Debug, Args)]
@@ -54,16 +54,7 @@ impl ChatCommand {
 
     async fn turn(&self, chat: &Chat, config: &Config, items: &mut Vec<Item>, message: &str) -> Result<()> {
         items.push(Item::User(message.to_owned()));
-        let turn = Turn {
-            items: items.clone(),
-            tools: Tools::Plugins,
-            choice: Choice::Auto,
-            format: None,
-            sampling: pawl_llm::Sampling { temperature: 0.0, top_p: 1.0, seed: 0 },
-            max_tokens: None,
-            stop: Vec::new(),
-            now: config.now(),
-        };
+        let turn = Turn::with_plugins(items.clone(), config.now());
         let (sender, mut events) = mpsc::channel(64);
         let run = async move { chat.run(turn, Some(&sender)).await };
         let show = async {

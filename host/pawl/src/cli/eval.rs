@@ -13,7 +13,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use crate::app::{self, Plugins};
-use crate::chat::{Chat, Choice, Item, Outcome, Tools, Turn};
+use crate::chat::{Chat, Item, Outcome, Turn};
 use crate::config::{Config, Home};
 use crate::eval::{self, Case, Score, Suite};
 use crate::sample;
@@ -112,14 +112,5 @@ fn turn(case: &Case, now: ZonedDateTime) -> Turn {
             _ => Item::User(message.content.clone()),
         })
         .collect();
-    Turn {
-        items,
-        tools: Tools::Plugins,
-        choice: Choice::Auto,
-        format: None,
-        sampling: pawl_llm::Sampling { temperature: 0.0, top_p: 1.0, seed: 0 },
-        max_tokens: None,
-        stop: Vec::new(),
-        now,
-    }
+    Turn::with_plugins(items, now)
 }
