@@ -105,7 +105,6 @@ fn usage(outcome: &Outcome) -> Value {
         "prompt_tokens": usage.prompt, "completion_tokens": usage.completion,
         "total_tokens": usage.prompt + usage.completion,
         "prompt_tokens_details": {"cached_tokens": usage.cached},
-        "completion_tokens_details": {"accepted_prediction_tokens": usage.forced},
     })
 }
 

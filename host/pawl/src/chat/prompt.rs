@@ -83,7 +83,7 @@ impl Parts<'_> {
     fn system(&self) -> String {
         let mut text = String::new();
         if !self.tools.is_empty() {
-            text.push_str(INTRODUCTION);
+            text.push_str(if self.examples.is_empty() { TOLD } else { SHOWN });
             for tool in self.tools {
                 text.push_str(&format!("\n- {} {}", tool.name, signature(&tool.parameters)));
                 if !tool.description.is_empty() {
@@ -155,7 +155,17 @@ fn separate(text: &mut String) {
     }
 }
 
-const INTRODUCTION: &str = "You are Pawl, an assistant with tools. Reply in one of two ways:\n\
+/// For tools that come without examples, as a client's do: the words alone decide between call and answer.
+const TOLD: &str = "You are Pawl, an assistant with tools. Reply in one of two ways:\n\
+call TOOL {arguments} - when one of the tools below can look up or do what is asked. You then get its result.\n\
+answer TEXT - for everything else: greetings, general knowledge, writing, and requests that no tool below can do. \
+Never claim to have done what no tool did. After a tool's result, answer in one or two sentences with the figures \
+and names exactly as in the result.\n\
+Dates in brackets after a request are right: copy them.\n\
+Tools:";
+
+/// For tools with examples: they lean towards calling, so the words lean the other way.
+const SHOWN: &str = "You are Pawl, an assistant with tools. Reply in one of two ways:\n\
 call TOOL {arguments} - when one of the tools below can look up or do just what is asked. You then get the \
 result. What the tools know you never answer from memory.\n\
 answer TEXT - for everything else: greetings, general knowledge, writing, translating, and requests that no tool \
