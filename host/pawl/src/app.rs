@@ -73,7 +73,7 @@ impl Plugins {
             match result {
                 Ok(plugin) => loaded.push(plugin),
                 Err(why) => {
-                    tracing::error!(plugin = why.plugin, "not loaded: {}", why.why);
+                    tracing::debug!(plugin = why.plugin, "not loaded: {}", why.why);
                     missing.push(why);
                 }
             }

@@ -21,7 +21,7 @@ pub(crate) const RUNTIME_FILE: &str = "libonnxruntime.so.1.32.0";
 /// What is wrong with the settings, and the mend.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
-    #[error("settings file {path}: {source}; give another with --config")]
+    #[error("settings file {path} cannot be read; give another with --config")]
     Read { path: PathBuf, source: std::io::Error },
     #[error("settings file {path}: {message}")]
     Parse { path: String, message: String },
