@@ -208,8 +208,6 @@ fn largest_wheel(folder: &Path) -> u64 {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     /// SHA-256 of "abc".
@@ -233,9 +231,21 @@ mod tests {
             "#!/bin/sh\nwhile [ $# -gt 0 ]; do case $1 in --version) exit 0;; --dest) D=$2;; --requirement) R=$2;; esac; shift; \
              done\nN=$(sed 's/==.*//' $R)\n{script}\n"
         );
-        fs::write(&path, text)?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        executable(&path, &text)?;
         Fetcher::at(path)
+    }
+
+    /// Writes a script by another process: were it open for writing here, a test beside this one could fork at that
+    /// moment, and running the script would fail with "text file busy".
+    fn executable(path: &Path, text: &str) -> Result<()> {
+        let mut shell = Command::new("sh")
+            .args(["-c", "cat > \"$0\" && chmod 755 \"$0\""])
+            .arg(path)
+            .stdin(Stdio::piped())
+            .spawn()?;
+        std::io::Write::write_all(&mut shell.stdin.take().context("a pipe")?, text.as_bytes())?;
+        anyhow::ensure!(shell.wait()?.success(), "the script was not written");
+        Ok(())
     }
 
     #[test]
@@ -282,8 +292,7 @@ mod tests {
         let error = Fetcher::at(folder.path().join("none")).expect_err("there is none").to_string();
         assert!(error.contains("install python3"), "{error}");
         let path = folder.path().join("python");
-        fs::write(&path, "#!/bin/sh\necho No module named pip >&2; exit 1\n")?;
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+        executable(&path, "#!/bin/sh\necho No module named pip >&2; exit 1\n")?;
         let error = Fetcher::at(path).expect_err("it has no pip").to_string();
         assert!(error.contains("No module named pip") && error.contains("python3-pip"), "{error}");
         Ok(())
