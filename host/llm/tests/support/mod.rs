@@ -36,7 +36,9 @@ pub(crate) fn runtime() -> Runtime {
     let folder = home().join("runtime");
     let library = std::fs::read_dir(&folder).ok().into_iter().flatten().flatten().map(|entry| entry.path());
     let is_runtime = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libonnxruntime.so"))
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // Beside it is the stamp of its verification.
+        name.starts_with("libonnxruntime.so") && !name.ends_with(".verified")
     };
     let library = library.into_iter().find(is_runtime);
     let library = library.unwrap_or_else(|| {
