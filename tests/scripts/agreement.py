@@ -77,7 +77,7 @@ class Ours:
 
     def __init__(self, home, name):
         target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-        libraries = sorted((home / "runtime").glob("libonnxruntime*"))
+        libraries = [path for path in sorted((home / "runtime").glob("libonnxruntime*")) if path.suffix != ".verified"]
         if not libraries:
             sys.exit(f"no ONNX Runtime in {home / 'runtime'}: run `cargo xtask start` once")
         command = [target / "release/examples/teacher_forced", libraries[-1], home / "models" / name]

@@ -49,7 +49,9 @@ fn all(root: &Path, stages: &mut Stages) -> Result<()> {
     })?;
     stages.run("licences and advisories", || deny(root))?;
     stages.run("tests of xtask", || cargo(root, &["test", "--package=xtask"]))?;
-    stages.run("tests", || cargo(root, &["test", "--release", "--workspace", "--exclude=xtask"]))
+    stages.run("tests", || {
+        cargo(root, &["test", "--release", "--workspace", "--exclude=xtask", "--no-fail-fast"])
+    })
 }
 
 fn cargo(root: &Path, arguments: &[&str]) -> Result<()> {
