@@ -281,7 +281,8 @@ fn plugins_folder(given: Option<&Path>) -> PathBuf {
 }
 
 fn absolute_grant(mut grant: Grant, base: &Path) -> Grant {
-    for path in grant.database.values_mut() {
+    let preopens = grant.filesystem.values_mut().map(|preopen| &mut preopen.folder);
+    for path in grant.database.values_mut().chain(grant.documents.values_mut()).chain(preopens) {
         *path = base.join(&*path);
     }
     grant

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use wasmtime::component::{InstancePre, ResourceTable, Val};
-use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, Trap, UpdateDeadline};
+use wasmtime::{CallHook, PoolConcurrencyLimitError, ResourceLimiter, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
 
 use crate::capability::database::Databases;
@@ -19,14 +19,9 @@ use crate::capability::wasi::{self, Log};
 use crate::engine::MAX_WASM_STACK;
 use crate::error::CallError;
 use crate::grant::Effective;
+use crate::limits::{Limits, bytes};
 use crate::lower;
-use crate::manifest::Limits;
 use crate::reflect::Function;
-
-/// Elements of all tables of an instance.
-pub(crate) const MAX_TABLE_ELEMENTS: usize = 100_000;
-/// Core instances, memories and tables that one component may have.
-const MAX_INSTANCES: usize = 64;
 
 /// What the host knows during a call.
 pub(crate) struct State {
@@ -39,7 +34,9 @@ pub(crate) struct State {
     pub(crate) deadline: Instant,
     wasi: WasiCtx,
     log: Log,
-    memory: Memory,
+    resources: Resources,
+    /// Calls into the host that are left.
+    host_calls: u64,
 }
 
 impl WasiView for State {
@@ -60,6 +57,18 @@ impl fmt::Display for TimeUp {
 
 impl std::error::Error for TimeUp {}
 
+/// The guest was stopped at its limit of calls into the host.
+#[derive(Debug)]
+struct HostCallsUp;
+
+impl fmt::Display for HostCallsUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the limit of host calls was reached")
+    }
+}
+
+impl std::error::Error for HostCallsUp {}
+
 /// What every call of a plugin shares.
 pub(crate) struct Setting {
     pub(crate) plugin: Arc<str>,
@@ -72,7 +81,7 @@ pub(crate) struct Setting {
 /// Runs one function to its end. Blocks; the time limit counts from here.
 pub(crate) fn run(setting: &Setting, function: &Function, arguments: &[Val]) -> Result<Value, CallError> {
     let limits = &setting.limits;
-    let log = Log::new(Arc::clone(&setting.plugin));
+    let log = Log::new(Arc::clone(&setting.plugin), limits.log);
     let state = State {
         plugin: Arc::clone(&setting.plugin),
         capabilities: Arc::clone(&setting.capabilities),
@@ -82,10 +91,19 @@ pub(crate) fn run(setting: &Setting, function: &Function, arguments: &[Val]) -> 
         deadline: Instant::now() + limits.time,
         wasi: wasi::context(&log),
         log,
-        memory: Memory { limit: limits.memory, ..Memory::default() },
+        resources: Resources::new(limits),
+        host_calls: limits.host_calls,
     };
     let mut store = Store::new(setting.pre.engine(), state);
-    store.limiter(|state| &mut state.memory);
+    store.limiter(|state| &mut state.resources);
+    store.call_hook(|mut context, hook| match (hook, &mut context.data_mut().host_calls) {
+        (CallHook::CallingHost, 0) => Err(wasmtime::Error::new(HostCallsUp)),
+        (CallHook::CallingHost, left) => {
+            *left -= 1;
+            Ok(())
+        }
+        _ => Ok(()),
+    });
     // Each value that is lifted costs its size in the host: 1 MiB of bytes are 40 MiB of values.
     store.set_hostcall_fuel(fuel(limits.output));
     store.set_epoch_deadline(1);
@@ -96,7 +114,8 @@ pub(crate) fn run(setting: &Setting, function: &Function, arguments: &[Val]) -> 
             Err(wasmtime::Error::new(TimeUp))
         }
     });
-    let result = enter(&mut store, setting, function, arguments);
+    let fuelled = limits.fuel.map_or(Ok(()), |fuel| store.set_fuel(fuel));
+    let result = fuelled.and_then(|()| enter(&mut store, setting, function, arguments));
     match result {
         Ok(value) => outcome(function, value, limits.output),
         Err(error) => Err(failure(&error, store.data(), limits)),
@@ -150,9 +169,12 @@ fn failure(error: &wasmtime::Error, state: &State, limits: &Limits) -> CallError
     if error.is::<TimeUp>() {
         return CallError::Limit { limit: "time", value: format!("{} s", limits.time.as_secs_f64()) };
     }
-    if let Some(limit) = state.memory.denied {
+    if error.is::<HostCallsUp>() {
+        return CallError::Limit { limit: "host-calls", value: limits.host_calls.to_string() };
+    }
+    if let Some(limit) = state.resources.denied {
         return match limit {
-            "tables" => CallError::Limit { limit, value: format!("{MAX_TABLE_ELEMENTS} elements") },
+            "table-elements" => CallError::Limit { limit, value: limits.table_elements.to_string() },
             _ => CallError::Limit { limit, value: bytes(limits.memory) },
         };
     }
@@ -162,6 +184,9 @@ fn failure(error: &wasmtime::Error, state: &State, limits: &Limits) -> CallError
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => {
             return CallError::Limit { limit: "stack", value: bytes(MAX_WASM_STACK as u64) };
+        }
+        Some(Trap::OutOfFuel) => {
+            return CallError::Limit { limit: "fuel", value: limits.fuel.unwrap_or_default().to_string() };
         }
         Some(Trap::MemoryOutOfBounds) => {
             return trapped("it left its memory (endless recursion can end so too)", state);
@@ -179,7 +204,7 @@ fn failure(error: &wasmtime::Error, state: &State, limits: &Limits) -> CallError
         return over_output(limits.output);
     }
     if text.contains("resource limit exceeded") {
-        return CallError::Limit { limit: "instances", value: MAX_INSTANCES.to_string() };
+        return CallError::Limit { limit: "instances", value: limits.instances.to_string() };
     }
     // What is left are values that do not lift: text that is not UTF-8, pointers outside memory, unknown cases.
     trapped(&text, state)
@@ -192,54 +217,65 @@ fn trapped(what: &str, state: &State) -> CallError {
     }
 }
 
-fn bytes(count: u64) -> String {
-    match count {
-        mib if mib % (1 << 20) == 0 => format!("{} MiB", mib >> 20),
-        kib if kib % (1 << 10) == 0 => format!("{} KiB", kib >> 10),
-        bytes => format!("{bytes} bytes"),
-    }
-}
-
 /// Counts what the instance's memories and tables hold, and remembers what was denied.
-#[derive(Default)]
-struct Memory {
-    limit: u64,
-    bytes: u64,
-    elements: usize,
+struct Resources {
+    /// Bytes of memory that are left.
+    memory: u64,
+    /// Elements of tables that are left.
+    elements: u64,
+    instances: usize,
     denied: Option<&'static str>,
 }
 
-impl ResourceLimiter for Memory {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let bytes = self.bytes.saturating_add(desired.saturating_sub(current) as u64);
-        if bytes > self.limit {
-            self.denied = Some("memory");
-            return Ok(false);
+impl Resources {
+    fn new(limits: &Limits) -> Resources {
+        Resources {
+            memory: limits.memory,
+            elements: limits.table_elements,
+            instances: usize::try_from(limits.instances).unwrap_or(usize::MAX),
+            denied: None,
         }
-        self.bytes = bytes;
-        Ok(true)
+    }
+}
+
+/// Takes what `desired` needs beyond `current` from what is left.
+fn take(left: &mut u64, current: usize, desired: usize) -> bool {
+    match left.checked_sub(desired.saturating_sub(current) as u64) {
+        Some(rest) => {
+            *left = rest;
+            true
+        }
+        None => false,
+    }
+}
+
+impl ResourceLimiter for Resources {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let granted = take(&mut self.memory, current, desired);
+        if !granted {
+            self.denied = Some("memory");
+        }
+        Ok(granted)
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let elements = self.elements.saturating_add(desired.saturating_sub(current));
-        if elements > MAX_TABLE_ELEMENTS {
-            self.denied = Some("tables");
-            return Ok(false);
+        let granted = take(&mut self.elements, current, desired);
+        if !granted {
+            self.denied = Some("table-elements");
         }
-        self.elements = elements;
-        Ok(true)
+        Ok(granted)
     }
 
     fn instances(&self) -> usize {
-        MAX_INSTANCES
+        self.instances
     }
 
     fn tables(&self) -> usize {
-        MAX_INSTANCES
+        self.instances
     }
 
     fn memories(&self) -> usize {
-        MAX_INSTANCES
+        self.instances
     }
 }
 

@@ -18,11 +18,14 @@ use wasmtime::component::Component;
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::error::Error;
+use crate::limits::MAX_TABLE_ELEMENTS;
 
 /// How often a running guest looks at the clock.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 /// How many calls run at the same time; others wait.
 pub(crate) const MAX_CALLS: usize = 64;
+/// How many of them may be metered by fuel.
+const MAX_METERED: u32 = 16;
 /// The largest component file, in bytes. A Python component with its interpreter has about 40 MB.
 const MAX_COMPONENT: u64 = 128 << 20;
 /// Stack of a guest, in bytes. Tokio's blocking threads have 2 MiB.
@@ -33,7 +36,15 @@ const MAX_SLOT_MEMORY: usize = 1 << 30;
 const MAX_MEMORIES: u32 = 8;
 const MAX_TABLES: u32 = 16;
 
-/// The engine that all plugins share.
+/// Whether guests are stopped by the clock alone, or by a count of their instructions too. Counting makes code
+/// slower, so it has an engine of its own, which exists when a plugin asks for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Metering {
+    Clock,
+    Fuel,
+}
+
+/// An engine that plugins share.
 pub(crate) struct Engine {
     pub(crate) wasmtime: wasmtime::Engine,
     compiled: Option<PathBuf>,
@@ -51,10 +62,11 @@ pub(crate) struct Compiled {
 
 impl Engine {
     /// Sets up the engine and, where one is given, the folder of compiled components.
-    pub(crate) fn new(compiled: Option<PathBuf>) -> Result<Engine, Error> {
-        let wasmtime = wasmtime::Engine::new(&config(true)).or_else(|error| {
+    pub(crate) fn new(compiled: Option<PathBuf>, metering: Metering) -> Result<Engine, Error> {
+        let wasmtime = wasmtime::Engine::new(&config(true, metering)).or_else(|error| {
             tracing::warn!("no memory pool ({error:#}); instances are allocated one by one, calls cost more");
-            wasmtime::Engine::new(&config(false)).map_err(|error| Error::Engine(format!("{error:#}")))
+            wasmtime::Engine::new(&config(false, metering))
+                .map_err(|error| Error::Engine(format!("{error:#}")))
         })?;
         if let Some(folder) = &compiled {
             private_folder(folder)?;
@@ -148,15 +160,19 @@ fn store_cached(file: &Path, component: &Component) -> Result<(), String> {
     })
 }
 
-fn config(pooling: bool) -> Config {
+fn config(pooling: bool, metering: Metering) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
+        .consume_fuel(metering == Metering::Fuel)
         .concurrency_support(false)
         .epoch_interruption(true)
         .max_wasm_stack(MAX_WASM_STACK);
     if pooling {
-        let calls = MAX_CALLS as u32;
+        let calls = match metering {
+            Metering::Clock => MAX_CALLS as u32,
+            Metering::Fuel => MAX_METERED,
+        };
         let mut pool = PoolingAllocationConfig::new();
         pool.total_component_instances(calls)
             .total_core_instances(calls * 8)
@@ -168,7 +184,7 @@ fn config(pooling: bool) -> Config {
             .max_tables_per_module(MAX_TABLES)
             .total_tables(calls * 4)
             .max_tables_per_component(MAX_TABLES)
-            .table_elements(crate::call::MAX_TABLE_ELEMENTS)
+            .table_elements(MAX_TABLE_ELEMENTS as usize)
             .linear_memory_keep_resident(256 << 10)
             .table_keep_resident(16 << 10);
         config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
@@ -276,7 +292,7 @@ mod tests {
     impl Folder {
         fn new() -> anyhow::Result<Folder> {
             let folder = tempfile::tempdir()?;
-            let engine = Engine::new(Some(folder.path().join("compiled")))?;
+            let engine = Engine::new(Some(folder.path().join("compiled")), Metering::Clock)?;
             Ok(Folder { folder, engine })
         }
 

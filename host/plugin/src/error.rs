@@ -97,7 +97,7 @@ pub enum CallError {
     /// A limit was reached and the guest was stopped.
     #[error("the plugin reached its {limit} limit of {value} and was stopped; ask for less in one call")]
     Limit {
-        /// `time`, `memory`, `stack`, `input`, `output`, `tables` or `instances`.
+        /// `time`, `fuel`, `memory`, `table-elements`, `instances`, `stack`, `host-calls`, `input` or `output`.
         limit: &'static str,
         /// The limit, with its unit.
         value: String,

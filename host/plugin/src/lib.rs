@@ -14,6 +14,8 @@ mod docs;
 mod engine;
 mod error;
 mod grant;
+mod http_rule;
+mod limits;
 mod lower;
 mod manifest;
 #[cfg(test)]
@@ -26,22 +28,24 @@ mod schema;
 mod testing;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::Semaphore;
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::{HasSelf, Linker, Val};
 
 use crate::call::{Setting, State};
 use crate::capability::store::KeyValue;
-use crate::engine::{Compiled, Engine, MAX_CALLS};
+use crate::engine::{Compiled, Engine, MAX_CALLS, Metering};
 use crate::grant::Effective;
 use crate::reflect::Function;
 
 pub use error::{CallError, Error};
-pub use grant::Grant;
-pub use manifest::{Capabilities, Example, Limits, Manifest, Prompt};
+pub use grant::{CapabilityState, Grant, HttpGrant, LlmGrant, Preopen, Setting as ConfigSetting};
+pub use http_rule::{HttpRule, Scheme};
+pub use limits::Limits;
+pub use manifest::{Access, Capabilities, Example, Manifest, Prompt};
 pub use reflect::Excluded;
 pub use schema::SchemaLimits;
 
@@ -57,11 +61,28 @@ pub struct HostOptions {
 
 /// The WebAssembly engine with everything that plugins share.
 pub struct Host {
-    engine: Arc<Engine>,
-    linker: Linker<State>,
+    by_clock: Workshop,
+    /// For plugins with `limits.fuel`; made when the first is loaded.
+    by_fuel: Mutex<Option<Workshop>>,
+    compiled: Option<PathBuf>,
     keyvalue: KeyValue,
     calls: Arc<Semaphore>,
     schema: SchemaLimits,
+}
+
+/// An engine and everything that guests on it can import.
+#[derive(Clone)]
+struct Workshop {
+    engine: Arc<Engine>,
+    linker: Linker<State>,
+}
+
+impl Workshop {
+    fn new(compiled: Option<PathBuf>, metering: Metering) -> Result<Workshop, Error> {
+        let engine = Arc::new(Engine::new(compiled, metering)?);
+        let linker = linker(&engine).map_err(|error| Error::Engine(format!("{error:#}")))?;
+        Ok(Workshop { engine, linker })
+    }
 }
 
 /// A loaded plugin. Cheap to clone; calls run side by side, each in a store of its own. It works on after its host is
@@ -79,7 +100,11 @@ struct Loaded {
     imports: Vec<String>,
     digest: String,
     setting: Setting,
+    capabilities: Vec<CapabilityState>,
+    /// Turns among all plugins.
     calls: Arc<Semaphore>,
+    /// Turns among the calls of this plugin.
+    own_calls: Arc<Semaphore>,
     // Last, so that the clock of the engine stops after everything else is gone.
     _engine: Arc<Engine>,
 }
@@ -105,11 +130,10 @@ impl Host {
     /// # Errors
     /// Where the engine cannot start or the folder of compiled components cannot be made.
     pub fn new(options: HostOptions) -> Result<Host, Error> {
-        let engine = Arc::new(Engine::new(options.compiled)?);
-        let linker = linker(&engine).map_err(|error| Error::Engine(format!("{error:#}")))?;
         Ok(Host {
-            engine,
-            linker,
+            by_clock: Workshop::new(options.compiled.clone(), Metering::Clock)?,
+            by_fuel: Mutex::default(),
+            compiled: options.compiled,
             keyvalue: KeyValue::new(options.keyvalue),
             calls: Arc::new(Semaphore::new(MAX_CALLS)),
             schema: SchemaLimits::default(),
@@ -128,9 +152,10 @@ impl Host {
     /// # Errors
     /// Where the file is not a component, wants imports that the host does not have, or exports no usable function.
     pub fn load(&self, component: &Path, manifest: Manifest, grant: Grant) -> Result<Plugin, Error> {
-        let Compiled { component: compiled, digest, bytes } = self.engine.compile(component)?;
+        let Workshop { engine, linker } = self.workshop(&manifest)?;
+        let Compiled { component: compiled, digest, bytes } = engine.compile(component)?;
         let imports = reflect::imports(&compiled);
-        let pre = self.linker.instantiate_pre(&compiled).map_err(|error| Error::Imports {
+        let pre = linker.instantiate_pre(&compiled).map_err(|error| Error::Imports {
             path: component.to_path_buf(),
             imports: missing(&imports, &format!("{error:#}")),
         })?;
@@ -152,11 +177,13 @@ impl Host {
             plugin: manifest.name.as_str().into(),
             pre,
             limits: manifest.limits.clone(),
-            capabilities: Arc::new(Effective::new(&manifest, &grant)),
+            capabilities: Arc::new(Effective::new(&manifest, &grant).map_err(unusable)?),
             keyvalue: self.keyvalue.clone(),
         };
         Ok(Plugin {
             inner: Arc::new(Loaded {
+                capabilities: grant::states(&manifest.capabilities, &grant),
+                own_calls: Arc::new(Semaphore::new(manifest.limits.concurrency as usize)),
                 manifest,
                 tools: reflection.tools,
                 functions: reflection.functions,
@@ -165,9 +192,21 @@ impl Host {
                 digest,
                 setting,
                 calls: Arc::clone(&self.calls),
-                _engine: Arc::clone(&self.engine),
+                _engine: engine,
             }),
         })
+    }
+
+    /// The engine for this plugin.
+    fn workshop(&self, manifest: &Manifest) -> Result<Workshop, Error> {
+        if manifest.limits.fuel.is_none() {
+            return Ok(self.by_clock.clone());
+        }
+        let mut by_fuel = self.by_fuel.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*by_fuel {
+            Some(made) => Ok(made.clone()),
+            None => Ok(by_fuel.insert(Workshop::new(self.compiled.clone(), Metering::Fuel)?).clone()),
+        }
     }
 }
 
@@ -185,6 +224,11 @@ impl Plugin {
     /// Exported functions that are no tools, each with the reason.
     pub fn excluded(&self) -> &[Excluded] {
         &self.inner.excluded
+    }
+
+    /// What it asks for and what it was granted.
+    pub fn capabilities(&self) -> &[CapabilityState] {
+        &self.inner.capabilities
     }
 
     /// The names of the interfaces that the component imports.
@@ -206,17 +250,25 @@ impl Plugin {
     /// See [`CallError`]; on `UnknownFunction` and `Arguments` nothing ran.
     pub async fn call(&self, function: &str, arguments: &Value) -> Result<Value, CallError> {
         let index = self.index(function)?;
-        let values = lower::arguments(&self.inner.functions[index].parameters, arguments)?;
-        let turn = tokio::time::timeout(call::MAX_QUEUE, Arc::clone(&self.inner.calls).acquire_owned());
-        let Ok(Ok(permit)) = turn.await else {
+        let values = self.lower(index, arguments)?;
+        // A plugin's own turn first, so that one that is full holds nobody else's place.
+        let turns = async {
+            let own = Arc::clone(&self.inner.own_calls).acquire_owned().await;
+            (own, Arc::clone(&self.inner.calls).acquire_owned().await)
+        };
+        let Ok((Ok(own), Ok(shared))) = tokio::time::timeout(call::MAX_QUEUE, turns).await else {
+            let limit = self.inner.manifest.limits.concurrency;
             return Err(CallError::Host {
-                message: format!("{MAX_CALLS} other calls are running; try again"),
+                message: format!(
+                    "{limit} calls of this plugin, or {MAX_CALLS} in all, were running for {} s; try again",
+                    call::MAX_QUEUE.as_secs()
+                ),
             });
         };
         let inner = Arc::clone(&self.inner);
         let run = move || {
             let result = call::run(&inner.setting, &inner.functions[index], &values);
-            drop(permit);
+            drop((own, shared));
             result
         };
         tokio::task::spawn_blocking(run).await.unwrap_or_else(|error| {
@@ -233,7 +285,12 @@ impl Plugin {
     /// `UnknownFunction`, `Arguments` or `Limit`, as [`Plugin::call`] would give.
     pub fn lift_check(&self, function: &str, arguments: &Value) -> Result<(), CallError> {
         let index = self.index(function)?;
-        lower::arguments(&self.inner.functions[index].parameters, arguments).map(|_| ())
+        self.lower(index, arguments).map(drop)
+    }
+
+    fn lower(&self, index: usize, arguments: &Value) -> Result<Vec<Val>, CallError> {
+        let (function, limits) = (&self.inner.functions[index], &self.inner.manifest.limits);
+        lower::arguments(&function.parameters, arguments, limits.input)
     }
 
     fn index(&self, name: &str) -> Result<usize, CallError> {

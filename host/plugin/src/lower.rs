@@ -12,16 +12,19 @@ use serde_json::{Map, Number, Value};
 use wasmtime::component::{Type, Val};
 
 use crate::error::CallError;
+use crate::limits::bytes;
 
-/// The largest arguments, in bytes of their compact JSON.
-pub(crate) const MAX_INPUT: usize = 4 << 20;
 /// How many characters of a value an error shows.
 const SHOWN: usize = 60;
 
-/// The parameters of a function from an object of arguments by name.
-pub(crate) fn arguments(parameters: &[(String, Type)], arguments: &Value) -> Result<Vec<Val>, CallError> {
-    if length(arguments, MAX_INPUT).is_none() {
-        return Err(CallError::Limit { limit: "input", value: format!("{MAX_INPUT} bytes") });
+/// The parameters of a function from an object of arguments by name, of `limit` bytes as compact JSON at most.
+pub(crate) fn arguments(
+    parameters: &[(String, Type)],
+    arguments: &Value,
+    limit: u64,
+) -> Result<Vec<Val>, CallError> {
+    if length(arguments, usize::try_from(limit).unwrap_or(usize::MAX)).is_none() {
+        return Err(CallError::Limit { limit: "input", value: bytes(limit) });
     }
     let none = Map::new();
     let object = match arguments {

@@ -8,14 +8,25 @@
 //! version = "0.1.0"
 //! description = "Appointments: create, list, find free time."
 //!
-//! [capabilities]                   # requested; the operator grants them in pawl.toml
+//! [capabilities]                   # requested; the operator grants them in pawl.toml (see `grant`)
+//! clocks = true                    # wasi:clocks; without it the clock stands still at 1 January 2000
+//! random = true                    # wasi:random; without it every call sees the same numbers
 //! keyvalue = true                  # wasi:keyvalue, a store of the plugin's own
+//! config = ["region"]              # wasi:config, by key
 //! database = ["shop"]              # pawl:host/database, by logical name
+//! documents = ["contracts"]        # pawl:host/documents, by the name of a collection
+//! llm = true                       # pawl:host/llm, the host's model
+//! filesystem = { "/in" = "read", "/out" = "write" }   # wasi:filesystem, by the folder that the guest sees
 //!
-//! [limits]                         # of one call; these are the defaults
-//! memory = "64MiB"                 # linear memory, 1 GiB at most
-//! time = "5s"                      # wall-clock, 60 s at most
-//! output = "1MiB"                  # of the result, 16 MiB at most
+//! [[capabilities.http]]            # wasi:http outbound: one entry per kind of request
+//! host = "api.example.com"         # or "*.example.com": any name below it, not the name itself
+//! methods = ["GET", "POST"]        # default: GET and HEAD
+//! ports = [443]                    # default: 443, or 80 with `scheme = "http"`
+//!
+//! [limits]                         # of one call; every key with its default is in `limits`
+//! memory = "64MiB"
+//! time = "5s"
+//! output = "1MiB"
 //!
 //! [prompt]
 //! context = "schema"               # a function without parameters whose result is shown to the model beforehand
@@ -28,12 +39,14 @@
 //! answer = "You are free from 14:00 to 17:00."
 //! ```
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::http_rule::HttpRule;
+use crate::limits::Limits;
 
 /// The longest manifest that is read, in bytes.
 const MAX_FILE: u64 = 64 * 1024;
@@ -45,9 +58,10 @@ const MAX_DESCRIPTION: usize = 2048;
 const MAX_EXAMPLES: usize = 4;
 /// The longest request of an example, in bytes.
 const MAX_REQUEST: usize = 512;
-const MAX_MEMORY: u64 = 1 << 30;
-const MAX_TIME: Duration = Duration::from_secs(60);
-const MAX_OUTPUT: u64 = 16 << 20;
+/// Names, keys, folders or rules of one capability.
+const MAX_REQUESTS: usize = 64;
+/// The longest of them, in bytes.
+const MAX_REQUESTED: usize = 256;
 
 /// What a plugin says of itself and asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -71,34 +85,37 @@ pub struct Manifest {
 }
 
 /// What a plugin asks for. Effective only where the operator grants it too.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Capabilities {
+    /// The time of day and the passing of time, `wasi:clocks`.
+    pub clocks: bool,
+    /// Real random numbers, `wasi:random`.
+    pub random: bool,
     /// A key-value store of its own, `wasi:keyvalue/store`.
     pub keyvalue: bool,
+    /// Keys of settings, `wasi:config/store`.
+    pub config: Vec<String>,
+    /// Folders as the guest sees them, each to read or to read and write, `wasi:filesystem`.
+    pub filesystem: BTreeMap<String, Access>,
+    /// Kinds of outbound requests, `wasi:http`.
+    pub http: Vec<HttpRule>,
     /// Logical names of databases, read through `pawl:host/database`.
     pub database: Vec<String>,
+    /// Collections of documents, read through `pawl:host/documents`.
+    pub documents: Vec<String>,
+    /// The host's model, asked through `pawl:host/llm`.
+    pub llm: bool,
 }
 
-/// What one call may use.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// Linear memory of the instance in bytes: `"64MiB"`. 1 GiB at most.
-    #[serde(deserialize_with = "size")]
-    pub memory: u64,
-    /// Wall-clock time, waiting included: `"5s"`. 60 s at most.
-    #[serde(deserialize_with = "duration")]
-    pub time: Duration,
-    /// Bytes of the result, strings and lists counted as they are: `"1MiB"`. 16 MiB at most.
-    #[serde(deserialize_with = "size")]
-    pub output: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits { memory: 64 << 20, time: Duration::from_secs(5), output: 1 << 20 }
-    }
+/// What may be done with the files of a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// List and read.
+    Read,
+    /// List, read, write, make and remove.
+    Write,
 }
 
 /// What the model is shown beforehand.
@@ -162,16 +179,8 @@ impl Manifest {
             let length = self.description.len();
             return Err(format!("description has {length} bytes; {MAX_DESCRIPTION} at most"));
         }
-        let Limits { memory, time, output } = self.limits;
-        if memory == 0 || memory > MAX_MEMORY {
-            return Err(format!("limits.memory is {memory} bytes; ask for 1 byte to 1GiB"));
-        }
-        if time.is_zero() || time > MAX_TIME {
-            return Err(format!("limits.time is {time:?}; ask for 1ms to 60s"));
-        }
-        if output == 0 || output > MAX_OUTPUT {
-            return Err(format!("limits.output is {output} bytes; ask for 1 byte to 16MiB"));
-        }
+        self.limits.check()?;
+        self.capabilities.check()?;
         if self.prompt.examples.len() > MAX_EXAMPLES {
             let count = self.prompt.examples.len();
             return Err(format!("prompt.examples has {count} entries; {MAX_EXAMPLES} at most"));
@@ -184,33 +193,51 @@ impl Manifest {
     }
 }
 
+impl Capabilities {
+    fn check(&self) -> Result<(), String> {
+        let folders: Vec<String> = self.filesystem.keys().cloned().collect();
+        let hosts: Vec<String> = self.http.iter().map(HttpRule::host).collect();
+        for (what, names) in [
+            ("config", &self.config),
+            ("database", &self.database),
+            ("documents", &self.documents),
+            ("filesystem", &folders),
+            ("http", &hosts),
+        ] {
+            if names.len() > MAX_REQUESTS {
+                return Err(format!(
+                    "capabilities.{what} has {} entries; {MAX_REQUESTS} at most",
+                    names.len()
+                ));
+            }
+            if let Some(bad) = names.iter().find(|name| name.is_empty() || name.len() > MAX_REQUESTED) {
+                let length = bad.len();
+                return Err(format!(
+                    "an entry of capabilities.{what} has {length} bytes; 1 to {MAX_REQUESTED} are allowed"
+                ));
+            }
+        }
+        for folder in self.filesystem.keys() {
+            let plain = folder.strip_prefix('/').is_some_and(|path| {
+                path.split('/').all(|part| !matches!(part, "" | "." | "..")) && !path.contains(['\\', '\0'])
+            });
+            if !plain {
+                return Err(format!(
+                    "capabilities.filesystem names `{}`; give an absolute folder such as `/in`",
+                    folder.escape_debug()
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Whether `name` is a WIT-like name: words of lower-case letters and digits, each begun by a letter, joined by `-`.
 fn is_kebab(name: &str) -> bool {
     name.split('-').all(|word| {
         word.starts_with(|c: char| c.is_ascii_lowercase())
             && word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
     })
-}
-
-fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let units = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
-    scaled(&text, &units)
-        .ok_or_else(|| de::Error::custom(format!("`{text}` is no size; write it as `64MiB`")))
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    scaled(&text, &[("ms", 1), ("s", 1000), ("min", 60_000)])
-        .map(Duration::from_millis)
-        .ok_or_else(|| de::Error::custom(format!("`{text}` is no duration; write it as `5s` or `500ms`")))
-}
-
-/// A whole number times the unit that ends the text.
-fn scaled(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
-    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim_start())?;
-    digits.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
 #[cfg(test)]
@@ -227,28 +254,19 @@ mod tests {
     fn a_short_manifest_asks_for_nothing_and_gets_the_default_limits() {
         let manifest = parse("").expect("valid");
         assert_eq!(manifest.capabilities, Capabilities::default());
-        let limits = Limits { memory: 64 << 20, time: Duration::from_secs(5), output: 1 << 20 };
-        assert_eq!(manifest.limits, limits);
-    }
-
-    #[test]
-    fn sizes_and_durations_are_read_with_their_units() {
-        let manifest =
-            parse("[limits]\nmemory = '32 MiB'\ntime = '250ms'\noutput = '512KiB'").expect("valid");
-        let limits = Limits { memory: 32 << 20, time: Duration::from_millis(250), output: 512 << 10 };
-        assert_eq!(manifest.limits, limits);
+        assert_eq!(manifest.limits, Limits::default());
     }
 
     #[test]
     fn bad_manifests_are_refused_with_the_reason() {
         for (rest, reason) in [
             ("[capabilities]\nnetwork = true", "network"),
-            ("[limits]\nmemory = '2GiB'", "1GiB"),
-            ("[limits]\nmemory = '99999999999999999999MiB'", "no size"),
-            ("[limits]\nmemory = 64", "string"),
-            ("[limits]\ntime = '1h'", "no duration"),
-            ("[limits]\ntime = '61s'", "60s"),
-            ("[limits]\noutput = '0B'", "16MiB"),
+            ("[limits]\nmemory = '2GiB'", "1 GiB"),
+            ("[capabilities]\nfilesystem = { '/in' = 'execute' }", "execute"),
+            ("[capabilities]\nfilesystem = { '/in/../etc' = 'read' }", "/in/../etc"),
+            ("[capabilities]\nfilesystem = { 'in' = 'read' }", "`in`"),
+            ("[capabilities]\ndatabase = ['']", "capabilities.database"),
+            ("[[capabilities.http]]\nhost = 'https://a.example'", "https://a.example"),
             ("colour = 'red'", "colour"),
         ] {
             let message = parse(rest).expect_err(rest);

@@ -72,7 +72,7 @@ async fn a_guest_that_is_content_with_less_memory_goes_on() -> Result<()> {
 #[tokio::test]
 async fn tables_and_stack_are_limited() -> Result<()> {
     let grow = "(loop (br_if 0 (i32.ne (table.grow $t (ref.null func) (i32.const 9999)) (i32.const -1)))) unreachable";
-    assert_eq!(limit(&call("", grow, "").await?), "tables");
+    assert_eq!(limit(&call("", grow, "").await?), "table-elements");
     assert_eq!(limit(&call("", "(call $f)", "").await?), "stack");
     Ok(())
 }

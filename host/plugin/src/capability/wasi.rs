@@ -20,8 +20,6 @@ use crate::call::{State, TimeUp};
 
 /// How much of what a guest writes is kept for the message of a trap, in bytes.
 const KEPT: usize = 4 << 10;
-/// How much of what a guest writes goes to the log, in bytes a call.
-const LOGGED: usize = 64 << 10;
 /// How much random data a guest gets at once, in bytes.
 const MAX_RANDOM: u64 = 1 << 20;
 /// How many resources (streams, pollables, buckets) a guest holds at once.
@@ -108,12 +106,15 @@ pub(crate) struct Log(Arc<Mutex<Written>>);
 struct Written {
     plugin: Arc<str>,
     kept: Vec<u8>,
-    logged: usize,
+    /// Bytes that may still go to the log.
+    left: usize,
 }
 
 impl Log {
-    pub(crate) fn new(plugin: Arc<str>) -> Log {
-        Log(Arc::new(Mutex::new(Written { plugin, kept: Vec::new(), logged: 0 })))
+    /// A log that takes `limit` bytes of one call; what is beyond is dropped, and said to be.
+    pub(crate) fn new(plugin: Arc<str>, limit: u64) -> Log {
+        let left = usize::try_from(limit).unwrap_or(usize::MAX);
+        Log(Arc::new(Mutex::new(Written { plugin, kept: Vec::new(), left })))
     }
 
     /// The last that the guest wrote, at most 4 KiB, safe for a terminal.
@@ -128,15 +129,21 @@ impl Log {
 
     fn push(&self, bytes: &[u8]) {
         let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if written.logged < LOGGED {
-            let text = &bytes[..bytes.len().min(LOGGED - written.logged)];
+        if written.left > 0 {
+            let text = &bytes[..bytes.len().min(written.left)];
             // Quoted, so that a guest cannot write lines that look like the host's.
             tracing::debug!(
                 plugin = &*written.plugin,
                 "wrote {:?}",
                 String::from_utf8_lossy(text).trim_end()
             );
-            written.logged += text.len();
+            written.left -= text.len();
+            if written.left == 0 {
+                tracing::debug!(
+                    plugin = &*written.plugin,
+                    "wrote more than limits.log; the rest of this call is dropped"
+                );
+            }
         }
         let last = &bytes[bytes.len().saturating_sub(KEPT)..];
         written.kept.extend_from_slice(last);
@@ -191,7 +198,7 @@ mod tests {
 
     #[test]
     fn the_end_of_what_a_guest_writes_is_kept_and_bounded() {
-        let log = Log::new("test".into());
+        let log = Log::new("test".into(), 64 << 10);
         for n in 0..10_000 {
             log.push(format!("line {n}\n").as_bytes());
         }
