@@ -11,8 +11,11 @@ use serde_json::Value;
 /// # Errors
 /// Where the WebAssembly engine does not start.
 pub fn host(data: &Path) -> Result<Host> {
-    let options =
-        HostOptions { compiled: Some(target().join("tmp/compiled")), keyvalue: data.join("keyvalue.sqlite") };
+    let options = HostOptions {
+        compiled: Some(target().join("tmp/compiled")),
+        compiler: None,
+        keyvalue: data.join("keyvalue.sqlite"),
+    };
     Ok(Host::new(options)?)
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pawl_llm::{Grammar, Llm, ModelOptions, Runtime};
-use pawl_plugin::{CallError, Grant, Host, HostOptions, Manifest, Plugin, Tool};
+use pawl_plugin::{CallError, Compiler, Grant, Host, HostOptions, Manifest, Plugin, Tool};
 use serde_json::{Map, Value};
 
 use crate::chat::decision::Offered;
@@ -52,8 +52,11 @@ impl Plugins {
     /// Loads every plugin of the settings, in parallel. One that cannot be loaded is reported and left out.
     pub(crate) fn load(config: &Config) -> Result<Plugins, AppError> {
         make_private(&config.home.data)?;
-        let options =
-            HostOptions { compiled: Some(config.home.compiled()), keyvalue: config.home.keyvalue() };
+        let options = HostOptions {
+            compiled: Some(config.home.compiled()),
+            compiler: compiler(),
+            keyvalue: config.home.keyvalue(),
+        };
         let host = Host::new(options).map_err(AppError::Host)?;
         let results: Vec<Result<Plugin, Missing>> = std::thread::scope(|scope| {
             let loading: Vec<_> =
@@ -210,6 +213,13 @@ fn examples(loaded: &[Plugin], config: &Config) -> Vec<Example> {
 /// `calendar.create-event` on wires that forbid dots.
 pub(crate) fn wire_name(tool: &str) -> String {
     tool.replace('.', "__")
+}
+
+/// This program, as the compiler of plugins in a process of its own.
+fn compiler() -> Option<Compiler> {
+    let program = std::env::current_exe()
+        .inspect_err(|error| tracing::warn!("plugins are compiled in this process, without bounds: {error}"));
+    Some(Compiler::new(program.ok()?, vec![crate::cli::COMPILE.into()]))
 }
 
 fn load_one(host: &Host, plugin: &PluginConfig) -> Result<Plugin, Missing> {

@@ -45,7 +45,16 @@ enum Command {
     Eval(eval::Eval),
     /// What is missing or misconfigured, and the mend
     Doctor(doctor::Doctor),
+    /// Compile a component from stdin, in the bounds of a child process
+    #[command(name = COMPILE, hide = true)]
+    CompileComponent {
+        #[arg(trailing_var_arg = true)]
+        bounds: Vec<String>,
+    },
 }
+
+/// The subcommand with which Pawl starts itself to compile a plugin.
+pub(crate) const COMPILE: &str = "compile-component";
 
 /// Runs a command; the result is the exit code.
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
@@ -53,6 +62,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     // Doctor reports what is wrong with the settings too.
     if let Command::Doctor(command) = command {
         return block_on(command.run(&overrides));
+    }
+    if let Command::CompileComponent { bounds } = command {
+        return Ok(pawl_plugin::compile_stdin(&bounds));
     }
     let config = Config::resolve(&overrides)?;
     match command {
@@ -63,7 +75,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Model(command) => command.run(&config),
         Command::Sample(command) => command.run(&config),
         Command::Eval(command) => block_on(command.run(config)),
-        Command::Doctor(_) => Ok(ExitCode::SUCCESS),
+        Command::Doctor(_) | Command::CompileComponent { .. } => Ok(ExitCode::SUCCESS),
     }
 }
 

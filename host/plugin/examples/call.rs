@@ -16,8 +16,11 @@ async fn main() -> Result<()> {
     let database = arguments.get(4).and_then(|pair| pair.split_once('='));
     let database = database.map(|(name, file)| (name.to_owned(), PathBuf::from(file))).into_iter().collect();
     let home = std::env::temp_dir().join("pawl-plugin-example");
-    let options =
-        HostOptions { compiled: Some(home.join("compiled")), keyvalue: home.join("keyvalue.sqlite") };
+    let options = HostOptions {
+        compiled: Some(home.join("compiled")),
+        compiler: None,
+        keyvalue: home.join("keyvalue.sqlite"),
+    };
 
     let start = Instant::now();
     let host = Host::new(options)?;

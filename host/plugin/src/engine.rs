@@ -1,6 +1,7 @@
 //! The WebAssembly engine: its configuration, its clock and the cache of compiled components.
 //!
-//! Invariant: machine code comes from the compiler in this process, or from a file that this program wrote into a
+//! Invariant: machine code comes from the compiler (in a child of bounded time and memory where one is given, see
+//! `compiler`; in this process else), or from a file that this program wrote into a
 //! folder of mode 0700, whose name holds the digest of the component and of the engine's settings, and whose content
 //! matches the sha256 at its head. Any other file is compiled anew and replaced. This is the only file of the crate
 //! with `unsafe` in it.
@@ -9,6 +10,7 @@ use std::fs;
 use std::hash::{Hash, Hasher};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
@@ -17,6 +19,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use crate::compiler::Children;
 use crate::error::Error;
 use crate::limits::MAX_TABLE_ELEMENTS;
 
@@ -27,7 +30,7 @@ pub(crate) const MAX_CALLS: usize = 64;
 /// How many of them may be metered by fuel.
 const MAX_METERED: u32 = 16;
 /// The largest component file, in bytes. A Python component with its interpreter has about 40 MB.
-const MAX_COMPONENT: u64 = 128 << 20;
+pub(crate) const MAX_COMPONENT: u64 = 128 << 20;
 /// Stack of a guest, in bytes. Tokio's blocking threads have 2 MiB.
 pub(crate) const MAX_WASM_STACK: usize = 1 << 20;
 /// Linear memory that a pool slot can hold: the most that a manifest can ask for.
@@ -44,10 +47,26 @@ pub(crate) enum Metering {
     Fuel,
 }
 
+impl Metering {
+    /// As it is told to the compiler's child.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Metering::Clock => "clock",
+            Metering::Fuel => "fuel",
+        }
+    }
+
+    pub(crate) fn parse(name: &str) -> Option<Metering> {
+        [Metering::Clock, Metering::Fuel].into_iter().find(|metering| metering.name() == name)
+    }
+}
+
 /// An engine that plugins share.
 pub(crate) struct Engine {
     pub(crate) wasmtime: wasmtime::Engine,
+    metering: Metering,
     compiled: Option<PathBuf>,
+    compiler: Option<Arc<Children>>,
     _ticker: Ticker,
 }
 
@@ -62,7 +81,11 @@ pub(crate) struct Compiled {
 
 impl Engine {
     /// Sets up the engine and, where one is given, the folder of compiled components.
-    pub(crate) fn new(compiled: Option<PathBuf>, metering: Metering) -> Result<Engine, Error> {
+    pub(crate) fn new(
+        compiled: Option<PathBuf>,
+        compiler: Option<Arc<Children>>,
+        metering: Metering,
+    ) -> Result<Engine, Error> {
         let wasmtime = wasmtime::Engine::new(&config(true, metering)).or_else(|error| {
             tracing::warn!("no memory pool ({error:#}); instances are allocated one by one, calls cost more");
             wasmtime::Engine::new(&config(false, metering))
@@ -72,7 +95,7 @@ impl Engine {
             private_folder(folder)?;
         }
         let ticker = Ticker::start(wasmtime.clone())?;
-        Ok(Engine { wasmtime, compiled, _ticker: ticker })
+        Ok(Engine { wasmtime, metering, compiled, compiler, _ticker: ticker })
     }
 
     /// Reads a component and compiles it, or takes it from the cache.
@@ -83,15 +106,30 @@ impl Engine {
         if let Some(component) = cached.as_deref().and_then(|file| self.load_cached(file)) {
             return Ok(Compiled { component, digest, bytes });
         }
-        let component = Component::from_binary(&self.wasmtime, &bytes).map_err(|error| {
-            let (path, message) = (path.to_path_buf(), format!("{error:#}"));
-            match wasmparser::Validator::new().validate_all(&bytes) {
-                Err(_) => Error::NotAComponent { path, message },
-                Ok(_) => Error::Component { path, message },
+        let (component, artefact) = match &self.compiler {
+            Some(children) => {
+                let artefact = children.compile(path, &bytes, self.metering)?;
+                let component = self.deserialize(&artefact).map_err(|error| Error::Compiler {
+                    path: path.to_path_buf(),
+                    message: format!("its machine code cannot be loaded: {error:#}"),
+                })?;
+                (component, cached.is_some().then_some(artefact))
             }
-        })?;
-        if let Some(file) = cached
-            && let Err(error) = store_cached(&file, &component)
+            None => {
+                let component = compile(&self.wasmtime, &bytes).map_err(|(is_component, message)| {
+                    let path = path.to_path_buf();
+                    if is_component {
+                        Error::Component { path, message }
+                    } else {
+                        Error::NotAComponent { path, message }
+                    }
+                })?;
+                let artefact = cached.is_some().then(|| component.serialize().ok()).flatten();
+                (component, artefact)
+            }
+        };
+        if let (Some(file), Some(artefact)) = (cached, artefact)
+            && let Err(error) = store_cached(&file, &artefact)
         {
             tracing::warn!("{} could not be kept: {error}; it is compiled again next time", file.display());
         }
@@ -112,13 +150,37 @@ impl Engine {
             tracing::warn!("{} is damaged; compiling again", file.display());
             return None;
         }
-        #[expect(unsafe_code, reason = "wasmtime cannot check machine code that it is given")]
-        // SAFETY: `deserialize` wants bytes that `Component::serialize` gave, unchanged. `store_cached` is the only
-        // writer of this folder, which only this user can write to, and the digest above excludes damage and
-        // truncation; wasmtime itself refuses another version or other settings.
-        let component = unsafe { Component::deserialize(&self.wasmtime, artefact) };
+        let component = self.deserialize(artefact);
         component.inspect_err(|error| tracing::warn!("{}: {error:#}; compiling again", file.display())).ok()
     }
+
+    /// Loads machine code that this program made.
+    fn deserialize(&self, artefact: &[u8]) -> wasmtime::Result<Component> {
+        #[expect(unsafe_code, reason = "wasmtime cannot check machine code that it is given")]
+        // SAFETY: `deserialize` wants bytes that `Component::serialize` gave, unchanged. They come from `store_cached`,
+        // the only writer of a folder that only this user can write to, with a digest that excludes damage and
+        // truncation; or through a pipe from a child that is this program and ended with success. wasmtime itself
+        // refuses another version or other settings.
+        unsafe {
+            Component::deserialize(&self.wasmtime, artefact)
+        }
+    }
+}
+
+/// Machine code of a component, for another process with the same settings. The error says whether it is a component
+/// at all.
+pub(crate) fn compile_alone(bytes: &[u8], metering: Metering) -> Result<Vec<u8>, (bool, String)> {
+    let engine = wasmtime::Engine::new(&config(true, metering))
+        .or_else(|_| wasmtime::Engine::new(&config(false, metering)))
+        .map_err(|error| (true, format!("{error:#}")))?;
+    compile(&engine, bytes)?.serialize().map_err(|error| (true, format!("{error:#}")))
+}
+
+fn compile(engine: &wasmtime::Engine, bytes: &[u8]) -> Result<Component, (bool, String)> {
+    Component::from_binary(engine, bytes).map_err(|error| {
+        let is_component = wasmparser::Validator::new().validate_all(bytes).is_ok();
+        (is_component, format!("{error:#}"))
+    })
 }
 
 /// Whether an instance could ever be made, with this much memory in bytes; the error says why not.
@@ -142,15 +204,14 @@ pub(crate) fn check_resources(component: &Component, memory: u64) -> Result<(), 
 }
 
 /// Writes digest and artefact beside the file and renames, so that no reader sees half of it.
-fn store_cached(file: &Path, component: &Component) -> Result<(), String> {
-    let artefact = component.serialize().map_err(|error| format!("{error:#}"))?;
+fn store_cached(file: &Path, artefact: &[u8]) -> Result<(), String> {
     static WRITES: AtomicU64 = AtomicU64::new(0);
     let number = WRITES.fetch_add(1, Ordering::Relaxed);
     let temporary = file.with_extension(format!("{}-{number}.tmp", std::process::id()));
     let write = || {
         let mut output = fs::File::create(&temporary)?;
-        output.write_all(&Sha256::digest(&artefact))?;
-        output.write_all(&artefact)?;
+        output.write_all(&Sha256::digest(artefact))?;
+        output.write_all(artefact)?;
         output.sync_all()?;
         fs::rename(&temporary, file)
     };
@@ -292,7 +353,7 @@ mod tests {
     impl Folder {
         fn new() -> anyhow::Result<Folder> {
             let folder = tempfile::tempdir()?;
-            let engine = Engine::new(Some(folder.path().join("compiled")), Metering::Clock)?;
+            let engine = Engine::new(Some(folder.path().join("compiled")), None, Metering::Clock)?;
             Ok(Folder { folder, engine })
         }
 

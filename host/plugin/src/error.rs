@@ -51,6 +51,14 @@ pub enum Error {
         /// Why, and how to mend it.
         message: String,
     },
+    /// The component could not be compiled within the bounds of the compiler.
+    #[error("{path} cannot be compiled: {message}", path = .path.display())]
+    Compiler {
+        /// The file.
+        path: PathBuf,
+        /// What happened, with the bound.
+        message: String,
+    },
     /// The WebAssembly engine could not be set up.
     #[error("the WebAssembly engine could not start: {0}")]
     Engine(String),

@@ -10,6 +10,7 @@
 
 mod call;
 mod capability;
+mod compiler;
 mod docs;
 mod engine;
 mod error;
@@ -37,10 +38,12 @@ use wasmtime::component::{HasSelf, Linker, Val};
 
 use crate::call::{Setting, State};
 use crate::capability::store::KeyValue;
+use crate::compiler::Children;
 use crate::engine::{Compiled, Engine, MAX_CALLS, Metering};
 use crate::grant::Effective;
 use crate::reflect::Function;
 
+pub use compiler::{Compiler, compile_stdin};
 pub use error::{CallError, Error};
 pub use grant::{CapabilityState, Grant, HttpGrant, LlmGrant, Preopen, Setting as ConfigSetting};
 pub use http_rule::{HttpRule, Scheme};
@@ -55,6 +58,8 @@ pub struct HostOptions {
     /// Folder of compiled components; none compiles anew at each load. Made where it is missing, and closed to other
     /// users.
     pub compiled: Option<PathBuf>,
+    /// A program that compiles components in a process of its own, with bounds; none compiles in this process, without.
+    pub compiler: Option<Compiler>,
     /// SQLite file of the plugins' key-value stores. Created when a plugin first opens its store.
     pub keyvalue: PathBuf,
 }
@@ -65,6 +70,7 @@ pub struct Host {
     /// For plugins with `limits.fuel`; made when the first is loaded.
     by_fuel: Mutex<Option<Workshop>>,
     compiled: Option<PathBuf>,
+    compiler: Option<Arc<Children>>,
     keyvalue: KeyValue,
     calls: Arc<Semaphore>,
     schema: SchemaLimits,
@@ -78,8 +84,12 @@ struct Workshop {
 }
 
 impl Workshop {
-    fn new(compiled: Option<PathBuf>, metering: Metering) -> Result<Workshop, Error> {
-        let engine = Arc::new(Engine::new(compiled, metering)?);
+    fn new(
+        compiled: Option<PathBuf>,
+        compiler: Option<Arc<Children>>,
+        metering: Metering,
+    ) -> Result<Workshop, Error> {
+        let engine = Arc::new(Engine::new(compiled, compiler, metering)?);
         let linker = linker(&engine).map_err(|error| Error::Engine(format!("{error:#}")))?;
         Ok(Workshop { engine, linker })
     }
@@ -130,10 +140,12 @@ impl Host {
     /// # Errors
     /// Where the engine cannot start or the folder of compiled components cannot be made.
     pub fn new(options: HostOptions) -> Result<Host, Error> {
+        let compiler = options.compiler.map(|compiler| Arc::new(Children::new(compiler)));
         Ok(Host {
-            by_clock: Workshop::new(options.compiled.clone(), Metering::Clock)?,
+            by_clock: Workshop::new(options.compiled.clone(), compiler.clone(), Metering::Clock)?,
             by_fuel: Mutex::default(),
             compiled: options.compiled,
+            compiler,
             keyvalue: KeyValue::new(options.keyvalue),
             calls: Arc::new(Semaphore::new(MAX_CALLS)),
             schema: SchemaLimits::default(),
@@ -205,7 +217,10 @@ impl Host {
         let mut by_fuel = self.by_fuel.lock().unwrap_or_else(PoisonError::into_inner);
         match &*by_fuel {
             Some(made) => Ok(made.clone()),
-            None => Ok(by_fuel.insert(Workshop::new(self.compiled.clone(), Metering::Fuel)?).clone()),
+            None => {
+                let made = Workshop::new(self.compiled.clone(), self.compiler.clone(), Metering::Fuel)?;
+                Ok(by_fuel.insert(made).clone())
+            }
         }
     }
 }

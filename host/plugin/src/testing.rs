@@ -61,7 +61,7 @@ impl Home {
     pub(crate) fn new() -> Result<Home> {
         let folder = tempfile::tempdir()?;
         let keyvalue = folder.path().join("keyvalue.sqlite");
-        Ok(Home { host: Host::new(HostOptions { compiled: None, keyvalue })?, folder })
+        Ok(Home { host: Host::new(HostOptions { compiled: None, compiler: None, keyvalue })?, folder })
     }
 
     pub(crate) fn file(&self, component: &[u8]) -> Result<PathBuf> {
