@@ -78,7 +78,7 @@ fn router(shared: App, loopback: bool) -> Router {
 
 /// Ready: the model and every plugin of the settings are loaded.
 async fn ready(State(app): State<App>) -> Response {
-    match app.chat.plugins.missing() {
+    match app.chat.plugins.now().missing() {
         [] => "ready".into_response(),
         missing => {
             let names: Vec<&str> = missing.iter().map(|missing| missing.plugin.as_str()).collect();

@@ -19,8 +19,9 @@ use pawl_plugin::CallError;
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 
-use crate::app::Plugins;
 use crate::config::ChatConfig;
+use crate::plugins::Plugins;
+use crate::plugins::set::Set;
 use decision::{Decision, Offered};
 
 /// One entry of a conversation, free of any wire format.
@@ -197,7 +198,9 @@ impl Chat {
     ) -> Result<Outcome, TurnError> {
         let started = Instant::now();
         self.arrivals.notify_waiters();
-        let offer = self.offer(&turn).await?;
+        // Plugins that are reloaded meanwhile are for the next turn.
+        let plugins = self.plugins.now();
+        let mut offer = self.offer(&plugins, &turn).await?;
         let mut calls: Vec<CallRecord> = Vec::new();
         let mut usage = TurnUsage::default();
         let mut text = String::new();
@@ -225,7 +228,9 @@ impl Chat {
                     if matches!(turn.tools, Tools::Client(_)) {
                         return done(text, Ending::ClientCall { tool, arguments }, calls);
                     }
-                    let record = self.call(tool, arguments, events).await;
+                    let record = self.call(&plugins, tool, arguments, events).await;
+                    // What exists may be other things now; what the model was told at the head of the prompt stays.
+                    offer.tools = plugins.offered().await;
                     turn.items
                         .push(Item::Call { tool: record.tool.clone(), arguments: record.arguments.clone() });
                     turn.items.push(Item::Result(self.shown(&record)));
@@ -242,7 +247,7 @@ impl Chat {
         let mut turn = Turn::with_plugins(vec![Item::User("?".into())], now);
         turn.max_tokens = Some(1);
         let arrival = self.arrivals.notified();
-        let offer = self.offer(&turn).await?;
+        let offer = self.offer(&self.plugins.now(), &turn).await?;
         let mut usage = TurnUsage::default();
         tokio::select! {
             () = arrival => Ok(()),
@@ -253,12 +258,12 @@ impl Chat {
     }
 
     /// What the model is offered in this turn.
-    async fn offer(&self, turn: &Turn) -> Result<round::Offer, TurnError> {
+    async fn offer(&self, plugins: &Set, turn: &Turn) -> Result<round::Offer, TurnError> {
         let (tools, contexts, examples) = match &turn.tools {
             Tools::None => (Vec::new(), Vec::new(), Vec::new()),
             Tools::Client(tools) => (tools.clone(), Vec::new(), Vec::new()),
             Tools::Plugins => {
-                (self.plugins.offered(), self.plugins.contexts().await, self.plugins.examples().to_vec())
+                (plugins.offered().await, plugins.contexts().await, plugins.examples().to_vec())
             }
         };
         if let Choice::Named(name) = &turn.choice
@@ -266,11 +271,12 @@ impl Chat {
         {
             return Err(TurnError::UnknownTool(name.clone()));
         }
-        Ok(round::Offer { tools, contexts, examples })
+        Ok(round::Offer { told: tools.clone(), tools, contexts, examples })
     }
 
     async fn call(
         &self,
+        plugins: &Set,
         tool: String,
         arguments: Value,
         events: Option<&mpsc::Sender<TurnEvent>>,
@@ -281,7 +287,7 @@ impl Chat {
                 events.send(TurnEvent::Calling { tool: tool.clone(), arguments: arguments.clone() }).await;
         }
         let started = Instant::now();
-        let result = self.plugins.call(&tool, &arguments).await;
+        let result = plugins.call(&tool, &arguments).await;
         let mendable = matches!(result, Err(CallError::Guest(_) | CallError::Arguments { .. }));
         let result = result.map_err(|error| error.to_string());
         let record = CallRecord { tool, arguments, result, mendable, took: started.elapsed() };

@@ -90,6 +90,7 @@ struct RawChat {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawPlugin {
     path: Option<PathBuf>,
+    pin: Option<bool>,
     #[serde(default)]
     grant: Grant,
     #[serde(default)]
@@ -106,6 +107,8 @@ pub(crate) struct Config {
     pub(crate) model: ModelConfig,
     pub(crate) chat: ChatConfig,
     pub(crate) plugins: Vec<PluginConfig>,
+    /// pawl.lock: beside the settings file; in the data folder where there is none.
+    pub(crate) lock: PathBuf,
     pub(crate) home: Home,
     pub(crate) onnxruntime: PathBuf,
 }
@@ -131,11 +134,24 @@ pub(crate) struct ChatConfig {
 #[derive(Debug, Clone)]
 pub(crate) struct PluginConfig {
     pub(crate) name: String,
+    /// Holds plugin.toml and NAME.wasm.
     pub(crate) folder: PathBuf,
+    /// Whether it must be what was accepted. Only who works on a plugin turns it off.
+    pub(crate) pin: bool,
     pub(crate) grant: Grant,
     /// Requests and their right calls, for what the operator granted (this database, say); shown to the model after
     /// the plugin's own.
     pub(crate) examples: Vec<Example>,
+}
+
+impl PluginConfig {
+    pub(crate) fn manifest(&self) -> PathBuf {
+        self.folder.join("plugin.toml")
+    }
+
+    pub(crate) fn component(&self) -> PathBuf {
+        self.folder.join(format!("{}.wasm", self.name))
+    }
 }
 
 /// The folders that Pawl keeps things in.
@@ -201,6 +217,7 @@ impl Config {
                 (path.display().to_string(), base, parse(&path.display().to_string(), &text)?)
             }
         };
+        let lock = base.join("pawl.lock");
         let time_zone = time_zone(raw.time_zone.as_deref())?;
         let plugins_folder = plugins_folder(overrides.plugins.as_deref());
         let plugins = raw.plugins.or(default.plugins).unwrap_or_default();
@@ -231,6 +248,7 @@ impl Config {
                 .into_iter()
                 .map(|(name, plugin)| PluginConfig {
                     folder: plugin.path.map_or_else(|| plugins_folder.join(&name), |path| base.join(path)),
+                    pin: plugin.pin.unwrap_or(true),
                     grant: absolute_grant(plugin.grant, &base),
                     examples: plugin.examples,
                     name,
@@ -240,6 +258,7 @@ impl Config {
                 .onnxruntime
                 .clone()
                 .unwrap_or_else(|| home.cache.join("runtime").join(RUNTIME_FILE)),
+            lock,
             source,
             home,
         })

@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod dates;
 mod eval;
+mod plugins;
 mod sample;
 
 use std::io::IsTerminal;

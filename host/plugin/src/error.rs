@@ -110,6 +110,9 @@ pub enum CallError {
         /// The limit, with its unit.
         value: String,
     },
+    /// The plugin's refinement of its own arguments cannot be used.
+    #[error("the plugin narrows its arguments in a way that cannot be enforced: {0}")]
+    Refinement(String),
     /// The host failed; neither the caller nor the guest is at fault.
     #[error("the host failed: {message}")]
     Host {

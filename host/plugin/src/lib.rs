@@ -23,6 +23,7 @@ mod manifest;
 mod property;
 #[cfg(test)]
 mod random_wit;
+mod refine;
 mod reflect;
 mod schema;
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub use grant::{CapabilityState, Grant, HttpGrant, LlmGrant, Preopen, Setting as
 pub use http_rule::{HttpRule, Scheme};
 pub use limits::Limits;
 pub use manifest::{Access, Capabilities, Example, Manifest, Prompt};
+pub use refine::Refined;
 pub use reflect::Excluded;
 pub use schema::SchemaLimits;
 
@@ -106,6 +108,7 @@ struct Loaded {
     manifest: Manifest,
     tools: Vec<Tool>,
     functions: Vec<Function>,
+    refine: Option<Function>,
     excluded: Vec<Excluded>,
     imports: Vec<String>,
     digest: String,
@@ -132,6 +135,13 @@ pub struct Tool {
     pub parameters: Value,
     /// JSON Schema of the result; of the `ok` side where the function returns a `result`.
     pub result: Value,
+}
+
+/// What of a plugin is called.
+#[derive(Clone, Copy)]
+enum Callee {
+    Tool(usize),
+    Refine,
 }
 
 impl Host {
@@ -199,6 +209,7 @@ impl Host {
                 manifest,
                 tools: reflection.tools,
                 functions: reflection.functions,
+                refine: reflection.refine,
                 excluded: reflection.excluded,
                 imports,
                 digest,
@@ -266,6 +277,23 @@ impl Plugin {
     pub async fn call(&self, function: &str, arguments: &Value) -> Result<Value, CallError> {
         let index = self.index(function)?;
         let values = self.lower(index, arguments)?;
+        self.run(Callee::Tool(index), values).await
+    }
+
+    /// Its tools narrowed to what exists now, by its export `pawl:plugin/refine`; as they are where it has none.
+    ///
+    /// # Errors
+    /// Where `refine` fails, or gives what cannot be enforced. Then none of the tools is to be offered.
+    pub async fn refined(&self) -> Result<Vec<Refined>, CallError> {
+        if self.inner.refine.is_none() {
+            return Ok(self.inner.tools.iter().map(Refined::plain).collect());
+        }
+        let returned = self.run(Callee::Refine, Vec::new()).await?;
+        refine::apply(&self.inner.tools, returned).map_err(CallError::Refinement)
+    }
+
+    /// Waits for its turn and runs a function on a blocking thread.
+    async fn run(&self, callee: Callee, values: Vec<Val>) -> Result<Value, CallError> {
         // A plugin's own turn first, so that one that is full holds nobody else's place.
         let turns = async {
             let own = Arc::clone(&self.inner.own_calls).acquire_owned().await;
@@ -282,12 +310,16 @@ impl Plugin {
         };
         let inner = Arc::clone(&self.inner);
         let run = move || {
-            let result = call::run(&inner.setting, &inner.functions[index], &values);
+            let result = match (callee, &inner.refine) {
+                (Callee::Refine, Some(refine)) => call::run(&inner.setting, refine, &values),
+                (Callee::Tool(index), _) => call::run(&inner.setting, &inner.functions[index], &values),
+                (Callee::Refine, None) => Ok(Value::Array(Vec::new())),
+            };
             drop((own, shared));
             result
         };
         tokio::task::spawn_blocking(run).await.unwrap_or_else(|error| {
-            tracing::error!("a call of {function} failed in the host: {error}");
+            tracing::error!(plugin = self.inner.manifest.name, "a call failed in the host: {error}");
             Err(CallError::Host {
                 message: "the call could not be carried out; the host's log says why".to_owned(),
             })

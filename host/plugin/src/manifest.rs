@@ -64,7 +64,7 @@ const MAX_REQUESTS: usize = 64;
 const MAX_REQUESTED: usize = 256;
 
 /// What a plugin says of itself and asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// Kebab case; the first half of each tool's name.
@@ -119,7 +119,7 @@ pub enum Access {
 }
 
 /// What the model is shown beforehand.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Prompt {
     /// A function without parameters; its result goes into the prompt.
@@ -129,7 +129,7 @@ pub struct Prompt {
 }
 
 /// A request in a person's words and the call that is right for it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Example {
     /// What a person might write.

@@ -12,6 +12,7 @@ use wasmtime::component::{Component, ComponentExportIndex, Type};
 
 use crate::Tool;
 use crate::docs::Docs;
+use crate::refine;
 use crate::schema::{Direction, SchemaLimits, Writer};
 
 /// The most functions of a component that become tools.
@@ -19,6 +20,9 @@ const MAX_FUNCTIONS: usize = 256;
 
 /// The longest `plugin__function`, the name of a tool on the wires of OpenAI and MCP clients.
 const MAX_NAME: usize = 64;
+
+/// Interfaces that a plugin exports for the host, not for the model.
+const OURS: &str = "pawl:plugin/";
 
 /// An exported function that is no tool.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -44,6 +48,8 @@ pub(crate) struct Reflection {
     /// In the order of `tools`.
     pub(crate) functions: Vec<Function>,
     pub(crate) excluded: Vec<Excluded>,
+    /// `pawl:plugin/refine`, where the component exports it.
+    pub(crate) refine: Option<Function>,
 }
 
 /// An exported function before it has its name.
@@ -57,7 +63,20 @@ struct Export {
 /// Reflects the exports of a component.
 pub(crate) fn reflect(component: &Component, docs: &Docs, plugin: &str, limits: SchemaLimits) -> Reflection {
     let mut reflection = Reflection::default();
-    let exports = exports(component, &mut reflection.excluded);
+    let (own, exports): (Vec<Export>, Vec<Export>) = exports(component, &mut reflection.excluded)
+        .into_iter()
+        .partition(|export| export.interface.as_deref().is_some_and(|name| name.starts_with(OURS)));
+    for export in own {
+        if export.interface.as_deref() == Some(refine::VERSIONED) && export.name == "refine" {
+            let result = export.ty.results().next();
+            let name = export.name;
+            reflection.refine = Some(Function { name, parameters: Vec::new(), result, export: export.index });
+        } else {
+            let function = full_name(export.interface.as_deref(), &export.name);
+            let reason = format!("this host knows {} only", refine::VERSIONED);
+            reflection.excluded.push(Excluded { function, reason });
+        }
+    }
     let names = names(&exports);
     for (export, name) in exports.into_iter().zip(names) {
         let full = full_name(export.interface.as_deref(), &export.name);

@@ -22,7 +22,7 @@ pub(crate) async fn completions(
     let streamed = request.stream;
     let with_usage = request.stream_options.as_ref().is_some_and(|options| options.include_usage);
     let turn = request
-        .turn(app.config.now(), |name| app.chat.plugins.resolve(name).map(|tool| tool.name.clone()))?;
+        .turn(app.config.now(), |name| app.chat.plugins.now().resolve(name).map(|tool| tool.name.clone()))?;
     let reply = Reply { id: identifier("chatcmpl"), created: jiff::Timestamp::now().as_second(), model };
     if streamed {
         return stream::respond(app.chat.clone(), turn, reply, with_usage).await;

@@ -12,16 +12,15 @@ use super::error::ApiError;
 use super::wire;
 
 pub(crate) async fn list(State(app): State<App>) -> Json<Value> {
-    let data: Vec<&pawl_plugin::Tool> = app.chat.plugins.tools().collect();
-    let missing: Vec<Value> = app
-        .chat
-        .plugins
+    let plugins = app.chat.plugins.now();
+    let data: Vec<&pawl_plugin::Tool> = plugins.tools().collect();
+    let missing: Vec<Value> = plugins
         .missing()
         .iter()
         .map(|missing| json!({"plugin": missing.plugin, "error": missing.why}))
         .collect();
-    let undecodable = app.chat.plugins.undecodable();
-    Json(json!({"object": "list", "data": data, "missing": missing, "not_offered": undecodable}))
+    let not_offered = plugins.not_offered();
+    Json(json!({"object": "list", "data": data, "missing": missing, "not_offered": not_offered}))
 }
 
 /// The body is the arguments; the answer is `{"result": …}`.
@@ -31,12 +30,13 @@ pub(crate) async fn call(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Value>, ApiError> {
-    let tool = app.chat.plugins.resolve(&name).ok_or_else(|| {
+    let plugins = app.chat.plugins.now();
+    let tool = plugins.resolve(&name).ok_or_else(|| {
         ApiError::not_found(format!("no tool \"{name}\"; GET /v1/tools lists those that there are"))
             .code("tool_not_found")
     })?;
     let arguments: Value = if body.is_empty() { json!({}) } else { wire::json(&headers, &body)? };
-    match app.chat.plugins.call(&tool.name, &arguments).await {
+    match plugins.call(&tool.name, &arguments).await {
         Ok(result) => Ok(Json(json!({"result": result}))),
         Err(error) => Err(failure(&error)),
     }
@@ -53,6 +53,7 @@ fn failure(error: &CallError) -> ApiError {
         CallError::Guest(_) => ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message).code("plugin_error"),
         CallError::Trap { .. } => ApiError::new(StatusCode::BAD_GATEWAY, message).code("plugin_crashed"),
         CallError::Limit { .. } => ApiError::new(StatusCode::GATEWAY_TIMEOUT, message).code("plugin_limit"),
+        CallError::Refinement(_) => ApiError::new(StatusCode::BAD_GATEWAY, message).code("plugin_error"),
         CallError::Host { .. } => {
             tracing::error!("{message}");
             ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the plugin host failed").code("host_fault")

@@ -277,11 +277,8 @@ fn offered(tools: Vec<Tool>) -> Result<Vec<Offered>, ApiError> {
                 "the parameters of \"{name}\" must be a schema with \"type\": \"object\""
             )));
         }
-        offered.push(Offered {
-            name,
-            description: tool.function.description.unwrap_or_default(),
-            parameters,
-        });
+        let description = tool.function.description.unwrap_or_default();
+        offered.push(Offered::new(&name, &description, parameters));
     }
     Ok(offered)
 }

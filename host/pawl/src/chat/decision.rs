@@ -17,8 +17,18 @@ pub(crate) struct Offered {
     /// As the model writes it.
     pub(crate) name: String,
     pub(crate) description: String,
-    /// JSON Schema of the arguments, an object.
+    /// JSON Schema of the arguments, an object: what the decoder enforces.
     pub(crate) parameters: Value,
+    /// The arguments as the model is told them; wider where what exists changes from turn to turn.
+    pub(crate) shown: Value,
+}
+
+impl Offered {
+    /// A tool that is told as it is enforced.
+    pub(crate) fn new(name: &str, description: &str, parameters: Value) -> Offered {
+        let (name, description) = (name.to_owned(), description.to_owned());
+        Offered { name, description, shown: parameters.clone(), parameters }
+    }
 }
 
 /// What the model decided.

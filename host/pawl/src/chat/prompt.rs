@@ -85,7 +85,7 @@ impl Parts<'_> {
         if !self.tools.is_empty() {
             text.push_str(if self.examples.is_empty() { TOLD } else { SHOWN });
             for tool in self.tools {
-                text.push_str(&format!("\n- {} {}", tool.name, signature(&tool.parameters)));
+                text.push_str(&format!("\n- {} {}", tool.name, signature(&tool.shown)));
                 if !tool.description.is_empty() {
                     text.push_str(&format!("\n  {}", one_line(&tool.description)));
                 }
@@ -185,11 +185,9 @@ mod tests {
     }
 
     fn tool() -> Offered {
-        Offered {
-            name: "lamp.switch".into(),
-            description: "Switch a lamp.".into(),
-            parameters: json!({"type": "object", "properties": {"on": {"type": "boolean"}}, "required": ["on"]}),
-        }
+        let parameters =
+            json!({"type": "object", "properties": {"on": {"type": "boolean"}}, "required": ["on"]});
+        Offered::new("lamp.switch", "Switch a lamp.", parameters)
     }
 
     fn messages(tools: &[Offered], items: &[Item]) -> Vec<Message> {

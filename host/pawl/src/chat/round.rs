@@ -13,7 +13,10 @@ const MENDS: usize = 2;
 
 /// What the model is offered throughout a turn.
 pub(super) struct Offer {
+    /// What the model may call now.
     pub(super) tools: Vec<Offered>,
+    /// The tools as the turn began with them: the head of the prompt, which does not change within a turn.
+    pub(super) told: Vec<Offered>,
     pub(super) contexts: Vec<(String, String)>,
     pub(super) examples: Vec<Example>,
 }
@@ -76,7 +79,7 @@ pub(super) async fn generate(
     events: Option<&mpsc::Sender<TurnEvent>>,
 ) -> Result<Written, TurnError> {
     let parts = Parts {
-        tools: &offer.tools,
+        tools: &offer.told,
         contexts: &offer.contexts,
         examples: &offer.examples,
         items: &turn.items,
@@ -134,7 +137,7 @@ fn constraint(turn: &Turn, offer: &Offer, shape: &Shape) -> (Grammar, String) {
             (Grammar::JsonSchema(schema.unwrap_or_default()), format!("{}{name} ", decision::CALL))
         }
         Shape::Answer => {
-            let begun = if offer.tools.is_empty() { "" } else { decision::ANSWER };
+            let begun = if offer.told.is_empty() { "" } else { decision::ANSWER };
             match &turn.format {
                 Some(schema) => (Grammar::JsonSchema(schema.clone()), begun.to_owned()),
                 None => (Grammar::Free, begun.to_owned()),
@@ -203,9 +206,8 @@ mod tests {
     }
 
     fn offer() -> Offer {
-        let tool =
-            Offered { name: "a.b".into(), description: String::new(), parameters: json!({"type": "object"}) };
-        Offer { tools: vec![tool], contexts: Vec::new(), examples: Vec::new() }
+        let tool = Offered::new("a.b", "", json!({"type": "object"}));
+        Offer { tools: vec![tool.clone()], told: vec![tool], contexts: Vec::new(), examples: Vec::new() }
     }
 
     fn call(number: u32, mendable: bool) -> CallRecord {

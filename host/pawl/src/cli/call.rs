@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::Value;
 
-use crate::app::Plugins;
 use crate::config::Config;
+use crate::plugins::Plugins;
 
 #[derive(Debug, Args)]
 pub(crate) struct Call {
@@ -23,7 +23,7 @@ impl Call {
         let arguments: Value = serde_json::from_str(&self.json)
             .with_context(|| format!("--json '{}' is not JSON", self.json))?;
         let loading = config.clone();
-        let plugins = tokio::task::spawn_blocking(move || Plugins::load(&loading)).await??;
+        let plugins = tokio::task::spawn_blocking(move || Plugins::load(&loading)).await??.now();
         let Some(tool) = plugins.resolve(&self.tool) else {
             for missing in plugins.missing() {
                 eprintln!("plugin {} is not loaded: {}", missing.plugin, missing.why);

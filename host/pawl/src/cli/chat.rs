@@ -25,7 +25,7 @@ impl ChatCommand {
     pub(crate) async fn run(self, config: Config) -> Result<ExitCode> {
         eprintln!("loading {} …", config.model.name);
         let (chat, _) = app::start(&config).await?;
-        for missing in chat.plugins.missing() {
+        for missing in chat.plugins.now().missing() {
             eprintln!("plugin {} is not loaded: {}", missing.plugin, missing.why);
         }
         let mut items = Vec::new();

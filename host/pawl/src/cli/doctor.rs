@@ -8,8 +8,8 @@ use pawl_llm::Runtime;
 use serde::Serialize;
 use tokio::net::TcpListener;
 
-use crate::app::Plugins;
 use crate::config::{Config, Overrides};
+use crate::plugins::Plugins;
 
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
@@ -121,13 +121,13 @@ async fn plugins(config: &Config) -> Vec<Finding> {
     let loading = config.clone();
     let loaded = tokio::task::spawn_blocking(move || Plugins::load(&loading)).await;
     let plugins = match loaded {
-        Ok(Ok(plugins)) => plugins,
+        Ok(Ok(plugins)) => plugins.now(),
         Ok(Err(error)) => return vec![Finding::bad("plugins", error.to_string(), "see the message")],
         Err(error) => {
             return vec![Finding::bad("plugins", error.to_string(), "report this: loading panicked")];
         }
     };
-    let good = plugins.loaded().iter().map(|plugin| {
+    let good = plugins.loaded().map(|plugin| {
         let (name, tools) = (&plugin.manifest().name, plugin.tools().len());
         Finding::good("plugin", format!("{name}, {tools} tools, sha256 {}", plugin.digest()))
     });

@@ -12,10 +12,11 @@ use jiff::ZonedDateTime;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use crate::app::{self, Plugins};
+use crate::app;
 use crate::chat::{Chat, Item, Outcome, Turn};
 use crate::config::{Config, Home};
 use crate::eval::{self, Case, Score, Suite};
+use crate::plugins::Plugins;
 use crate::sample;
 
 #[derive(Debug, Args)]

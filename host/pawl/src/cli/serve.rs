@@ -29,16 +29,19 @@ impl Serve {
             eprintln!("pawl: listening beyond this machine on {address}, and there is no access control yet");
         }
         let (chat, took) = app::start(&config).await?;
-        for missing in chat.plugins.missing() {
+        let plugins = chat.plugins.now();
+        for missing in plugins.missing() {
             eprintln!("pawl: plugin {} is not loaded: {}", missing.plugin, missing.why);
         }
         eprintln!(
             "ready on http://{address} in {:.1} s ({}, {} plugins, {} tools)",
             took.as_secs_f64(),
             chat.llm.info().name,
-            chat.plugins.loaded().len(),
-            chat.plugins.tools().count(),
+            plugins.loaded().len(),
+            plugins.tools().count(),
         );
+        drop(plugins);
+        tokio::spawn(chat.plugins.clone().watch());
         let (warm, now) = (chat.clone(), config.now());
         tokio::spawn(async move {
             if let Err(error) = warm.warm_up(now).await {

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use crate::app::Plugins;
 use crate::chat::signature::{one_line, signature};
 use crate::config::Config;
+use crate::plugins::Plugins;
 
 #[derive(Debug, Args)]
 pub(crate) struct Tools {
@@ -18,7 +18,7 @@ pub(crate) struct Tools {
 
 impl Tools {
     pub(crate) fn run(self, config: &Config) -> Result<ExitCode> {
-        let plugins = Plugins::load(config)?;
+        let plugins = Plugins::load(config)?.now();
         if self.json {
             let tools: Vec<_> = plugins.tools().collect();
             println!("{}", serde_json::to_string_pretty(&tools)?);

@@ -1,0 +1,263 @@
+//! The plugins at one moment: their tools, and what the model is offered of them.
+//!
+//! Invariant: a tool is offered only where the decoder can enforce every rule of its arguments, those that the plugin
+//! narrowed a moment ago included; what cannot be enforced is left out, with the reason, and never decoded more freely.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pawl_llm::{Grammar, Llm};
+use pawl_plugin::{CallError, Plugin, Tool};
+use serde_json::{Map, Value};
+
+use super::Missing;
+use crate::chat::Example;
+use crate::chat::decision::Offered;
+use crate::config::PluginConfig;
+
+/// Everything that is loaded, and what is not.
+pub(crate) struct Set {
+    members: Vec<Arc<Member>>,
+    examples: Vec<Example>,
+    missing: Vec<Missing>,
+}
+
+/// A plugin that is in use.
+pub(crate) struct Member {
+    plugin: Plugin,
+    decoding: Mutex<Decoding>,
+}
+
+/// What is known of the decoder's view of a plugin.
+#[derive(Default)]
+struct Decoding {
+    llm: Option<Llm>,
+    /// Schemas that were checked, by the tool's full name, and what the decoder says against each.
+    checked: BTreeMap<String, (Value, Option<String>)>,
+    /// Why no tool of this plugin was offered when it was last asked.
+    refused: Option<String>,
+}
+
+impl Member {
+    pub(crate) fn new(plugin: Plugin) -> Member {
+        Member { plugin, decoding: Mutex::default() }
+    }
+
+    /// Has the decoder check every schema, now and whenever a refinement changes one. Blocks.
+    pub(crate) fn check(&self, llm: &Llm) {
+        let mut decoding = self.decoding();
+        decoding.llm = Some(llm.clone());
+        for tool in self.plugin.tools() {
+            decoding.objection(&tool.name, &tool.parameters);
+        }
+    }
+
+    fn decoding(&self) -> MutexGuard<'_, Decoding> {
+        self.decoding.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tools as the model may call them now.
+    async fn offered(self: Arc<Member>) -> Vec<Offered> {
+        let refined = self.plugin.refined().await;
+        let name = self.plugin.manifest().name.clone();
+        // Checking compiles grammars, which takes its time where they are new.
+        let worker = tokio::task::spawn_blocking(move || {
+            let mut decoding = self.decoding();
+            let refined = match refined {
+                Ok(refined) => refined,
+                Err(error) => {
+                    decoding.refuse(&name, error.to_string());
+                    return Vec::new();
+                }
+            };
+            decoding.refused = None;
+            let mut offered = Vec::new();
+            for refined in refined {
+                let tool = refined.tool;
+                if let Some(why) = &refined.unavailable {
+                    tracing::debug!(tool = tool.name, "not offered: {why}");
+                } else if decoding.objection(&tool.name, &tool.parameters).is_none() {
+                    offered.push(Offered {
+                        name: tool.name,
+                        description: tool.description,
+                        parameters: tool.parameters,
+                        shown: refined.shown,
+                    });
+                }
+            }
+            offered
+        });
+        worker.await.unwrap_or_else(|error| {
+            tracing::error!("what a plugin offers could not be found out: {error}");
+            Vec::new()
+        })
+    }
+}
+
+impl Decoding {
+    /// What the decoder has against a schema.
+    fn objection(&mut self, tool: &str, schema: &Value) -> Option<String> {
+        let llm = self.llm.as_ref()?;
+        if let Some((known, objection)) = self.checked.get(tool)
+            && known == schema
+        {
+            return objection.clone();
+        }
+        let objection = llm.check(&Grammar::JsonSchema(schema.clone())).err().map(|error| error.to_string());
+        if let Some(objection) = &objection {
+            tracing::error!(tool, "not offered to the model: {objection}");
+        }
+        self.checked.insert(tool.to_owned(), (schema.clone(), objection.clone()));
+        objection
+    }
+
+    /// Notes why nothing is offered; once for each reason.
+    fn refuse(&mut self, plugin: &str, why: String) {
+        if self.refused.as_ref() != Some(&why) {
+            tracing::error!(plugin, "none of its tools is offered to the model: {why}");
+        }
+        self.refused = Some(why);
+    }
+}
+
+impl Set {
+    pub(super) fn new(members: Vec<Arc<Member>>, missing: Vec<Missing>, settings: &[PluginConfig]) -> Set {
+        let examples = examples(&members, settings);
+        Set { members, examples, missing }
+    }
+
+    /// The same with one plugin replaced or added, in the order of the settings.
+    pub(super) fn with(&self, member: Arc<Member>, settings: &[PluginConfig]) -> Set {
+        let name = &member.plugin.manifest().name;
+        let others = self.members.iter().filter(|other| other.plugin.manifest().name != *name);
+        let mut members: Vec<Arc<Member>> = others.cloned().collect();
+        let missing = self.missing.iter().filter(|missing| missing.plugin != *name).cloned().collect();
+        members.push(member);
+        let place = |member: &Arc<Member>| {
+            settings.iter().position(|settings| settings.name == member.plugin.manifest().name)
+        };
+        members.sort_by_key(place);
+        Set::new(members, missing, settings)
+    }
+
+    pub(super) fn members(&self) -> &[Arc<Member>] {
+        &self.members
+    }
+
+    pub(crate) fn loaded(&self) -> impl ExactSizeIterator<Item = &Plugin> {
+        self.members.iter().map(|member| &member.plugin)
+    }
+
+    pub(crate) fn missing(&self) -> &[Missing] {
+        &self.missing
+    }
+
+    /// Every tool of every plugin.
+    pub(crate) fn tools(&self) -> impl Iterator<Item = &Tool> {
+        self.loaded().flat_map(|plugin| plugin.tools())
+    }
+
+    /// Tools that the model is not offered though they are there, by full name, with the reason. They can be called
+    /// without a model.
+    pub(crate) fn not_offered(&self) -> BTreeMap<String, String> {
+        let mut reasons = BTreeMap::new();
+        for member in &self.members {
+            let decoding = member.decoding();
+            for tool in member.plugin.tools() {
+                let objection = decoding.checked.get(&tool.name).and_then(|(_, objection)| objection.clone());
+                if let Some(why) = decoding.refused.clone().or(objection) {
+                    reasons.insert(tool.name.clone(), why);
+                }
+            }
+        }
+        reasons
+    }
+
+    /// The full name of a tool, given as `plugin.function` or, on wires that forbid dots, `plugin__function`.
+    pub(crate) fn resolve(&self, name: &str) -> Option<&Tool> {
+        self.tools().find(|tool| tool.name == name || wire_name(&tool.name) == name)
+    }
+
+    /// Calls a tool by its full name.
+    pub(crate) async fn call(&self, tool: &str, arguments: &Value) -> Result<Value, CallError> {
+        for plugin in self.loaded() {
+            if let Some(found) = plugin.tools().iter().find(|candidate| candidate.name == tool) {
+                return plugin.call(&found.function, arguments).await;
+            }
+        }
+        let (plugin, function) = tool.split_once('.').unwrap_or(("", tool));
+        let known = self.tools().map(|tool| tool.name.as_str()).collect::<Vec<_>>().join(", ");
+        Err(CallError::UnknownFunction { plugin: plugin.to_owned(), function: function.to_owned(), known })
+    }
+
+    /// The tools as the model may call them now: narrowed by their plugins to what exists.
+    pub(crate) async fn offered(&self) -> Vec<Offered> {
+        let asked = self.members.iter().map(|member| Arc::clone(member).offered());
+        futures::future::join_all(asked).await.into_iter().flatten().collect()
+    }
+
+    /// What plugins say of their world, as in a database's schema.
+    pub(crate) async fn contexts(&self) -> Vec<(String, String)> {
+        let mut contexts = Vec::new();
+        for plugin in self.loaded() {
+            let Some(function) = &plugin.manifest().prompt.context else { continue };
+            let name = format!("{}.{function}", plugin.manifest().name);
+            let text = match plugin.call(function, &Value::Object(Map::new())).await {
+                Ok(Value::String(text)) => text,
+                Ok(other) => other.to_string(),
+                Err(error) => format!("error: {error}"),
+            };
+            contexts.push((name, text));
+        }
+        contexts
+    }
+
+    /// What the model is shown of good turns.
+    pub(crate) fn examples(&self) -> &[Example] {
+        &self.examples
+    }
+}
+
+/// Requests that no tool serves, and how to reply.
+const ANSWERS: [(&str, &str); 5] = [
+    ("Good morning!", "Good morning! What can I do for you?"),
+    ("Who painted the Mona Lisa?", "Leonardo da Vinci painted it."),
+    ("Order me a taxi to the station.", "I have no tool that orders taxis, so I cannot do that."),
+    ("Will my train be on time tomorrow?", "I have no tool that knows about trains, so I cannot say."),
+    ("A subject line for our spring newsletter, please", "Fresh starts: what is new with us this spring"),
+];
+
+/// The examples of the plugins and of the settings, with the built-in ones of plain answers between them.
+fn examples(members: &[Arc<Member>], settings: &[PluginConfig]) -> Vec<Example> {
+    let mut examples = Vec::new();
+    let mut answers = ANSWERS.iter().map(|(request, answer)| Example {
+        request: (*request).to_owned(),
+        call: None,
+        answer: Some((*answer).to_owned()),
+    });
+    for Member { plugin, .. } in members.iter().map(Arc::as_ref) {
+        let manifest = plugin.manifest();
+        let own = settings.iter().filter(|settings| settings.name == manifest.name);
+        for example in manifest.prompt.examples.iter().chain(own.flat_map(|settings| &settings.examples)) {
+            let tool = format!("{}.{}", manifest.name, example.function);
+            let known = plugin.tools().iter().any(|tool| tool.function == example.function);
+            if !known {
+                tracing::warn!("an example calls {tool}, which there is not; it is left out");
+                continue;
+            }
+            examples.push(Example {
+                request: example.request.clone(),
+                call: Some((tool, example.arguments.clone(), example.result.clone())),
+                answer: example.answer.clone(),
+            });
+        }
+        examples.extend(answers.by_ref().take(2));
+    }
+    examples.extend(answers);
+    examples
+}
+
+/// `calendar.create-event` on wires that forbid dots.
+pub(crate) fn wire_name(tool: &str) -> String {
+    tool.replace('.', "__")
+}
