@@ -51,10 +51,7 @@ pub(crate) struct Plugins {
 impl Plugins {
     /// Loads every plugin of the settings, in parallel. One that cannot be loaded is reported and left out.
     pub(crate) fn load(config: &Config) -> Result<Plugins, AppError> {
-        make_private(&config.home.data)?;
-        let options =
-            HostOptions { compiled: Some(config.home.compiled()), keyvalue: config.home.keyvalue() };
-        let host = Host::new(options).map_err(AppError::Host)?;
+        let host = plugin_host(config)?;
         let results: Vec<Result<Plugin, Missing>> = std::thread::scope(|scope| {
             let loading: Vec<_> =
                 config.plugins.iter().map(|plugin| scope.spawn(|| load_one(&host, plugin))).collect();
@@ -210,6 +207,13 @@ fn examples(loaded: &[Plugin], config: &Config) -> Vec<Example> {
 /// `calendar.create-event` on wires that forbid dots.
 pub(crate) fn wire_name(tool: &str) -> String {
     tool.replace('.', "__")
+}
+
+/// A plugin host over the folders of the settings, without plugins.
+pub(crate) fn plugin_host(config: &Config) -> Result<Host, AppError> {
+    make_private(&config.home.data)?;
+    let options = HostOptions { compiled: Some(config.home.compiled()), keyvalue: config.home.keyvalue() };
+    Host::new(options).map_err(AppError::Host)
 }
 
 fn load_one(host: &Host, plugin: &PluginConfig) -> Result<Plugin, Missing> {

@@ -22,6 +22,7 @@ mod property;
 mod random_wit;
 mod reflect;
 mod schema;
+mod section;
 #[cfg(test)]
 mod testing;
 
@@ -39,6 +40,7 @@ use crate::engine::{Compiled, Engine, MAX_CALLS};
 use crate::grant::Effective;
 use crate::reflect::Function;
 
+pub use docs::embed_wit;
 pub use error::{CallError, Error};
 pub use grant::Grant;
 pub use manifest::{Capabilities, Example, Limits, Manifest, Prompt};
