@@ -139,12 +139,25 @@ impl Drop for Server {
 /// # Errors
 /// Where it does not start.
 pub fn pawl(arguments: &[&str], data: &Path) -> Result<(i32, String, String)> {
+    pawl_with(arguments, data, &[])
+}
+
+/// As [`pawl`], with more environment.
+///
+/// # Errors
+/// As [`pawl`].
+pub fn pawl_with(
+    arguments: &[&str],
+    data: &Path,
+    environment: &[(&str, &Path)],
+) -> Result<(i32, String, String)> {
     let output = Command::new(binary()?)
         .args(arguments)
         .arg("--data")
         .arg(data)
         .arg("--plugins")
         .arg(plugins_folder()?)
+        .envs(environment.iter().copied())
         .current_dir(data)
         .output()?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

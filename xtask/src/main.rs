@@ -10,6 +10,7 @@ mod fetch;
 mod home;
 mod plugins;
 mod progress;
+#[path = "../../host/plugin/src/section.rs"]
 mod section;
 mod setup;
 mod tidy;

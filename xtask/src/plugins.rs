@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 
 use crate::progress::Step;
 use crate::{cargo, section};
@@ -78,8 +78,9 @@ fn finish(source: &Source, built: &Path, out: &Path) -> Result<()> {
     let module = built.join(format!("{}.wasm", source.package.replace('-', "_")));
     let component = fs::read(&module)
         .with_context(|| format!("cannot read {}; is its crate-type cdylib?", module.display()))?;
-    let texts = wit_texts(&source.folder.join("wit"))?;
-    let component = section::with_sections(&component, section::WIT, &texts)?;
+    let texts = section::wit_texts(&source.folder.join("wit"))
+        .map_err(|(path, error)| anyhow!("cannot read {}: {error}", path.display()))?;
+    let component = section::with_sections(&component, section::WIT, &texts).map_err(Error::msg)?;
     fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
     write_if_changed(&out.join(format!("{}.wasm", source.name)), &component)?;
     let manifest = source.folder.join("plugin.toml");
@@ -87,24 +88,6 @@ fn finish(source: &Source, built: &Path, out: &Path) -> Result<()> {
         bail!("{} is missing: a plugin says there what it asks for", manifest.display());
     }
     write_if_changed(&out.join("plugin.toml"), &fs::read(&manifest)?)
-}
-
-/// A plugin's own WIT files in order of their names, without those that it depends on (`deps/`).
-fn wit_texts(folder: &Path) -> Result<Vec<String>> {
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
-        let path = entry?.path();
-        if path.is_file() && path.extension().is_some_and(|extension| extension == "wit") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    let read =
-        |file: &PathBuf| fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()));
-    files.iter().map(read).collect()
 }
 
 /// Writes through a temporary file, so that nobody ever loads half a component.
@@ -129,18 +112,6 @@ mod tests {
             Some("pawl-plugin-sql".into())
         );
         assert_eq!(package_name("[workspace]"), None);
-    }
-
-    #[test]
-    fn wit_files_are_taken_by_name_without_dependencies() -> Result<()> {
-        let folder = tempfile::tempdir()?;
-        fs::create_dir(folder.path().join("deps"))?;
-        fs::write(folder.path().join("deps/other.wit"), "no")?;
-        fs::write(folder.path().join("b.wit"), "world b {}")?;
-        fs::write(folder.path().join("a.wit"), "package a:a;\n")?;
-        assert_eq!(wit_texts(folder.path())?, ["package a:a;\n", "world b {}"]);
-        assert!(wit_texts(&folder.path().join("none"))?.is_empty());
-        Ok(())
     }
 
     #[test]

@@ -25,6 +25,7 @@ const TOP_LEVEL: &[&str] = &[
     "LICENSE",
     "rustfmt.toml",
     "deny.toml",
+    "docs",
     "host",
     "plugins",
     "wit",

@@ -5,6 +5,7 @@ mod chat;
 mod doctor;
 mod eval;
 mod model;
+mod plugin;
 mod sample;
 mod serve;
 mod tools;
@@ -39,6 +40,9 @@ enum Command {
     /// Import and look at models
     #[command(subcommand)]
     Model(model::Model),
+    /// Make, build and look at plugins
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
     /// Write the sample shop's database
     Sample(sample::Sample),
     /// Quality of the model on a suite of requests
@@ -73,6 +77,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Tools(command) => command.run(&config),
         Command::Call(command) => block_on(command.run(&config)),
         Command::Model(command) => command.run(&config),
+        Command::Plugin(command) => command.run(&config),
         Command::Sample(command) => command.run(&config),
         Command::Eval(command) => block_on(command.run(config)),
         Command::Doctor(_) | Command::CompileComponent { .. } => Ok(ExitCode::SUCCESS),

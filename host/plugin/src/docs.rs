@@ -17,8 +17,9 @@ use wit_parser::{
     Function, Interface, SourceMap, Type, TypeDefKind, UnresolvedPackage, UnresolvedPackageGroup, WorldItem,
 };
 
-/// The name of the custom section.
-const SECTION: &str = "pawl:wit";
+use crate::error::Error;
+use crate::section::{self, WIT as SECTION};
+
 /// The longest WIT text that is read, in bytes.
 const MAX_TEXT: usize = 256 << 10;
 /// The longest description of a function, in characters. It goes into prompts.
@@ -33,6 +34,21 @@ const MAX_NESTING: usize = 100;
 const PARSER_STACK: usize = 16 << 20;
 /// How many aliases are followed from a name to its type.
 const MAX_ALIASES: usize = 32;
+
+/// A component file with the text of the `.wit` files of a folder inside: what is said there of its functions and types reaches
+/// whoever is offered them. What was there of such text goes; no folder leaves none.
+///
+/// # Errors
+/// `Error::Io` where a file cannot be read, `Error::NotAComponent` where the first is none.
+pub fn embed_wit(component: &Path, folder: &Path) -> Result<Vec<u8>, Error> {
+    let bytes =
+        std::fs::read(component).map_err(|source| Error::Io { path: component.to_path_buf(), source })?;
+    let texts = section::wit_texts(folder).map_err(|(path, source)| Error::Io { path, source })?;
+    section::with_sections(&bytes, SECTION, &texts).map_err(|message| Error::NotAComponent {
+        path: component.to_path_buf(),
+        message: message.to_owned(),
+    })
+}
 
 /// The documentation of one component.
 #[derive(Default)]

@@ -26,6 +26,7 @@ mod random_wit;
 mod refine;
 mod reflect;
 mod schema;
+mod section;
 #[cfg(test)]
 mod testing;
 
@@ -45,6 +46,7 @@ use crate::grant::Effective;
 use crate::reflect::Function;
 
 pub use compiler::{Compiler, compile_stdin};
+pub use docs::embed_wit;
 pub use error::{CallError, Error};
 pub use grant::{CapabilityState, Grant, HttpGrant, LlmGrant, Preopen, Setting as ConfigSetting};
 pub use http_rule::{HttpRule, Scheme};

@@ -116,6 +116,9 @@ fn exports(component: &Component, excluded: &mut Vec<Excluded>) -> Vec<Export> {
                 Some(interface) if interface.starts_with("wasi:") => {
                     Some("it is an entry point of WASI, not a tool")
                 }
+                Some("exports") if is_componentize_py(name, &ty) => {
+                    Some("it is componentize-py's own, called when the component was built")
+                }
                 _ if ty.async_() => Some("it is async, which WASI 0.2 does not have"),
                 _ => None,
             };
@@ -146,6 +149,11 @@ fn exports(component: &Component, excluded: &mut Vec<Excluded>) -> Vec<Export> {
         }
     }
     exports
+}
+
+/// What every component of componentize-py exports beside its world: the function that set its interpreter up.
+fn is_componentize_py(name: &str, ty: &ComponentFunc) -> bool {
+    name == "init" && ty.params().map(|(name, _)| name).eq(["app-name", "symbols", "stub-wasi"])
 }
 
 fn full_name(interface: Option<&str>, name: &str) -> String {
@@ -336,6 +344,22 @@ mod tests {
                 "wasi:cli/run@0.2.0#run",
             ]
         );
+        Ok(())
+    }
+
+    #[test]
+    fn the_set_up_of_componentize_py_is_no_tool_but_other_functions_named_init_are() -> Result<()> {
+        let plugin = plugin(
+            "package test:test;
+            interface other { init: func(app-name: string); }
+            world w {
+                export exports: interface { init: func(app-name: string, symbols: list<u8>, stub-wasi: bool); }
+                export other;
+            }",
+        )?;
+        assert_eq!(plugin.tools().iter().map(|tool| tool.function.as_str()).collect::<Vec<_>>(), ["init"]);
+        assert_eq!(plugin.tools()[0].parameters["required"], json!(["app-name"]));
+        assert_eq!(plugin.excluded()[0].function, "exports#init");
         Ok(())
     }
 
