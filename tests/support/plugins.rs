@@ -35,6 +35,14 @@ pub fn load_guest(host: &Host, name: &str, change: impl FnOnce(&mut Manifest)) -
     load_from(host, "guests", name, Grant::default(), change)
 }
 
+/// A guest of `tests/guests` with what it is granted.
+///
+/// # Errors
+/// As [`load_guest`].
+pub fn load_guest_with(host: &Host, name: &str, grant: Grant) -> Result<Plugin> {
+    load_from(host, "guests", name, grant, |_| {})
+}
+
 fn load_from(
     host: &Host,
     kind: &str,

@@ -21,7 +21,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
 
 use crate::setup::{Build, Wanted};
@@ -76,6 +76,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Arguments::Start { no_serve, listen, model } => {
             let models = setup::models_for(model.as_deref())?;
             let binary = setup::run(&root, &Wanted { models, build: Build::Product })?;
+            accept(&root, &binary)?;
             if no_serve { Ok(()) } else { serve(&root, &binary, listen, model) }
         }
         Arguments::Test => check::run(&root),
@@ -86,6 +87,24 @@ fn run(arguments: Arguments) -> Result<()> {
         }
         Arguments::Tidy => check::tidy(&root),
     }
+}
+
+/// Pins the project's own plugins as they were just built: who runs `start` on this source has accepted them by it. Only
+/// under the embedded settings; what a pawl.toml names is accepted by its own person.
+fn accept(root: &Path, binary: &Path) -> Result<()> {
+    if Path::new("pawl.toml").is_file() || std::env::var_os("PAWL_CONFIG").is_some() {
+        return Ok(());
+    }
+    let mut command = Command::new(binary);
+    command.args(["plugin", "accept", "--yes", "--plugins"]).arg(cargo::target(root).join("plugins"));
+    command.args(plugins::shipped(root)?);
+    let output = cargo::clean(&mut command)
+        .output()
+        .with_context(|| format!("cannot run {}", binary.display()))?;
+    if !output.status.success() {
+        bail!("the plugins cannot be pinned: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
 }
 
 /// Becomes `pawl serve`; returns only when it could not.
