@@ -77,7 +77,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Tools(command) => command.run(&config),
         Command::Call(command) => block_on(command.run(&config)),
         Command::Model(command) => command.run(&config),
-        Command::Plugin(command) => command.run(&config),
+        Command::Plugin(command) => block_on(command.run(&config)),
         Command::Sample(command) => command.run(&config),
         Command::Eval(command) => block_on(command.run(config)),
         Command::Doctor(_) | Command::CompileComponent { .. } => Ok(ExitCode::SUCCESS),

@@ -4,7 +4,11 @@
 //! call in flight, for whoever began with a [`Set`] ends with it; nothing that a model can call reaches this file.
 
 pub(crate) mod lock;
+#[cfg(feature = "oci")]
+mod registry;
 pub(crate) mod set;
+pub(crate) mod signature;
+pub(crate) mod source;
 mod watch;
 
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 //! `pawl plugin …`: make a plugin, build it, look at it. The guide is docs/plugins.md.
 
 mod accept;
+mod add;
 mod build;
 mod inspect;
 mod list;
@@ -26,16 +27,19 @@ pub(crate) enum Plugin {
     List(list::List),
     /// Pin a plugin as it is now, after a look at what has changed
     Accept(accept::Accept),
+    /// Fetch a plugin from a registry or a file, check its signature, and pin it
+    Add(add::Add),
 }
 
 impl Plugin {
-    pub(crate) fn run(self, config: &Config) -> Result<ExitCode> {
+    pub(crate) async fn run(self, config: &Config) -> Result<ExitCode> {
         match self {
             Plugin::New(command) => command.run(),
             Plugin::Build(command) => command.run(config),
             Plugin::Inspect(command) => command.run(config),
             Plugin::List(command) => command.run(config),
             Plugin::Accept(command) => command.run(config),
+            Plugin::Add(command) => command.run(config).await,
         }
     }
 }

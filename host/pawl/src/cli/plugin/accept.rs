@@ -59,7 +59,7 @@ impl Accept {
 }
 
 /// Asks the person at the terminal.
-fn confirmed(name: &str) -> Result<bool> {
+pub(super) fn confirmed(name: &str) -> Result<bool> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         bail!(

@@ -132,7 +132,7 @@ impl Subject {
         Ok(())
     }
 
-    fn print(&self) -> Result<()> {
+    pub(super) fn print(&self) -> Result<()> {
         let manifest = self.plugin.manifest();
         println!("{} {}", manifest.name, manifest.version);
         if !manifest.description.is_empty() {
