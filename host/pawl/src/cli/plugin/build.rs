@@ -39,7 +39,7 @@ impl Build {
         let manifest = Manifest::read(&manifest_file)?;
         let name = manifest.name.clone();
         let scratch = tempfile::tempdir().context("no temporary folder")?;
-        let compiled = Language::of(folder)?.compile(folder, scratch.path())?;
+        let compiled = Language::of(folder)?.compile(folder, &manifest.capabilities, scratch.path())?;
         let component = scratch.path().join(format!("{name}.wasm"));
         fs::write(&component, pawl_plugin::embed_wit(&compiled, &folder.join("wit"))?)
             .with_context(|| format!("cannot write {}", component.display()))?;

@@ -142,6 +142,7 @@ impl New {
         println!("and in pawl.toml:");
         println!("  [plugins.{}]", self.name);
         println!("  path = \"{}\"", folder.join(super::build::OUTPUT).display());
+        println!("  pin = false   # while you work on it");
         Ok(ExitCode::SUCCESS)
     }
 }

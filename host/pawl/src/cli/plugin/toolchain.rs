@@ -9,12 +9,15 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
+use pawl_plugin::Capabilities;
 use serde_json::Value;
 
 /// The Rust target of components for WASI 0.2.
 const TARGET: &str = "wasm32-wasip2";
-/// What componentize-js would put into every component, used or not: the import of wasi:http and the export of a server of it.
-const NO_HTTP: [&str; 4] = ["--disable", "http", "--disable", "fetch-event"];
+/// What componentize-js would put into every component, used or not: a server of wasi:http, which it exports.
+const NO_SERVER: [&str; 2] = ["--disable", "fetch-event"];
+/// The import of wasi:http, behind `fetch`: left out unless the manifest asks for requests.
+const NO_FETCH: [&str; 2] = ["--disable", "http"];
 
 /// What a plugin is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -72,11 +75,11 @@ impl Language {
     }
 
     /// Builds a plugin's folder into a component, which is at the path that is returned: one of the tool's own, or in `scratch`.
-    pub(super) fn compile(self, folder: &Path, scratch: &Path) -> Result<PathBuf> {
+    pub(super) fn compile(self, folder: &Path, wants: &Capabilities, scratch: &Path) -> Result<PathBuf> {
         match self {
             Language::Rust => rust(folder),
             Language::Python => python(folder, scratch),
-            Language::Js => js(folder, scratch),
+            Language::Js => js(folder, !wants.http.is_empty(), scratch),
         }
     }
 
@@ -135,16 +138,23 @@ fn artifact(line: &str) -> Option<PathBuf> {
 }
 
 fn python(folder: &Path, scratch: &Path) -> Result<PathBuf> {
-    let own = folder.join(".venv/bin/componentize-py");
-    let program = if own.is_file() { std::path::absolute(&own)? } else { "componentize-py".into() };
+    let environment = std::path::absolute(folder.join(".venv"))?;
+    let own = environment.join("bin/componentize-py");
     let out = scratch.join("component.wasm");
-    let mut command = Command::new(program);
+    let mut command = if own.is_file() {
+        let mut command = Command::new(own);
+        // It looks there for what the source imports.
+        command.env("VIRTUAL_ENV", environment);
+        command
+    } else {
+        Command::new("componentize-py")
+    };
     command.args(["-d", "wit", "componentize", "app", "-o"]).arg(&out);
     run(command, folder, "componentize-py", Language::Python)?;
     Ok(out)
 }
 
-fn js(folder: &Path, scratch: &Path) -> Result<PathBuf> {
+fn js(folder: &Path, fetch: bool, scratch: &Path) -> Result<PathBuf> {
     let tool = "componentize-js";
     let program = folder.join("node_modules/.bin").join(tool);
     if !program.is_file() {
@@ -152,7 +162,11 @@ fn js(folder: &Path, scratch: &Path) -> Result<PathBuf> {
     }
     let out = scratch.join("component.wasm");
     let mut command = Command::new(std::path::absolute(&program)?);
-    command.args([&entry(folder)?, "--wit", "wit"]).args(NO_HTTP).arg("--out").arg(&out);
+    command.args([&entry(folder)?, "--wit", "wit"]).args(NO_SERVER);
+    if !fetch {
+        command.args(NO_FETCH);
+    }
+    command.arg("--out").arg(&out);
     run(command, folder, tool, Language::Js)?;
     Ok(out)
 }
@@ -210,7 +224,7 @@ mod tests {
     fn a_missing_tool_is_named_with_the_command_that_installs_it() -> Result<()> {
         let folder = tempfile::tempdir()?;
         std::fs::write(folder.path().join("package.json"), r#"{"main": "plugin.js"}"#)?;
-        let error = Language::Js.compile(folder.path(), folder.path()).expect_err("no tool").to_string();
+        let error = js(folder.path(), false, folder.path()).expect_err("no tool").to_string();
         assert!(
             error.contains("componentize-js is not installed") && error.contains("npm install"),
             "{error}"
