@@ -98,9 +98,8 @@ fn accept(root: &Path, binary: &Path) -> Result<()> {
     let mut command = Command::new(binary);
     command.args(["plugin", "accept", "--yes", "--plugins"]).arg(cargo::target(root).join("plugins"));
     command.args(plugins::shipped(root)?);
-    let output = cargo::clean(&mut command)
-        .output()
-        .with_context(|| format!("cannot run {}", binary.display()))?;
+    let output =
+        cargo::clean(&mut command).output().with_context(|| format!("cannot run {}", binary.display()))?;
     if !output.status.success() {
         bail!("the plugins cannot be pinned: {}", String::from_utf8_lossy(&output.stderr).trim());
     }

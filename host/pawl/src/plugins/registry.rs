@@ -27,7 +27,8 @@ pub(super) async fn find(reference: &str, key: Option<&Key>) -> Result<Found> {
         reference.parse().with_context(|| format!("`{OCI}{reference}` is no reference"))?;
     let registry = Registry::new(&reference);
     let (manifest, digest) = registry.manifest(&reference).await?;
-    let mut origin = format!("{OCI}{}@{digest}", reference.registry().to_owned() + "/" + reference.repository());
+    let mut origin =
+        format!("{OCI}{}@{digest}", reference.registry().to_owned() + "/" + reference.repository());
     if let Some(key) = key {
         registry.verify(&reference, &digest, key).await?;
         origin.push_str(", its signature holds");
@@ -98,11 +99,15 @@ impl Registry {
     async fn verify(&self, reference: &Reference, digest: &str, key: &Key) -> Result<()> {
         let tag = format!("{}.sig", digest.replace(':', "-"));
         let at = Reference::with_tag(reference.registry().to_owned(), reference.repository().to_owned(), tag);
-        let (manifest, _) =
-            self.manifest(&at).await.with_context(|| format!("a key was given, but {digest} has no signature"))?;
+        let (manifest, _) = self
+            .manifest(&at)
+            .await
+            .with_context(|| format!("a key was given, but {digest} has no signature"))?;
         let mut last = None;
         for layer in &manifest.layers {
-            let Some(signature) = layer.annotations.as_ref().and_then(|all| all.get(COSIGN)) else { continue };
+            let Some(signature) = layer.annotations.as_ref().and_then(|all| all.get(COSIGN)) else {
+                continue;
+            };
             let payload = self.blob(&at, layer, MAX_SMALL).await?;
             match key.verify_payload(&payload, signature, digest) {
                 Ok(()) => return Ok(()),
@@ -136,7 +141,10 @@ impl tokio::io::AsyncWrite for Bounded<'_> {
         std::task::Poll::Ready(Ok(buffer.len()))
     }
 
-    fn poll_flush(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> {
+    fn poll_flush(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
         std::task::Poll::Ready(Ok(()))
     }
 

@@ -14,8 +14,8 @@ use serde_json::Value;
 
 /// DER of a P-256 public key up to its point: SubjectPublicKeyInfo, RFC 5480.
 const PREFIX: [u8; 26] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
-    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+    0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 /// An uncompressed point: 0x04, x, y.
 const POINT: usize = 65;
@@ -26,7 +26,9 @@ pub(crate) struct Key(UnparsedPublicKey<Vec<u8>>);
 /// Why a signature does not hold.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SignatureError {
-    #[error("not a public key: a PEM text with an ECDSA key on P-256 is needed, as `cosign generate-key-pair` writes")]
+    #[error(
+        "not a public key: a PEM text with an ECDSA key on P-256 is needed, as `cosign generate-key-pair` writes"
+    )]
     Key,
     #[error("not a signature: {0}")]
     Form(String),
@@ -56,12 +58,18 @@ impl Key {
     /// Whether `signature`, in base64, is this key's over `bytes`.
     pub(crate) fn verify(&self, bytes: &[u8], signature: &str) -> Result<(), SignatureError> {
         let signature: String = signature.split_whitespace().collect();
-        let signature = STANDARD.decode(signature).map_err(|error| SignatureError::Form(error.to_string()))?;
+        let signature =
+            STANDARD.decode(signature).map_err(|error| SignatureError::Form(error.to_string()))?;
         self.0.verify(bytes, &signature).map_err(|_| SignatureError::Mismatch)
     }
 
     /// Whether `signature` is this key's over a simple-signing payload that names `digest` (`sha256:…`).
-    pub(crate) fn verify_payload(&self, payload: &[u8], signature: &str, digest: &str) -> Result<(), SignatureError> {
+    pub(crate) fn verify_payload(
+        &self,
+        payload: &[u8],
+        signature: &str,
+        digest: &str,
+    ) -> Result<(), SignatureError> {
         // The key first: nothing of what was not signed is looked at.
         self.verify(payload, signature)?;
         let payload: Value =
@@ -89,7 +97,8 @@ mod tests {
     impl Signer {
         fn new() -> Signer {
             let random = SystemRandom::new();
-            let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).expect("a key");
+            let document =
+                EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).expect("a key");
             let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, document.as_ref(), &random);
             Signer(pair.expect("its own key"))
         }
@@ -133,7 +142,12 @@ mod tests {
     #[test]
     fn what_is_no_key_is_refused() {
         let pem = Signer::new().pem();
-        for text in ["", "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----", &pem.replace("MFkw", "MFkx"), &pem[30..]] {
+        for text in [
+            "",
+            "-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----",
+            &pem.replace("MFkw", "MFkx"),
+            &pem[30..],
+        ] {
             assert!(matches!(Key::parse(text), Err(SignatureError::Key)), "{text}");
         }
     }

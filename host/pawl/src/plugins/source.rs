@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
 use super::signature::Key;
+use anyhow::{Context, Result, bail, ensure};
 
 /// What an OCI reference begins with here.
 pub(super) const OCI: &str = "oci://";
@@ -30,7 +30,9 @@ pub(crate) async fn find(source: &str, key: Option<&Key>, signature: Option<&Pat
         #[cfg(feature = "oci")]
         Some(reference) => super::registry::find(reference, key).await,
         #[cfg(not(feature = "oci"))]
-        Some(_) => bail!("this Pawl was built without the feature `oci`; fetch {source} otherwise, and add the file"),
+        Some(_) => {
+            bail!("this Pawl was built without the feature `oci`; fetch {source} otherwise, and add the file")
+        }
         None => from_disk(Path::new(source), key, signature),
     }
 }

@@ -1,0 +1,56 @@
+//! The host's model, as a plugin that was granted `llm` may use it.
+//!
+//! Invariant: a completion offers no tools and sees nothing but the messages that the plugin gave; one that was cut
+//! short is an error, never an answer. It waits its turn like any other request, and no turn of a chat holds the model
+//! while a plugin runs, so a plugin that asks the model cannot wait for itself.
+
+use pawl_llm::{Error, Grammar, Llm, Message, Request, Sampling, StopReason};
+use pawl_plugin::{Answer, Completion, Model, ModelError, Role};
+
+/// The model behind `pawl:host/llm`.
+pub(super) struct HostModel(pub(super) Llm);
+
+impl Model for HostModel {
+    fn complete(&self, completion: Completion) -> Answer<'_, String> {
+        Box::pin(async move {
+            let messages = completion.messages.into_iter().map(|message| {
+                let role = match message.role {
+                    Role::System => "system",
+                    Role::User => "user",
+                    Role::Assistant => "assistant",
+                };
+                Message::new(role, message.content)
+            });
+            let messages: Vec<Message> = messages.collect();
+            let request = Request {
+                prompt: self.0.render(&messages).map_err(told)?,
+                grammar: completion.schema.map_or(Grammar::Free, Grammar::JsonSchema),
+                sampling: Sampling::default(),
+                max_tokens: completion.max_tokens as usize,
+                stop: Vec::new(),
+            };
+            let output = self.0.generate(request).finish().await.map_err(told)?;
+            match output.finish.reason {
+                StopReason::Length => Err(ModelError::Truncated),
+                _ => Ok(output.text),
+            }
+        })
+    }
+
+    fn embed(&self, _: Vec<String>) -> Answer<'_, Vec<Vec<f32>>> {
+        let none = "this Pawl has no embedding model yet".to_owned();
+        Box::pin(std::future::ready(Err(ModelError::Unavailable(none))))
+    }
+}
+
+/// What a plugin is told of a failure: what it can mend, and nothing of the inside.
+fn told(error: Error) -> ModelError {
+    match error {
+        Error::PromptTooLong { .. } | Error::Busy { .. } => ModelError::Limit(error.to_string()),
+        Error::Schema { .. } | Error::Grammar(_) | Error::Request(_) => ModelError::Refused(error.to_string()),
+        other => {
+            tracing::error!("a plugin asked the model: {other}");
+            ModelError::Unavailable("the model failed; the host's log says why".to_owned())
+        }
+    }
+}
