@@ -5,11 +5,11 @@
 //! fetched, the test of that language fails and says so; with `PAWL_OFFLINE` set it says so and is skipped.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use pawl_tests::plugins::{component, target};
-use pawl_tests::server::pawl_with;
+use pawl_tests::server::{binary, pawl_with};
 use pawl_tests::wit;
 use serde_json::{Value, json};
 
@@ -121,13 +121,25 @@ impl Desk {
 
     /// Puts a line before the comment with which the template's checks begin.
     fn crash_at_thirteen(&self, file: &str, line: &str) -> Result<()> {
+        self.put_before(file, "An error is read by the model", line)
+    }
+
+    /// Puts a line into a file before the first that has a text.
+    fn put_before(&self, file: &str, text: &str, line: &str) -> Result<()> {
         let file = self.path().join(file);
         let source = std::fs::read_to_string(&file)?;
-        let at = source.lines().position(|line| line.contains("An error is read by the model"));
-        let at = at.context("the template has another comment")?;
+        let at = source.lines().position(|line| line.contains(text));
+        let at = at.with_context(|| format!("the template has no line with {text}"))?;
         let mut lines: Vec<&str> = source.lines().collect();
         lines.insert(at, line);
         Ok(std::fs::write(file, lines.join("\n"))?)
+    }
+
+    /// Where the Python environment of a plugin keeps its packages.
+    fn site_packages(&self, plugin: &str) -> Result<PathBuf> {
+        let library = self.path().join(plugin).join(".venv/lib");
+        let version = std::fs::read_dir(library)?.next().context("no Python in the environment")??;
+        Ok(version.path().join("site-packages"))
     }
 }
 
@@ -162,7 +174,10 @@ fn a_new_python_plugin_builds_and_is_called() -> Result<()> {
     let command = "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt";
     assert!(said.contains(command), "{said}");
     desk.tools("kit-python", "requirements.txt", command, ".venv")?;
-    let line = "        if bill.people == 13: raise RuntimeError('unlucky number')";
+    // A package of the plugin's own environment, wherever the python3 of the machine looks.
+    std::fs::write(desk.site_packages("kit-python")?.join("kit_probe.py"), "WORD = 'unlucky number'\n")?;
+    desk.put_before("kit-python/app.py", "from wit_world import exports", "import kit_probe")?;
+    let line = "        if bill.people == 13: raise RuntimeError(kit_probe.WORD)";
     desk.crash_at_thirteen("kit-python/app.py", line)?;
     desk.check("kit-python", "RuntimeError: unlucky number")
 }
@@ -242,5 +257,18 @@ fn a_plugin_of_the_settings_is_shown_with_what_it_gets() -> Result<()> {
     let denied = |name: &str, requested: bool| json!({"capability": name, "requested": requested, "granted": !requested, "effective": false});
     assert_eq!(calendar["capabilities"], json!([denied("keyvalue", true), denied("database shop", false)]));
     assert!(calendar["limits"]["memory"].is_string() || calendar["limits"]["memory"].is_number());
+    Ok(())
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_pawl_quietly() -> Result<()> {
+    let desk = Desk::new()?;
+    let mut command = Command::new(binary()?);
+    command.args(["plugin", "inspect", "--home"]).arg(&desk.home).arg(component("calendar"));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    drop(child.stdout.take());
+    let output = child.wait_with_output()?;
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert!(output.status.success());
     Ok(())
 }

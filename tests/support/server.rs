@@ -164,7 +164,11 @@ pub fn pawl_with(
     Ok((output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr)))
 }
 
-fn binary() -> Result<PathBuf> {
+/// The program itself, for tests that start it in their own way.
+///
+/// # Errors
+/// Where it is not built.
+pub fn binary() -> Result<PathBuf> {
     let file = target().join("release/pawl");
     ensure!(file.is_file(), "{} is missing; `cargo xtask test` builds it", file.display());
     Ok(file)
