@@ -216,8 +216,13 @@ pub(crate) struct HttpPolicy {
 impl HttpPolicy {
     /// The grant under which a request of this kind may go out; the first that allows it. None: it may not.
     pub(crate) fn grant(&self, scheme: Scheme, host: &str, port: u16, method: &str) -> Option<&HttpGrant> {
-        let requested = self.requested.iter().any(|rule| rule.allows(scheme, host, port, method));
+        let requested = self.requests(scheme, host, port, method);
         self.granted.iter().find(|grant| requested && grant.rule.allows(scheme, host, port, method))
+    }
+
+    /// Whether the manifest asks for a request of this kind.
+    pub(crate) fn requests(&self, scheme: Scheme, host: &str, port: u16, method: &str) -> bool {
+        self.requested.iter().any(|rule| rule.allows(scheme, host, port, method))
     }
 }
 
