@@ -543,19 +543,28 @@ async fn a_guest_reaches_the_servers_of_its_rules_and_no_others() -> Result<()> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_never_answers_costs_a_call_its_time_and_no_more() -> Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let port = listener.local_addr()?.port();
-    let world = World::new()?;
-    let rule = format!("[[http]]\nhost = '127.0.0.1'\nscheme = 'http'\nports = [{port}]");
-    let plugin = world.probe_for(&rule, &format!("{rule}\nprivate = true"), Duration::from_millis(300))?;
-    let url = format!("http://127.0.0.1:{port}/");
-    let outcome = plugin.call("fetch", &json!({"method": "GET", "url": url, "body": ""})).await;
-    // Whichever of the two clocks is first: the request's end or the call's.
-    match &outcome {
-        Err(CallError::Limit { limit: "time", .. }) => {}
-        Err(CallError::Guest(Value::String(error))) if error.contains("Timeout") => {}
-        other => panic!("{other:?}"),
+async fn a_server_that_is_silent_costs_a_call_its_time_and_no_more() -> Result<()> {
+    for said in ["", "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello"] {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let port = listener.local_addr()?.port();
+        let world = World::new()?;
+        let rule = format!("[[http]]\nhost = '127.0.0.1'\nscheme = 'http'\nports = [{port}]");
+        let plugin =
+            world.probe_for(&rule, &format!("{rule}\nprivate = true"), Duration::from_millis(300))?;
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await?;
+            stream.write_all(said.as_bytes()).await?;
+            std::future::pending::<std::io::Result<()>>().await
+        });
+        let url = format!("http://127.0.0.1:{port}/");
+        let outcome = plugin.call("fetch", &json!({"method": "GET", "url": url, "body": ""})).await;
+        server.abort();
+        // Whichever of the two clocks is first: the request's end or the call's.
+        match &outcome {
+            Err(CallError::Limit { limit: "time", .. }) => {}
+            Err(CallError::Guest(Value::String(error))) if error.contains("Timeout") => {}
+            other => panic!("{said:?}: {other:?}"),
+        }
     }
     Ok(())
 }

@@ -195,7 +195,7 @@ mod tests {
         assert_eq!((page.documents.len(), page.cursor), (PAGE, None));
     }
 
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     #[test]
     fn only_regular_files_of_the_folder_itself_are_documents() {
         use std::os::unix::fs::symlink;
@@ -241,7 +241,7 @@ mod tests {
         assert!(matches!(read(&docs, "a.PDF", 0, MAX_READ + 1), Err(Error::Limit(_))));
     }
 
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     #[test]
     fn a_link_that_took_the_place_of_the_folder_is_not_followed() {
         let (home, docs) = folder();

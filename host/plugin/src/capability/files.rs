@@ -4,6 +4,7 @@
 //! (wasmtime-wasi resolves every path beneath the folder); a folder to read is never changed. Only regular files and
 //! folders are opened, for a pipe or a device could keep a thread waiting; and no call waits past the deadline.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use wasmtime::component::{HasData, Linker, Resource};
@@ -23,6 +24,9 @@ use crate::call::State;
 use crate::error::CallError;
 use crate::grant::Effective;
 use crate::manifest::Access;
+
+/// Entries of a folder that is listed; wasmtime-wasi holds them all.
+const MAX_ENTRIES: usize = 100_000;
 
 /// Opens the granted folders for one call.
 pub(super) fn preopen(
@@ -97,7 +101,8 @@ async fn open(
     how: asynchronous::OpenFlags,
     mode: asynchronous::DescriptorFlags,
 ) -> FsResult<Resource<Descriptor>> {
-    // What cannot be looked at is not there yet, or opening it says what is wrong.
+    // What cannot be looked at is not there yet, or opening it says what is wrong. Whoever puts a pipe in its place now
+    // (no guest can make one) holds a thread until the pipe has another end, but not the call.
     let there = Async::stat_at(view, Resource::new_borrow(folder.rep()), flags, path.clone()).await;
     if there.is_ok_and(|there| !is_plain(there.type_)) {
         return Err(asynchronous::ErrorCode::NotPermitted.into());
@@ -109,6 +114,25 @@ async fn open(
     }
     Async::drop(view, opened).map_err(FsError::trap)?;
     Err(asynchronous::ErrorCode::NotPermitted.into())
+}
+
+/// Refuses a folder with more entries than the host is to hold at once.
+#[cfg(target_os = "linux")]
+async fn fits(folder: Arc<std::fs::File>) -> FsResult<()> {
+    let count = move || {
+        let entries = rustix::fs::Dir::read_from(&*folder).ok()?;
+        Some(entries.take(MAX_ENTRIES + 1).count())
+    };
+    // What cannot be counted cannot be listed either, and listing it says why.
+    match tokio::task::spawn_blocking(count).await {
+        Ok(Some(count)) if count > MAX_ENTRIES => Err(asynchronous::ErrorCode::Overflow.into()),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+async fn fits(_: Arc<std::fs::File>) -> FsResult<()> {
+    Ok(())
 }
 
 impl types::Host for Files<'_> {
@@ -200,6 +224,10 @@ impl types::HostDescriptor for Files<'_> {
     }
 
     fn read_directory(&mut self, folder: Resource<Descriptor>) -> FsResult<Resource<DirectoryEntryStream>> {
+        if let Descriptor::Dir(open) = self.view.table.get(&folder)? {
+            let open = Arc::clone(&open.dir);
+            self.wait(async |_| fits(open).await)?;
+        }
         self.wait(async |view| Async::read_directory(view, folder).await)
     }
 

@@ -31,15 +31,15 @@ fn real(folder: &Path) -> std::io::Result<PathBuf> {
     if real.is_dir() { Ok(real) } else { Err(std::io::ErrorKind::NotADirectory.into()) }
 }
 
-/// An open folder.
+/// An open folder. Where there is no `/proc` to name it by, its path is looked at once more instead.
 pub(super) struct Folder {
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     descriptor: std::os::fd::OwnedFd,
-    #[cfg(not(unix))]
+    #[cfg(not(target_os = "linux"))]
     path: PathBuf,
 }
 
-#[cfg(unix)]
+#[cfg(target_os = "linux")]
 impl Folder {
     /// Opens a folder whose path holds no link; where it holds one now, that is an error.
     pub(super) fn open(path: &Path) -> std::io::Result<Folder> {
@@ -78,7 +78,7 @@ impl Folder {
     }
 }
 
-#[cfg(not(unix))]
+#[cfg(not(target_os = "linux"))]
 impl Folder {
     /// Opens a folder whose path holds no link; where it holds one now, that is an error.
     pub(super) fn open(path: &Path) -> std::io::Result<Folder> {

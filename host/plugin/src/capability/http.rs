@@ -12,7 +12,9 @@ mod body;
 mod connect;
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderValue};
@@ -49,13 +51,28 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 
 /// The outbound requests of one call.
 pub(crate) struct Outbound {
-    plugin: Arc<str>,
     capabilities: Arc<Effective>,
     network: Arc<Network>,
     /// When the call is over.
     deadline: Instant,
     connections: Arc<Semaphore>,
-    logged: u32,
+    refusals: Refusals,
+}
+
+/// Refused requests reach the log, so that a person sees which rule is missing: the first of a call.
+#[derive(Clone)]
+struct Refusals {
+    plugin: Arc<str>,
+    count: Arc<AtomicU32>,
+}
+
+impl Refusals {
+    fn tell(&self, method: &str, target: &Target, why: &str) {
+        if self.count.fetch_add(1, Ordering::Relaxed) < MAX_LOGGED {
+            let method: String = method.chars().take(16).collect();
+            tracing::warn!(plugin = &*self.plugin, "refused {method} {target}: {why}");
+        }
+    }
 }
 
 /// Made at the first use.
@@ -100,7 +117,8 @@ impl WasiHttpHooks for Outbound {
             let permit = Arc::clone(&self.connections).try_acquire_owned();
             let permit = permit.map_err(|_| Error::ConnectionLimitReached)?;
             let until = self.deadline.min(Instant::now() + grant.timeout);
-            Ok(Exchanging { target, grant, until, permit, options: options.unwrap_or_default() })
+            let (refusals, options) = (self.refusals.clone(), options.unwrap_or_default());
+            Ok(Exchanging { target, grant, until, permit, refusals, options })
         });
         let network = Arc::clone(&self.network);
         Box::new(async move {
@@ -120,11 +138,12 @@ impl Outbound {
         deadline: Instant,
     ) -> Outbound {
         let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        Outbound { plugin, capabilities, network, deadline, connections, logged: 0 }
+        let refusals = Refusals { plugin, count: Arc::default() };
+        Outbound { capabilities, network, deadline, connections, refusals }
     }
 
     /// Where the request is to go, and under which grant it may.
-    fn allow(&mut self, request: &Request<WasiBody>) -> Result<(Target, HttpGrant), Error> {
+    fn allow(&self, request: &Request<WasiBody>) -> Result<(Target, HttpGrant), Error> {
         let target = Target::of(request.uri())?;
         if request.uri().path_and_query().is_some_and(|path| path.as_str().len() > MAX_PATH) {
             return Err(Error::HttpRequestUriTooLong);
@@ -139,17 +158,9 @@ impl Outbound {
                 } else {
                     "its manifest does not ask for it: `[[capabilities.http]]` in plugin.toml"
                 };
-                self.refused(&target, method, mend);
+                self.refusals.tell(method, &target, mend);
                 Err(Error::HttpRequestDenied)
             }
-        }
-    }
-
-    fn refused(&mut self, target: &Target, method: &str, why: &str) {
-        if self.logged < MAX_LOGGED {
-            self.logged += 1;
-            let method: String = method.chars().take(16).collect();
-            tracing::warn!(plugin = &*self.plugin, "refused {method} {target}: {why}");
         }
     }
 }
@@ -160,6 +171,7 @@ struct Exchanging {
     grant: HttpGrant,
     until: Instant,
     permit: OwnedSemaphorePermit,
+    refusals: Refusals,
     options: RequestOptions,
 }
 
@@ -174,7 +186,13 @@ impl Exchanging {
             return Err(Error::HttpRequestBodySize(Some(limit)));
         }
         let request = origin_form(request, &self.target)?.map(|body| Sent::new(body, limit));
-        let stream = network.connect(&self.target, self.grant.private);
+        let method = request.method().clone();
+        let inside = |address: IpAddr| {
+            let why =
+                format!("its address {address} is not public; grant it with `private = true` if it is meant");
+            self.refusals.tell(method.as_str(), &self.target, &why);
+        };
+        let stream = network.connect(&self.target, self.grant.private, &inside);
         let stream = patience(self.options.connect_timeout, Error::ConnectionTimeout, stream).await?;
         let (response, connection) = self.exchange(stream, request).await?;
         if length(response.headers()).is_some_and(|length| length > limit) {

@@ -79,21 +79,67 @@ const WASI: &[&str] = &[
     "wasi:sockets/udp-create-socket",
 ];
 
-/// What is served beyond WASI 0.2, each in this version only.
-const OTHERS: &[&str] = &[
-    "pawl:host/database@0.1.0",
-    "pawl:host/documents@0.1.0",
-    "pawl:host/llm@0.1.0",
-    "wasi:config/store@0.2.0-rc.1",
-    "wasi:keyvalue/store@0.2.0-draft",
-];
+/// The interfaces of `wit/`, without their versions.
+const PAWL: &[&str] = &["pawl:host/database", "pawl:host/documents", "pawl:host/llm"];
 
-/// Whether an import of this name is served, as far as the name tells. Versions 0.2.x are compatible with each other.
+/// Drafts, each in this version only.
+const DRAFTS: &[&str] = &["wasi:config/store@0.2.0-rc.1", "wasi:keyvalue/store@0.2.0-draft"];
+
+/// Whether an import of this name is served, as far as the name tells: versions 0.2.x of WASI are compatible with each
+/// other, and versions 0.1.x of ours.
 pub(crate) fn serves(import: &str) -> bool {
-    let release = |version: &str| {
-        let patch = version.strip_prefix("0.2.");
-        patch.is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit()))
+    let of = |interfaces: &[&str], series: &str| {
+        import.split_once('@').is_some_and(|(name, version)| {
+            let patch = version.strip_prefix(series).unwrap_or_default();
+            let release = !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit());
+            interfaces.contains(&name) && release
+        })
     };
-    OTHERS.contains(&import)
-        || import.split_once('@').is_some_and(|(name, version)| WASI.contains(&name) && release(version))
+    of(WASI, "0.2.") || of(PAWL, "0.1.") || DRAFTS.contains(&import)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasmtime::component::Component;
+
+    /// Whether the linker has an instance of this name.
+    fn is_linked(linker: &Linker<State>, import: &str) -> anyhow::Result<bool> {
+        let text = format!("(component (import \"{import}\" (instance)))");
+        Ok(linker.instantiate_pre(&Component::new(linker.engine(), text)?).is_ok())
+    }
+
+    #[test]
+    fn what_is_said_to_be_served_is_linked_and_nothing_else() -> anyhow::Result<()> {
+        let engine = wasmtime::Engine::new(wasmtime::Config::new().wasm_component_model(true))?;
+        let mut linker = Linker::new(&engine);
+        add_to_linker(&mut linker)?;
+        let series = |names: &[&str], versions: [&str; 2]| -> Vec<String> {
+            let name = |name: &&str| versions.map(|version| format!("{name}@{version}"));
+            names.iter().flat_map(name).collect()
+        };
+        let drafts = DRAFTS.iter().map(|name| (*name).to_owned());
+        for import in series(WASI, ["0.2.0", "0.2.99"])
+            .into_iter()
+            .chain(series(PAWL, ["0.1.0", "0.1.7"]))
+            .chain(drafts)
+        {
+            anyhow::ensure!(serves(&import) && is_linked(&linker, &import)?, "{import} is not served");
+        }
+        for import in [
+            "wasi:cli/run@0.2.0",
+            "wasi:clocks/timezone@0.2.0",
+            "wasi:clocks/wall-clock@0.2.0-rc-2023-11-10",
+            "wasi:clocks/wall-clock@0.3.0",
+            "wasi:config/store@0.2.0-draft",
+            "wasi:http/incoming-handler@0.2.0",
+            "wasi:keyvalue/atomics@0.2.0-draft",
+            "wasi:nn/graph@0.2.0",
+            "pawl:host/database@0.2.0",
+            "pawl:host/shell@0.1.0",
+        ] {
+            anyhow::ensure!(!serves(import) && !is_linked(&linker, import)?, "{import} is served");
+        }
+        Ok(())
+    }
 }

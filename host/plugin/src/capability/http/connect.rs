@@ -158,14 +158,16 @@ impl Network {
         network
     }
 
-    /// Opens a connection, over TLS where the scheme says so.
-    pub(super) async fn connect(&self, target: &Target, private: bool) -> Result<Stream, Error> {
+    /// Opens a connection, over TLS where the scheme says so. `inside` hears of an address that is not public.
+    pub(super) async fn connect(
+        &self,
+        target: &Target,
+        private: bool,
+        inside: &(dyn Fn(IpAddr) + Sync),
+    ) -> Result<Stream, Error> {
         let addresses = self.addresses(target).await?;
-        if !private && let Some(inside) = addresses.iter().find(|address| !is_public(address.ip())) {
-            tracing::warn!(
-                "refused {target}: its address {} is not public; grant `private = true` for it",
-                inside.ip()
-            );
+        if !private && let Some(address) = addresses.iter().find(|address| !is_public(address.ip())) {
+            inside(address.ip());
             return Err(Error::DestinationIpProhibited);
         }
         let stream = dial(&addresses).await?;
