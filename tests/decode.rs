@@ -37,7 +37,8 @@ fn load(host: &Host, folder: &std::path::Path, wit: &str) -> Result<pawl_plugin:
 fn a_thousand_decodes_under_random_types_lift_into_values() -> Result<()> {
     let llm = model()?;
     let folder = tempfile::tempdir()?;
-    let options = HostOptions { compiled: None, keyvalue: folder.path().join("keyvalue.sqlite") };
+    let options =
+        HostOptions { compiled: None, compiler: None, keyvalue: folder.path().join("keyvalue.sqlite") };
     // Short values, so that a thousand of them are written in minutes.
     let host = Host::new(options)?.with_schema_limits(SchemaLimits { string: 12, list: 3 });
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);

@@ -12,7 +12,7 @@ fn serve(folder: &tempfile::TempDir) -> Result<Server> {
     let hostile = target().canonicalize()?.join("guests/hostile");
     let settings = format!(
         "[model]\ncontext = 2048\n[chat]\nmax-rounds = 2\nmax-tokens = 48\n\
-         [plugins.calendar.grant]\nkeyvalue = true\n[plugins.hostile]\npath = {hostile:?}\n"
+         [plugins.calendar.grant]\nkeyvalue = true\nrandom = true\n[plugins.hostile]\npath = {hostile:?}\n"
     );
     Server::start(&Options { model: MODEL, settings: Some(settings) }, folder.path())
 }

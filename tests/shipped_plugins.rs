@@ -9,7 +9,7 @@ use pawl_tests::plugins::{guest_error, host, load, shop_at};
 use serde_json::{Value, json};
 
 fn calendar(data: &Path) -> Result<Plugin> {
-    load(&host(data)?, "calendar", Grant { keyvalue: true, ..Grant::default() })
+    load(&host(data)?, "calendar", Grant { keyvalue: true, random: true, ..Grant::default() })
 }
 
 fn booking(title: &str, start: &str, minutes: u32) -> Value {

@@ -43,6 +43,19 @@ pub fn load_guest_with(host: &Host, name: &str, grant: Grant) -> Result<Plugin> 
     load_from(host, "guests", name, grant, |_| {})
 }
 
+/// A guest of `tests/guests` by its name, its manifest changed by `change`, with what the operator grants.
+///
+/// # Errors
+/// Where it is not built or does not load.
+pub fn load_granted(
+    host: &Host,
+    name: &str,
+    grant: Grant,
+    change: impl FnOnce(&mut Manifest),
+) -> Result<Plugin> {
+    load_from(host, "guests", name, grant, change)
+}
+
 fn load_from(
     host: &Host,
     kind: &str,

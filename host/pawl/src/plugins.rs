@@ -4,6 +4,7 @@
 //! call in flight, for whoever began with a [`Set`] ends with it; nothing that a model can call reaches this file.
 
 pub(crate) mod lock;
+mod model;
 #[cfg(feature = "oci")]
 mod registry;
 pub(crate) mod set;
@@ -20,6 +21,7 @@ use pawl_plugin::{Compiler, Host, HostOptions, Manifest, Plugin};
 use crate::app::AppError;
 use crate::config::{Config, PluginConfig};
 use lock::Lock;
+use model::HostModel;
 use set::{Member, Set};
 
 /// A plugin that was asked for and is not there; the others go on.
@@ -92,6 +94,7 @@ impl Plugins {
         }
         // A second call finds the same model.
         let _ = self.shared.llm.set(llm.clone());
+        self.shared.host.set_model(Arc::new(HostModel(llm.clone())));
         self
     }
 

@@ -31,7 +31,11 @@ async fn main() -> Result<()> {
         host.load(&component, manifest.clone(), Grant::default())?;
         println!("{round}: {:?}", start.elapsed());
     }
-    let plugin = host.load(&component, manifest, Grant { keyvalue: true, database, ..Grant::default() })?;
+    let plugin = host.load(
+        &component,
+        manifest,
+        Grant { keyvalue: true, random: true, database, ..Grant::default() },
+    )?;
     let Some(function) = arguments.get(1) else {
         println!("{}", serde_json::to_string_pretty(plugin.tools())?);
         return Ok(());

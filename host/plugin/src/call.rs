@@ -1,7 +1,7 @@
 //! One call: a fresh store and instance, limits on both, and a result or a failure of one kind.
 //!
 //! Invariant: nothing of a call outlives it, and a call ends at its time limit whether the guest computes (epochs) or
-//! waits (deadline of `wasi:io/poll`, of SQLite). A failure is the guest's own error, a limit, a trap or a fault of the
+//! waits (see `capability`). A failure is the guest's own error, a limit, a trap or a fault of the
 //! host, in that order of proof: a limit is reported only where it was seen to be reached.
 
 use std::fmt;
@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use wasmtime::component::{InstancePre, ResourceTable, Val};
 use wasmtime::{CallHook, PoolConcurrencyLimitError, ResourceLimiter, Store, Trap, UpdateDeadline};
-use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{I32Exit, WasiCtxView, WasiView};
 
 use crate::capability::database::Databases;
+use crate::capability::random::Random;
 use crate::capability::store::KeyValue;
 use crate::capability::wasi::{self, Log};
+use crate::capability::{http, llm};
 use crate::engine::MAX_WASM_STACK;
 use crate::error::CallError;
 use crate::grant::Effective;
@@ -32,7 +34,13 @@ pub(crate) struct State {
     pub(crate) table: ResourceTable,
     /// When the call is over, whatever the guest does.
     pub(crate) deadline: Instant,
-    wasi: WasiCtx,
+    pub(crate) random: Random,
+    pub(crate) network: Arc<http::Network>,
+    pub(crate) http: http::Lazy,
+    pub(crate) model: llm::Slot,
+    /// Requests to the model so far.
+    pub(crate) model_calls: u32,
+    wasi: wasi::Context,
     log: Log,
     resources: Resources,
     /// Calls into the host that are left.
@@ -41,7 +49,7 @@ pub(crate) struct State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView { ctx: self.wasi.get(&self.capabilities, &self.log), table: &mut self.table }
     }
 }
 
@@ -76,6 +84,8 @@ pub(crate) struct Setting {
     pub(crate) limits: Limits,
     pub(crate) capabilities: Arc<Effective>,
     pub(crate) keyvalue: KeyValue,
+    pub(crate) network: Arc<http::Network>,
+    pub(crate) model: llm::Slot,
 }
 
 /// Runs one function to its end. Blocks; the time limit counts from here.
@@ -89,7 +99,12 @@ pub(crate) fn run(setting: &Setting, function: &Function, arguments: &[Val]) -> 
         databases: Databases::default(),
         table: wasi::table(),
         deadline: Instant::now() + limits.time,
-        wasi: wasi::context(&log),
+        random: Random::default(),
+        network: Arc::clone(&setting.network),
+        http: None,
+        model: Arc::clone(&setting.model),
+        model_calls: 0,
+        wasi: wasi::Context::open(&setting.plugin, &setting.capabilities, &log)?,
         log,
         resources: Resources::new(limits),
         host_calls: limits.host_calls,

@@ -11,17 +11,21 @@
 //! keyvalue = true
 //! config = { region = "eu", api-key = { env = "CALENDAR_API_KEY" } }
 //! database = { shop = "shop.sqlite" }             # logical name = SQLite file
-//! documents = { contracts = "/srv/contracts" }    # collection = folder, read only
+//! documents = { contracts = "/srv/contracts" }    # collection = folder, read only; its files, not its folders
 //! llm = { max-calls = 4, max-tokens = 512 }       # of one call of the plugin; or `llm = true`
 //! filesystem = { "/in" = { folder = "/srv/in", access = "read" } }
 //!
 //! [[plugins.calendar.grant.http]]
 //! host = "*.example.com"
 //! methods = ["GET"]
-//! private = false                                 # true: also addresses that are not public
+//! private = false                                 # true: also addresses that are not public, of any kind
 //! max-response = "4MiB"
 //! timeout = "10s"
 //! ```
+//!
+//! A granted folder must be there when the plugin is loaded; links in its path are followed then, and never again. What
+//! a plugin writes into a folder has no quota: give it a volume of its own where that matters. `max-response` bounds
+//! what is sent as well.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -216,8 +220,13 @@ pub(crate) struct HttpPolicy {
 impl HttpPolicy {
     /// The grant under which a request of this kind may go out; the first that allows it. None: it may not.
     pub(crate) fn grant(&self, scheme: Scheme, host: &str, port: u16, method: &str) -> Option<&HttpGrant> {
-        let requested = self.requested.iter().any(|rule| rule.allows(scheme, host, port, method));
+        let requested = self.requests(scheme, host, port, method);
         self.granted.iter().find(|grant| requested && grant.rule.allows(scheme, host, port, method))
+    }
+
+    /// Whether the manifest asks for a request of this kind.
+    pub(crate) fn requests(&self, scheme: Scheme, host: &str, port: u16, method: &str) -> bool {
+        self.requested.iter().any(|rule| rule.allows(scheme, host, port, method))
     }
 }
 

@@ -36,15 +36,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::Semaphore;
-use wasmtime::component::{HasSelf, Linker, Val};
+use wasmtime::component::{Linker, Val};
 
 use crate::call::{Setting, State};
+use crate::capability::http::Network;
+use crate::capability::llm::Slot;
 use crate::capability::store::KeyValue;
 use crate::compiler::Children;
 use crate::engine::{Compiled, Engine, MAX_CALLS, Metering};
 use crate::grant::Effective;
 use crate::reflect::Function;
 
+pub use capability::llm::{Answer, Completion, Message, Model, ModelError, Role};
 pub use compiler::{Compiler, compile_stdin};
 pub use docs::embed_wit;
 pub use error::{CallError, Error};
@@ -76,6 +79,8 @@ pub struct Host {
     compiled: Option<PathBuf>,
     compiler: Option<Arc<Children>>,
     keyvalue: KeyValue,
+    network: Arc<Network>,
+    model: Slot,
     calls: Arc<Semaphore>,
     schema: SchemaLimits,
 }
@@ -159,6 +164,8 @@ impl Host {
             compiled: options.compiled,
             compiler,
             keyvalue: KeyValue::new(options.keyvalue),
+            network: Arc::new(Network::new()),
+            model: Slot::default(),
             calls: Arc::new(Semaphore::new(MAX_CALLS)),
             schema: SchemaLimits::default(),
         })
@@ -169,6 +176,12 @@ impl Host {
     pub fn with_schema_limits(mut self, limits: SchemaLimits) -> Host {
         self.schema = limits;
         self
+    }
+
+    /// Gives the model to the plugins that were granted it, those that are loaded already too. Until then, and on a host
+    /// without a model, their requests are answered with `unavailable`. The first model stays; false where there was one.
+    pub fn set_model(&self, model: Arc<dyn Model>) -> bool {
+        self.model.set(model).is_ok()
     }
 
     /// Loads a component as a plugin. Blocks: the first time, compiling takes seconds.
@@ -197,12 +210,16 @@ impl Host {
                 )));
             }
         }
+        let mut capabilities = Effective::new(&manifest, &grant).map_err(unusable)?;
+        capability::folder::settle(&mut capabilities).map_err(unusable)?;
         let setting = Setting {
             plugin: manifest.name.as_str().into(),
             pre,
             limits: manifest.limits.clone(),
-            capabilities: Arc::new(Effective::new(&manifest, &grant).map_err(unusable)?),
+            capabilities: Arc::new(capabilities),
             keyvalue: self.keyvalue.clone(),
+            network: Arc::clone(&self.network),
+            model: Arc::clone(&self.model),
         };
         Ok(Plugin {
             inner: Arc::new(Loaded {
@@ -271,7 +288,7 @@ impl Plugin {
 
     /// Calls a function by its name within the plugin, with an object of its parameters by name.
     ///
-    /// Runs on a blocking thread of the current tokio runtime (with time enabled, thread stacks of at least 2 MiB).
+    /// Runs on a blocking thread of the current tokio runtime (with time and I/O enabled, thread stacks of at least 2 MiB).
     /// Dropping the future does not stop the guest; its time limit does.
     ///
     /// # Errors
@@ -357,23 +374,14 @@ impl Plugin {
 
 /// Everything that a guest can import.
 fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
-    use capability::bindings::{pawl::host::database, wasi::keyvalue::store};
     let mut linker = Linker::new(&engine.wasmtime);
-    capability::wasi::add_to_linker(&mut linker)?;
-    store::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
-    database::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    capability::add_to_linker(&mut linker)?;
     Ok(linker)
 }
 
 /// The imports that no interface of the host answers to; where each seems known, what the linker said.
 fn missing(imports: &[String], error: &str) -> Vec<String> {
-    let offered = |import: &&String| {
-        let wasi =
-            ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
-        wasi.iter().any(|package| import.starts_with(package)) && import.contains("@0.2.")
-            || ["wasi:keyvalue/store@0.2.0-draft", "pawl:host/database@0.1.0"].contains(&import.as_str())
-    };
-    let unknown: Vec<String> = imports.iter().filter(|import| !offered(import)).cloned().collect();
+    let unknown: Vec<String> = imports.iter().filter(|import| !capability::serves(import)).cloned().collect();
     if unknown.is_empty() { vec![error.to_owned()] } else { unknown }
 }
 

@@ -1,52 +1,72 @@
-//! WASI 0.2 as a guest gets it: clocks and randomness, output to a bounded log, waiting up to the deadline, and
-//! nothing else: no environment, arguments, files or sockets.
+//! WASI 0.2 as a guest gets it: the clocks, the folders and the output of one call, and no environment, arguments or
+//! sockets.
 //!
-//! Invariant: no call into WASI blocks past the deadline of the call that it is made in. Only `wasi:io/poll` can
-//! block, for stdin is at its end and the output streams are always ready, so that interface is served here.
+//! Invariant: a call that uses none of it pays nothing, for the context is made at its first use (before the guest
+//! runs where there are folders to open, which can fail). What waits is in `wait` and `files`; stdin is at its end and
+//! the output streams are always ready.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
-use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
+use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::bindings::{io as waiting, sync::io::poll};
-use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamResult};
-use wasmtime_wasi::runtime::in_tokio;
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
-use crate::call::{State, TimeUp};
+use super::{clock, files, random, wait};
+use crate::call::State;
+use crate::error::CallError;
+use crate::grant::Effective;
 
 /// How much of what a guest writes is kept for the message of a trap, in bytes.
 const KEPT: usize = 4 << 10;
-/// How much random data a guest gets at once, in bytes.
-const MAX_RANDOM: u64 = 1 << 20;
-/// How many resources (streams, pollables, buckets) a guest holds at once.
+/// How many resources (streams, files, pollables, buckets, requests) a guest holds at once.
 const MAX_RESOURCES: usize = 1024;
 
 /// Links WASI 0.2.
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_sync(linker)?;
     linker.allow_shadowing(true);
-    poll::add_to_linker::<State, HasWaiting>(linker, |state| Waiting {
-        deadline: state.deadline,
-        table: &mut state.table,
-    })?;
+    wait::add_to_linker(linker)?;
+    files::add_to_linker(linker)?;
+    random::add_to_linker(linker)?;
     linker.allow_shadowing(false);
     Ok(())
 }
 
-/// A context that denies everything but clocks, randomness and the log.
-pub(crate) fn context(log: &Log) -> WasiCtx {
-    WasiCtxBuilder::new()
+/// The context of a call; none as long as nothing of it is used.
+pub(crate) struct Context(Option<Box<WasiCtx>>);
+
+impl Context {
+    /// Opens the folders, where there are some.
+    pub(crate) fn open(plugin: &str, capabilities: &Effective, log: &Log) -> Result<Context, CallError> {
+        if capabilities.filesystem.is_empty() {
+            return Ok(Context(None));
+        }
+        let mut builder = builder(capabilities, log);
+        files::preopen(&mut builder, plugin, capabilities)?;
+        Ok(Context(Some(Box::new(builder.build()))))
+    }
+
+    /// The context, made now if it was not.
+    pub(crate) fn get(&mut self, capabilities: &Effective, log: &Log) -> &mut WasiCtx {
+        self.0.get_or_insert_with(|| Box::new(builder(capabilities, log).build()))
+    }
+}
+
+fn builder(capabilities: &Effective, log: &Log) -> WasiCtxBuilder {
+    let mut builder = WasiCtxBuilder::new();
+    builder
         .stdout(log.clone())
         .stderr(log.clone())
         .allow_tcp(false)
         .allow_udp(false)
-        .allow_ip_name_lookup(false)
-        .max_random_size(MAX_RANDOM)
-        .build()
+        .allow_ip_name_lookup(false);
+    if !capabilities.clocks {
+        builder.wall_clock(clock::Still).monotonic_clock(clock::Still);
+    }
+    builder
 }
 
 /// A bounded table of resources.
@@ -54,49 +74,6 @@ pub(crate) fn table() -> ResourceTable {
     let mut table = ResourceTable::new();
     table.set_max_capacity(MAX_RESOURCES);
     table
-}
-
-/// `wasi:io/poll`, up to a deadline.
-struct Waiting<'a> {
-    deadline: Instant,
-    table: &'a mut ResourceTable,
-}
-
-struct HasWaiting;
-
-impl HasData for HasWaiting {
-    type Data<'a> = Waiting<'a>;
-}
-
-impl Waiting<'_> {
-    fn wait<T>(
-        &mut self,
-        work: impl AsyncFnOnce(&mut ResourceTable) -> wasmtime::Result<T>,
-    ) -> wasmtime::Result<T> {
-        let deadline = self.deadline.into();
-        in_tokio(async { tokio::time::timeout_at(deadline, work(self.table)).await })
-            .unwrap_or_else(|_| Err(wasmtime::Error::new(TimeUp)))
-    }
-}
-
-impl poll::Host for Waiting<'_> {
-    fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
-        self.wait(async |table| waiting::poll::Host::poll(table, pollables).await)
-    }
-}
-
-impl poll::HostPollable for Waiting<'_> {
-    fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
-        self.wait(async |table| waiting::poll::HostPollable::ready(table, pollable).await)
-    }
-
-    fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
-        self.wait(async |table| waiting::poll::HostPollable::block(table, pollable).await)
-    }
-
-    fn drop(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
-        waiting::poll::HostPollable::drop(self.table, pollable)
-    }
 }
 
 /// What a guest writes to stdout and stderr: to the log at level debug, the end of it kept.
