@@ -1,18 +1,37 @@
-//! What an answer may look like: a JSON Schema, a Lark grammar or a choice, compiled to a token matcher by llguidance.
+//! What an answer may look like, compiled to a token matcher by llguidance.
 //!
 //! Invariant: a grammar is enforced or refused; nothing is decoded more freely than it says. JSON comes out on one
-//! line, spaced as Python's `json.dumps` does, keys in the order of the schema. What of JSON Schema is taken is in `schema.rs`, and in llguidance's
-//! `docs/json_schema.md`; Lark as in its `docs/syntax.md`.
+//! line, spaced as Python's `json.dumps` does, keys in the order of the schema. What of JSON Schema is taken is in
+//! `schema.rs`, and in llguidance's `docs/json_schema.md`; Lark as in its `docs/syntax.md`; regexes as the `regex` crate
+//! reads them, matching the whole answer.
+//!
+//! Rooms: `quotation.rs` (verbatim runs of words of a text), `nested.rs` (JSON Schemas whose strings are held to a
+//! quotation or a Lark grammar by `x-pawl`), `lark.rs`, `image.rs`, `escape.rs`, `lookahead.rs` (Lark rewritten for the
+//! inside of a JSON string), `holds.rs` (a second look at a finished value).
+
+mod escape;
+mod holds;
+mod image;
+mod lark;
+mod lookahead;
+pub(crate) mod nested;
+mod quotation;
 
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use llguidance::{Matcher, ParserFactory, api::TopLevelGrammar, earley::SlicedBiasComputer};
+use llguidance::{
+    Logger, Matcher, ParserFactory,
+    api::{GrammarInit, TopLevelGrammar},
+    earley::SlicedBiasComputer,
+};
 use serde_json::{Value, json};
 use toktrie::InferenceCapabilities;
 
+pub(crate) use self::quotation::MAX_QUOTED_BYTES;
+pub use self::quotation::quotes;
 use crate::{
     Error, schema,
     vocabulary::{Vocabulary, token_env},
@@ -23,28 +42,52 @@ use crate::{
 pub enum Grammar {
     /// Anything.
     Free,
-    /// JSON valid under this schema, in the form of [`crate::json_text`].
+    /// JSON valid under this schema, in the form of [`crate::json_text`]. A string schema may be held to what exists by
+    /// `"x-pawl": {"quote": "TEXT"}` (a quotation, as [`Grammar::Quotation`]) or `"x-pawl": {"lark": "GRAMMAR"}`.
     JsonSchema(Value),
-    /// A Lark grammar of llguidance; JSON inside it by [`json_in_lark`].
+    /// A Lark grammar of llguidance; JSON inside it by [`json_in_lark`]. A complement (`~`) in it is one of bytes: for one
+    /// of text, meet it with `/(?s:.)*/`.
     Lark(String),
+    /// What this regex matches as a whole, in the syntax of the `regex` crate without look-arounds.
+    Regex(String),
     /// One of these strings.
     Choice(Vec<String>),
+    /// A run of whole words of this text, verbatim but for white space; [`quotes`] says yes to it. 1 MiB at most.
+    Quotation(String),
 }
 
-/// `%json {…}` for the right side of a rule in a Lark grammar, with the same spacing and the same narrowing as
+/// An expression for the right side of a rule in a Lark grammar, with the same spacing, narrowing and refusals as
 /// [`Grammar::JsonSchema`]. What is refused there makes the whole Lark grammar be refused, in the same words.
 pub fn json_in_lark(schema: &Value) -> String {
-    match schema::prepare(schema) {
-        Ok(prepared) => format!("%json {prepared}"),
-        Err(refusal) => format!("{REFUSAL}{}", json!(refusal.to_string())),
-    }
+    let expression = || {
+        schema::measure(schema)?;
+        if nested::has_rule(schema) {
+            on_large_stack(|| nested::lark(schema))?.map(|lines| format!("%lark {{\n{lines}\n}}"))
+        } else {
+            schema::prepare(schema).map(|prepared| format!("%json {prepared}"))
+        }
+    };
+    expression().unwrap_or_else(|refusal| format!("{REFUSAL}{}", json!(refusal.to_string())))
+}
+
+/// Whether a value is valid under a JSON Schema, its `x-pawl` rules included: a second look, apart from the grammar that
+/// it was decoded under. If not, says where and why.
+pub fn holds(schema: &Value, value: &Value) -> Result<(), String> {
+    schema::measure(schema).map_err(|e| e.to_string())?;
+    on_large_stack(|| holds::holds(schema, value)).map_err(|e| e.to_string())?
 }
 
 /// Stands where a schema was refused; no Lark grammar holds it otherwise.
 const REFUSAL: &str = "%refused\u{F0002}";
 
-/// Most bytes of a Lark grammar: a document to quote from may be in it.
+/// Most bytes of a Lark grammar.
 const MAX_LARK_BYTES: usize = 1 << 20;
+/// Most bytes of one with texts to quote from in it, which are longer in Lark than they are.
+const MAX_QUOTING_LARK_BYTES: usize = 8 << 20;
+/// Work to build the terminals of a grammar with quotations: a text of 1 MB takes about a second and a third of it.
+const QUOTATION_FUEL: u64 = 8_000_000;
+/// Work on one mask under quotations, 14,000 units a millisecond at least: the first looks at all words of the text.
+const QUOTATION_STEP_FUEL: u64 = 2_000_000;
 const MAX_CHOICES: usize = 10_000;
 /// Most brackets inside brackets in a Lark grammar, JSON included.
 const MAX_LARK_DEPTH: usize = 200;
@@ -67,13 +110,7 @@ impl Grammars {
         let slices = SlicedBiasComputer::general_slices();
         let mut factory = ParserFactory::new(&token_env(vocabulary), capabilities, &slices)
             .map_err(|e| Error::Tokenizer(e.to_string()))?;
-        factory.quiet();
-        let limits = factory.limits_mut();
-        // Errors must not carry the text decoded so far.
-        limits.verbose_errors = false;
-        limits.max_grammar_size = 300_000;
-        // 1-2 kB each, and kept with the grammar.
-        limits.max_lexer_states = 50_000;
+        configure(&mut factory);
         Ok(Grammars { factory, kept: Mutex::new(VecDeque::new()) })
     }
 
@@ -85,7 +122,7 @@ impl Grammars {
         if let Some(matcher) = self.take_kept(grammar) {
             return Ok(Some(matcher));
         }
-        let matcher = on_large_stack(|| self.compile(grammar))?;
+        let matcher = on_large_stack(|| self.compile(grammar))??;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.truncate(KEPT - 1);
         kept.push_front((grammar.clone(), matcher.clone()));
@@ -105,37 +142,51 @@ impl Grammars {
     fn compile(&self, grammar: &Grammar) -> Result<Matcher, Error> {
         match grammar {
             Grammar::Free => Err(Error::Grammar("there is nothing to compile".into())),
-            Grammar::JsonSchema(original) => {
-                let prepared = schema::prepare(original)?;
-                self.parse(TopLevelGrammar::from_json_schema(prepared))
-                    .map_err(|message| self.locate(original, message))
-            }
-            Grammar::Lark(lark) => {
-                check_lark(lark)?;
-                self.parse(TopLevelGrammar::from_lark(lark.clone())).map_err(Error::Grammar)
-            }
-            Grammar::Choice(choices) => {
-                let lark = choice_to_lark(choices)?;
-                self.parse(TopLevelGrammar::from_lark(lark)).map_err(Error::Grammar)
+            Grammar::JsonSchema(original) => self.compile_schema(original),
+            Grammar::Lark(lark) => self.compile_lark(lark.clone()),
+            Grammar::Regex(pattern) => self.compile_lark(regex_to_lark(pattern)?),
+            Grammar::Choice(choices) => self.compile_lark(choice_to_lark(choices)?),
+            Grammar::Quotation(text) => {
+                let terminal = quotation::terminal(text, quotation::Length::default(), false);
+                self.compile_lark(format!("start: TEXT\nTEXT: {}", terminal.map_err(Error::Grammar)?))
             }
         }
     }
 
-    fn parse(&self, grammar: TopLevelGrammar) -> Result<Matcher, String> {
-        let parser = self.factory.create_parser(grammar).map_err(|e| clean(&format!("{e:#}")))?;
-        let mut matcher = Matcher::new(Ok(parser));
-        // A grammar that allows nothing at all shows here, not in the middle of an answer.
-        match matcher.compute_mask_or_eos() {
-            Ok(_) => Ok(matcher),
-            Err(e) => Err(clean(&e.to_string())),
+    fn compile_lark(&self, lark: String) -> Result<Matcher, Error> {
+        check_lark(&lark)?;
+        start(&self.factory, TopLevelGrammar::from_lark(lark)).map_err(Error::Grammar)
+    }
+
+    fn compile_schema(&self, original: &Value) -> Result<Matcher, Error> {
+        schema::measure(original)?;
+        if !nested::has_rule(original) {
+            let prepared = schema::prepare(original)?;
+            let compiled = start(&self.factory, TopLevelGrammar::from_json_schema(prepared));
+            return compiled.map_err(|message| self.locate(original, "#".to_owned(), message));
         }
+        let lark = nested::lark(original)?;
+        let compiled = start(&self.factory, TopLevelGrammar::from_lark(lark));
+        compiled.map_err(|message| {
+            let parts = nested::plain_parts(original, "#").into_iter();
+            let failed = parts.filter_map(|(path, part)| {
+                let reason = self.try_schema(&part, &path).err()?;
+                Some(self.locate(&part, path, reason))
+            });
+            failed.into_iter().next().unwrap_or_else(|| schema::refused("#", message))
+        })
+    }
+
+    fn try_schema(&self, schema: &Value, path: &str) -> Result<(), String> {
+        let prepared = schema::prepare_at(schema, path).map_err(|e| e.to_string())?;
+        start(&self.factory, TopLevelGrammar::from_json_schema(prepared)).map(drop)
     }
 
     /// Where in the schema the engine's complaint comes from: the innermost schema that fails alone.
-    fn locate(&self, schema: &Value, message: String) -> Error {
+    fn locate(&self, schema: &Value, path: String, message: String) -> Error {
         let definitions = |keyword: &str| schema.get(keyword).cloned();
         let (defs, definitions) = (definitions("$defs"), definitions("definitions"));
-        let (mut path, mut message, mut inner, mut budget) = ("#".to_owned(), message, schema, MAX_SEARCH);
+        let (mut path, mut message, mut inner, mut budget) = (path, message, schema, MAX_SEARCH);
         'deeper: loop {
             for (place, child) in schema::children(inner, &path) {
                 if budget == 0 {
@@ -150,9 +201,7 @@ impl Grammars {
                         }
                     }
                 }
-                let failed = schema::prepare(&alone)
-                    .map_err(|e| e.to_string())
-                    .and_then(|prepared| self.parse(TopLevelGrammar::from_json_schema(prepared)).map(drop));
+                let failed = self.try_schema(&alone, "#");
                 // A reference that leads outside the child fails for another reason than the whole.
                 if let Err(reason) = failed
                     && (reason == message || !reason.contains("Pointer"))
@@ -167,13 +216,43 @@ impl Grammars {
     }
 }
 
+/// The limits of a compiler.
+fn configure(factory: &mut ParserFactory) {
+    factory.quiet();
+    let limits = factory.limits_mut();
+    // Errors must not carry the text decoded so far.
+    limits.verbose_errors = false;
+    limits.max_grammar_size = 300_000;
+    // 1-2 kB each, and kept with the grammar.
+    limits.max_lexer_states = 50_000;
+}
+
+/// Compiles a grammar and looks for its first tokens.
+fn start(factory: &ParserFactory, grammar: TopLevelGrammar) -> Result<Matcher, String> {
+    let mut limits = factory.limits().clone();
+    if grammar.grammars.iter().any(|g| g.lark_grammar.as_deref().is_some_and(quotation::is_in)) {
+        limits.initial_lexer_fuel = QUOTATION_FUEL;
+        limits.step_lexer_fuel = QUOTATION_STEP_FUEL;
+    }
+    let capabilities = InferenceCapabilities { ff_tokens: true, ..Default::default() };
+    let init = GrammarInit::Serialized(grammar);
+    let parser = factory.create_parser_from_init_ext(init, Logger::new(0, 0), capabilities, limits);
+    let parser = parser.map_err(|e| clean(&format!("{e:#}")))?;
+    let mut matcher = Matcher::new(Ok(parser));
+    // A grammar that allows nothing at all shows here, not in the middle of an answer.
+    match matcher.compute_mask_or_eos() {
+        Ok(_) => Ok(matcher),
+        Err(e) => Err(clean(&e.to_string())),
+    }
+}
+
 /// Compiling recurses; the caller's stack may be a small one.
-fn on_large_stack<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Error> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("pawl-grammar".into()).stack_size(STACK_BYTES);
         let thread =
             thread.spawn_scoped(scope, work).map_err(|e| Error::Grammar(format!("no thread: {e}")))?;
-        thread.join().unwrap_or_else(|_| Err(Error::Grammar("the grammar engine failed on it".into())))
+        thread.join().map_err(|_| Error::Grammar("the grammar engine failed on it".into()))
     })
 }
 
@@ -196,8 +275,9 @@ fn check_lark(lark: &str) -> Result<(), Error> {
         let message = message.and_then(Result::ok).unwrap_or_else(|| "a schema in it was refused".into());
         return Err(Error::Grammar(message));
     }
-    if lark.len() > MAX_LARK_BYTES {
-        return Err(Error::Grammar(format!("{} bytes of Lark, {MAX_LARK_BYTES} at most", lark.len())));
+    let limit = if quotation::is_in(lark) { MAX_QUOTING_LARK_BYTES } else { MAX_LARK_BYTES };
+    if lark.len() > limit {
+        return Err(Error::Grammar(format!("{} bytes of Lark, {limit} at most", lark.len())));
     }
     let (mut depth, mut deepest) = (0_usize, 0);
     for byte in lark.bytes() {
@@ -215,6 +295,14 @@ fn check_lark(lark: &str) -> Result<(), Error> {
     Ok(())
 }
 
+fn regex_to_lark(pattern: &str) -> Result<String, Error> {
+    if pattern.is_empty() {
+        return Err(Error::Grammar("an empty regex".into()));
+    }
+    escape::parse(pattern).map_err(|reason| Error::Grammar(format!("regex `{pattern:.80}`: {reason}")))?;
+    Ok(format!("start: {}", escape::regex(pattern)))
+}
+
 fn choice_to_lark(choices: &[String]) -> Result<String, Error> {
     if choices.is_empty() || choices.len() > MAX_CHOICES {
         return Err(Error::Grammar(format!("{} choices; 1 to {MAX_CHOICES} are needed", choices.len())));
@@ -222,7 +310,7 @@ fn choice_to_lark(choices: &[String]) -> Result<String, Error> {
     if choices.iter().any(String::is_empty) {
         return Err(Error::Grammar("an empty choice".into()));
     }
-    let quoted: Vec<String> = choices.iter().map(|choice| json!(choice).to_string()).collect();
+    let quoted: Vec<String> = choices.iter().map(|choice| escape::literal(choice)).collect();
     let lark = format!("start: {}", quoted.join(" | "));
     if lark.len() > MAX_LARK_BYTES {
         return Err(Error::Grammar(format!("{} bytes of choices, {MAX_LARK_BYTES} at most", lark.len())));

@@ -21,6 +21,7 @@ mod generate;
 mod grammar;
 mod import;
 mod model;
+mod pattern;
 mod prompt;
 mod runtime;
 mod sampler;
@@ -35,7 +36,7 @@ use std::{fmt, path::Path, sync::Arc};
 
 pub use error::Error;
 pub use generate::{Event, Finish, Output, Request, StopReason, Usage};
-pub use grammar::{Grammar, json_in_lark};
+pub use grammar::{Grammar, holds, json_in_lark, quotes};
 pub use import::{IMPORTER_VERSION, ImportError, ImportProgress, ImportReport};
 pub use model::{ModelInfo, ModelOptions};
 pub use prompt::Prompt;
@@ -127,6 +128,12 @@ impl Llm {
     /// Compiles a grammar (it is kept for the next request with it); a refusal names the keyword and its path.
     pub fn check(&self, grammar: &Grammar) -> Result<(), Error> {
         self.shared.grammars.matcher(grammar).map(drop)
+    }
+
+    /// The token matcher of a grammar, for tests that walk it without the model.
+    #[doc(hidden)]
+    pub fn matcher(&self, grammar: &Grammar) -> Result<Option<llguidance::Matcher>, Error> {
+        self.shared.grammars.matcher(grammar)
     }
 
     /// Queues a request and returns at once; one runs at a time, in the order of arrival. When 64 wait already the

@@ -8,13 +8,16 @@
 //! - numbers stay between ±(2^63 - 1024), so that every reader can hold them, and have no exponent; integer bounds that
 //!   an f64 does not hold are moved inwards to one that it does;
 //! - an integer is never written `-0`, which most readers take for a float;
-//! - the keys of an object come in the schema's order.
+//! - the keys of an object come in the schema's order;
+//! - U+0000 does not come under some patterns (`pattern.rs`).
 
 use serde_json::{Map, Value, json};
 
 use crate::{
     Error,
     bounds::{finite, multiples_of, split_integer},
+    grammar::{MAX_QUOTED_BYTES, nested::KEYWORD},
+    pattern::for_engine,
 };
 
 /// Most bytes of a schema, as compact JSON.
@@ -57,18 +60,32 @@ const NAMED: [&str; 4] = ["properties", "patternProperties", "$defs", "definitio
 const COUNTS: [&str; 6] =
     ["minItems", "maxItems", "minProperties", "maxProperties", "minLength", "maxLength"];
 
+/// Refuses a schema that is too deep or too large, so that nothing after it overflows the stack.
+pub(crate) fn measure(schema: &Value) -> Result<(), Error> {
+    let mut quoted = 0;
+    let bytes = depth_and_size(schema, 0, &mut quoted)?;
+    for (bytes, limit, what) in [(bytes, MAX_SCHEMA_BYTES, ""), (quoted, MAX_QUOTED_BYTES, " in `x-pawl`")] {
+        if bytes > limit {
+            return Err(refused("#", format!("{bytes} bytes{what}, {limit} at most")));
+        }
+    }
+    Ok(())
+}
+
 /// Checks a schema and rewrites what must be narrowed; asks for one spacing. The result is for the engine only.
 pub(crate) fn prepare(schema: &Value) -> Result<Value, Error> {
-    let bytes = depth_and_size(schema, 0)?;
-    if bytes > MAX_SCHEMA_BYTES {
-        return Err(refused("#", format!("{bytes} bytes, {MAX_SCHEMA_BYTES} at most")));
-    }
+    prepare_at(schema, "#")
+}
+
+/// [`prepare`] for a part of a schema, at `path` in it.
+pub(crate) fn prepare_at(schema: &Value, path: &str) -> Result<Value, Error> {
+    measure(schema)?;
     let mut multiples = Vec::new();
-    multiples_of(schema, "#", &mut multiples)?;
-    let mut prepared = match rewrite(schema, "#", 0)? {
+    multiples_of(schema, path, &mut multiples)?;
+    let mut prepared = match rewrite(schema, path, 0)? {
         Value::Bool(true) => Map::new(),
         Value::Object(object) => object,
-        _ => return Err(refused("#", "it allows no value".into())),
+        _ => return Err(refused(path, "it allows no value".into())),
     };
     prepared.insert("x-guidance".into(), spacing());
     Ok(Value::Object(prepared))
@@ -84,21 +101,35 @@ pub(crate) fn refused(path: &str, message: String) -> Error {
     Error::Schema { path: path.to_owned(), message }
 }
 
-/// A rough size in bytes; recursion is bounded here, so that nothing after it overflows the stack.
-fn depth_and_size(value: &Value, depth: usize) -> Result<usize, Error> {
+/// A rough size in bytes; recursion is bounded here. The texts of an `x-pawl` go to a count of their own.
+fn depth_and_size(value: &Value, depth: usize, quoted: &mut usize) -> Result<usize, Error> {
     if depth > 3 * MAX_SCHEMA_DEPTH {
         return Err(refused("#", format!("nested more than {MAX_SCHEMA_DEPTH} schemas deep")));
     }
-    Ok(match value {
-        Value::String(text) => text.len() + 3,
+    let mut sum = 0;
+    match value {
+        Value::String(text) => sum += text.len() + 3,
         Value::Array(items) => {
-            items.iter().try_fold(2, |sum, v| Ok::<_, Error>(sum + depth_and_size(v, depth + 1)?))?
+            for item in items {
+                sum += depth_and_size(item, depth + 1, quoted)?;
+            }
         }
-        Value::Object(map) => map
-            .iter()
-            .try_fold(2, |sum, (k, v)| Ok::<_, Error>(sum + k.len() + 4 + depth_and_size(v, depth + 1)?))?,
-        _ => 8,
-    })
+        Value::Object(map) => {
+            for (key, value) in map {
+                sum += key.len() + 4;
+                for (key, value) in value.as_object().filter(|_| key == KEYWORD).into_iter().flatten() {
+                    *quoted += key.len() + value.as_str().map_or(0, str::len);
+                }
+                if key != KEYWORD
+                    || !value.as_object().is_some_and(|rules| rules.values().all(Value::is_string))
+                {
+                    sum += depth_and_size(value, depth + 1, quoted)?;
+                }
+            }
+        }
+        _ => sum += 6,
+    }
+    Ok(sum + 2)
 }
 
 fn rewrite(schema: &Value, path: &str, depth: usize) -> Result<Value, Error> {
@@ -127,11 +158,14 @@ fn rewrite(schema: &Value, path: &str, depth: usize) -> Result<Value, Error> {
                 Value::Array(list.iter().enumerate().map(one).collect::<Result<_, _>>()?)
             }
             Value::Object(map) if NAMED.contains(&keyword.as_str()) => {
+                let patterns = keyword == "patternProperties";
+                let key = |name: &String| if patterns { for_engine(name) } else { name.clone() };
                 let one = |(name, v): (&String, &Value)| {
-                    Ok((name.clone(), rewrite(v, &format!("{}/{}", place(), escape(name)), depth + 1)?))
+                    Ok((key(name), rewrite(v, &format!("{}/{}", place(), escape(name)), depth + 1)?))
                 };
                 Value::Object(map.iter().map(one).collect::<Result<_, Error>>()?)
             }
+            Value::String(pattern) if keyword == "pattern" => for_engine(pattern).into(),
             _ => value.clone(),
         };
         out.insert(keyword.clone(), value);
@@ -155,6 +189,12 @@ fn check_keywords(object: &Map<String, Value>, path: &str) -> Result<(), Error> 
             "$ref" if !value.as_str().is_some_and(|r| r.starts_with('#')) => {
                 let message =
                     format!("`$ref` is {value}; only references inside the schema (`#…`) are followed");
+                return Err(refused(&place, message));
+            }
+            KEYWORD => {
+                let message = format!(
+                    "`{KEYWORD}` is supported on a string under `properties`, `items` and `anyOf` only"
+                );
                 return Err(refused(&place, message));
             }
             "const" => exact(value, &place)?,
@@ -268,7 +308,7 @@ pub(crate) fn children<'a>(schema: &'a Value, path: &str) -> Vec<(String, &'a Va
 }
 
 /// RFC 6901.
-fn escape(name: &str) -> String {
+pub(crate) fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
