@@ -35,8 +35,12 @@ use self::connect::{Stream, Target};
 use crate::call::State;
 use crate::grant::{Effective, HttpGrant};
 
-/// Bytes of a request's headers or of a response's, roughly.
+/// Bytes of a response's headers, roughly.
 const MAX_HEADERS: usize = 64 << 10;
+/// Bytes of one set of headers that a guest makes, as they are in memory.
+const MAX_FIELDS: usize = 32 << 10;
+/// Bytes of a request's body that a guest writes at once.
+const MAX_CHUNK: usize = 64 << 10;
 /// Bytes of a request's path and query.
 const MAX_PATH: usize = 16 << 10;
 /// Connections that one call of a plugin has open at the same time.
@@ -88,7 +92,7 @@ impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         let exchange = self.http.get_or_insert_with(|| {
             let mut context = WasiHttpCtx::new();
-            context.set_field_size_limit(MAX_HEADERS);
+            context.set_field_size_limit(MAX_FIELDS);
             Box::new(Exchange {
                 context,
                 outbound: Outbound::new(
@@ -107,6 +111,10 @@ type Finished = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Sending = Box<dyn Future<Output = Result<(Response<WasiBody>, Finished), Error>> + Send>;
 
 impl WasiHttpHooks for Outbound {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        MAX_CHUNK
+    }
+
     fn send_request(
         &mut self,
         request: Request<WasiBody>,

@@ -106,7 +106,7 @@ mod tests {
     /// Whether the linker has an instance of this name.
     fn is_linked(linker: &Linker<State>, import: &str) -> anyhow::Result<bool> {
         let text = format!("(component (import \"{import}\" (instance)))");
-        Ok(linker.instantiate_pre(&Component::new(linker.engine(), text)?).is_ok())
+        Ok(linker.instantiate_pre(&Component::new(linker.engine(), wat::parse_str(text)?)?).is_ok())
     }
 
     #[test]
