@@ -105,6 +105,11 @@ impl Docs {
         }
     }
 
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn packages(&self) -> usize {
+        self.packages.len()
+    }
+
     /// A function of an exported interface (`ns:package/name@version`, or a plain name), or of the world itself.
     pub(crate) fn function(&self, interface: Option<&str>, name: &str) -> FunctionDocs<'_> {
         let found = match interface {

@@ -14,6 +14,9 @@ mod compiler;
 mod docs;
 mod engine;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grant;
 mod http_rule;
 mod limits;
