@@ -24,8 +24,11 @@ fn ten_thousand_trapping_calls_lose_no_healthy_one_and_leak_nothing() -> Result<
         const CALLS: usize = 10_000;
         let home = Home::new()?;
         let healthy = home.healthy()?;
-        let trapping =
-            home.load("trapping", &component(WIT, "(module (memory 2) (func (export \"f\") unreachable))")?, "")?;
+        let trapping = home.load(
+            "trapping",
+            &component(WIT, "(module (memory 2) (func (export \"f\") unreachable))")?,
+            "",
+        )?;
         let storm = async |count: usize| -> Result<()> {
             for call in calls(&trapping, count) {
                 Ends::Trap("unreachable").check("f", &call.await?)?;

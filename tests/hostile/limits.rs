@@ -78,7 +78,8 @@ async fn one_less_than_a_limit_is_enough() -> Result<()> {
     let home = Home::new()?;
     let fits = home.load("fits", &instances(4)?, "[limits]\ninstances = 4")?;
     assert_eq!(fits.call("f", &json!({})).await, Ok(Value::Null));
-    let fits = home.load("fits", &doing("")?, "[limits]\ninput = '1KiB'\noutput = '1003B'\nhost-calls = 1")?;
+    let fits =
+        home.load("fits", &doing("")?, "[limits]\ninput = '1KiB'\noutput = '1003B'\nhost-calls = 1")?;
     // `{"text": "…"}`: 2 for the object, 8 for the name, 3 for the text.
     assert_eq!(fits.call("f", &json!({"text": "x".repeat(1011)})).await, Ok(json!("\0".repeat(1000))));
     Ok(())
@@ -109,7 +110,11 @@ async fn a_log_flood_is_cut_at_its_limit_and_the_call_goes_on() -> Result<()> {
         // What is kept, the sentence that the rest is dropped, and what quoting adds.
         let length: usize = said.iter().map(String::len).sum();
         ensure!(length <= 2 * limit + 1024, "{length} bytes were logged");
-        ensure!(said.last().is_some_and(|line| line.contains("limits.log")), "it is not said: {:?}", said.last());
+        ensure!(
+            said.last().is_some_and(|line| line.contains("limits.log")),
+            "it is not said: {:?}",
+            said.last()
+        );
     }
     pawl_tests::hostile::well(&healthy).await
 }

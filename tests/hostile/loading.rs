@@ -29,11 +29,18 @@ fn load(home: &Home, bytes: &[u8]) -> Result<Option<Plugin>> {
         Err(error) => {
             let cause = error.downcast_ref::<Error>().context("another kind of error")?;
             ensure!(
-                matches!(cause, Error::NotAComponent { .. } | Error::Component { .. } | Error::Imports { .. }),
+                matches!(
+                    cause,
+                    Error::NotAComponent { .. } | Error::Component { .. } | Error::Imports { .. }
+                ),
                 "{cause:?}"
             );
             let text = cause.to_string();
-            ensure!(text.contains("hostile.wasm") && text.len() < 8 << 10, "{} bytes: {text:.2000}", text.len());
+            ensure!(
+                text.contains("hostile.wasm") && text.len() < 8 << 10,
+                "{} bytes: {text:.2000}",
+                text.len()
+            );
             ensure!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
             Ok(None)
         }
@@ -95,7 +102,14 @@ async fn random_bytes_are_answered() -> Result<()> {
         (0..length).map(|_| next()).collect()
     };
     for length in [1, 7, 8, 9, 100, 10_000, 1_000_000] {
-        for head in [&b""[..], b"\0asm", b"\0asm\x01\0\0\0", b"\0asm\x0d\0\x01\0", b"\0asm\x0d\0\x01\0\x01", b"PK\x03\x04"] {
+        for head in [
+            &b""[..],
+            b"\0asm",
+            b"\0asm\x01\0\0\0",
+            b"\0asm\x0d\0\x01\0",
+            b"\0asm\x0d\0\x01\0\x01",
+            b"PK\x03\x04",
+        ] {
             for _ in 0..8 {
                 let bytes = [head, &random(length)].concat();
                 ensure!(load(&home, &bytes)?.is_none(), "{length} random bytes after {head:?}");
@@ -197,7 +211,8 @@ fn documentation_of_ten_megabytes_is_left_out() -> Result<()> {
     alone("loading::documentation_of_ten_megabytes_is_left_out", async || {
         let home = Home::new()?;
         let healthy = home.healthy()?;
-        let doc = format!("package test:small; interface i {{ {} g: func(); }}", "/// word\n".repeat(1 << 20));
+        let doc =
+            format!("package test:small; interface i {{ {} g: func(); }}", "/// word\n".repeat(1 << 20));
         let many = |component: &mut Vec<u8>| (0..200_000).for_each(|_| section(component, "pawl:wit", b""));
         let large = |component: &mut Vec<u8>| section(component, "pawl:wit", doc.as_bytes());
         let zeros = |component: &mut Vec<u8>| section(component, "pawl:wit", &vec![0; 10 << 20]);
@@ -224,7 +239,12 @@ fn exporting(types: &str, functions: &str) -> Result<Vec<u8>> {
     let package = resolve.push_str("wide.wit", &wit)?;
     let world = resolve.select_world(&[package], Some("w"))?;
     let mut module = wit_component::dummy_module(&resolve, world, wit_parser::ManglingAndAbi::Standard32);
-    wit_component::embed_component_metadata(&mut module, &resolve, world, wit_component::StringEncoding::UTF8)?;
+    wit_component::embed_component_metadata(
+        &mut module,
+        &resolve,
+        world,
+        wit_component::StringEncoding::UTF8,
+    )?;
     let mut component = wit_component::ComponentEncoder::default().module(&module)?.encode()?;
     section(&mut component, "pawl:wit", wit.as_bytes());
     Ok(component)
@@ -253,7 +273,7 @@ fn schemas_of_ten_megabytes_are_refused_with_the_bound() -> Result<()> {
         for n in 1..=11 {
             types += &format!("{said}type t{n} = tuple<t{0}, t{0}>;", n - 1);
         }
-        let functions: String = (0..250).map(|n| format!("f{n}: func(x: t11);")).collect();
+        let functions: String = (0..250).map(|n| format!("do-{n}: func(x: t11);")).collect();
         let spread = exporting(&types, &format!("{functions} g: func();"))?;
         for (what, component) in [("long", long), ("many", many), ("spread", spread)] {
             let before = peak()?;
@@ -276,7 +296,7 @@ fn schemas_of_ten_megabytes_are_refused_with_the_bound() -> Result<()> {
 async fn of_thousands_of_exports_the_first_become_tools() -> Result<()> {
     let home = Home::new()?;
     let healthy = home.healthy()?;
-    let functions: String = (0..5000).map(|n| format!("f{n}: func(x: u8) -> string;")).collect();
+    let functions: String = (0..5000).map(|n| format!("do-{n}: func(x: u8) -> string;")).collect();
     let plugin = load(&home, &exporting("", &functions)?)?.context("it loads")?;
     assert_eq!(plugin.tools().len(), 256);
     ensure!(plugin.excluded().iter().any(|item| item.reason.contains("256")), "the bound is said");
@@ -288,7 +308,10 @@ async fn of_thousands_of_exports_the_first_become_tools() -> Result<()> {
 fn a_component_of_thousands_of_imports_is_refused_in_few_words() -> Result<()> {
     let home = Home::new()?;
     let imports: String = (0..5000).map(|n| format!("(import \"missing-{n}\" (func))")).collect();
-    ensure!(load(&home, &assembled(&format!("(component {imports})"))?)?.is_none(), "it has nothing to offer");
+    ensure!(
+        load(&home, &assembled(&format!("(component {imports})"))?)?.is_none(),
+        "it has nothing to offer"
+    );
     Ok(())
 }
 
@@ -313,8 +336,8 @@ async fn what_no_instance_could_hold_is_refused_when_it_is_loaded() -> Result<()
         ))
     };
     for (parts, said) in [
-        ("(memory 1)".repeat(9), "9 memories"),
-        ("(table 1 funcref)".repeat(17), "17 tables"),
+        ("(memory 1)".repeat(9), "limit of 8"),
+        ("(table 1 funcref)".repeat(17), "limit of 16"),
         ("(memory 65536)".to_owned(), "limits.memory"),
         ("(memory i64 17179869184)".to_owned(), "memory"),
         ("(table 100001 funcref)".to_owned(), "table"),

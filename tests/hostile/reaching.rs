@@ -59,8 +59,20 @@ async fn no_identifier_and_no_key_opens_the_store_of_another_plugin() -> Result<
     victim.call("put", &json!({"key": "secret", "value": "of the victim"})).await?;
 
     for identifier in [
-        "victim", "../victim", "victim/", "/victim", "default/victim", "default\0victim", "\0", "..", "*", "%",
-        "' OR plugin = 'victim' --", "keyvalue.sqlite", "DEFAULT", " default",
+        "victim",
+        "../victim",
+        "victim/",
+        "/victim",
+        "default/victim",
+        "default\0victim",
+        "\0",
+        "..",
+        "*",
+        "%",
+        "' OR plugin = 'victim' --",
+        "keyvalue.sqlite",
+        "DEFAULT",
+        " default",
     ] {
         let error = guest_error(hostile.call("open-store", &json!({ "identifier": identifier })).await)?;
         ensure!(error.as_str().is_some_and(|text| text.contains("NoSuchStore")), "{identifier:?}: {error}");
@@ -70,7 +82,13 @@ async fn no_identifier_and_no_key_opens_the_store_of_another_plugin() -> Result<
         assert_eq!(opened, Ok(Value::Null), "{identifier}");
     }
     for key in [
-        "secret", "victim/secret", "../victim/secret", "victim\0secret", "victim:secret", "%", "*",
+        "secret",
+        "victim/secret",
+        "../victim/secret",
+        "victim\0secret",
+        "victim:secret",
+        "%",
+        "*",
         "' OR plugin = 'victim' --",
     ] {
         assert_eq!(hostile.call("fetch", &json!({ "key": key })).await, Ok(Value::Null), "{key:?}");

@@ -48,9 +48,7 @@ async fn all_misdeeds_at_once_are_contained_too() -> Result<()> {
             .into_iter()
             .map(|(function, arguments, ends)| {
                 let hostile = hostile.clone();
-                tokio::spawn(
-                    async move { ends.check(function, &hostile.call(function, &arguments).await) },
-                )
+                tokio::spawn(async move { ends.check(function, &hostile.call(function, &arguments).await) })
             })
             .collect();
         for call in bad {
@@ -90,14 +88,16 @@ async fn a_trap_or_a_loop_is_contained_wherever_guest_code_runs() -> Result<()> 
         for (deed, ends) in [
             ("unreachable", Ends::Trap("unreachable")),
             ("(loop (br 0))", Ends::Limit("time")),
-            ("(loop (br_if 0 (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable", Ends::Limit("memory")),
+            (
+                "(loop (br_if 0 (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable",
+                Ends::Limit("memory"),
+            ),
         ] {
-            let hostile = home.load("hostile", &misplaced(place, deed)?, "[limits]\ntime = '100ms'\nmemory = '4MiB'")?;
+            let hostile =
+                home.load("hostile", &misplaced(place, deed)?, "[limits]\ntime = '100ms'\nmemory = '4MiB'")?;
             let what = format!("{deed} in {place}");
-            beside(&healthy, async || {
-                ends.check(&what, &hostile.call("f", &json!({"text": "x"})).await)
-            })
-            .await?;
+            beside(&healthy, async || ends.check(&what, &hostile.call("f", &json!({"text": "x"})).await))
+                .await?;
         }
     }
     Ok(())
@@ -114,7 +114,8 @@ async fn a_module_that_traps_while_it_is_set_up_fails_the_call_only() -> Result<
     ] {
         let hostile =
             home.load("hostile", &component(wit, &format!("(module {part} (func (export \"f\")))"))?, "")?;
-        beside(&healthy, async || Ends::Trap(said).check(part, &hostile.call("f", &Value::Null).await)).await?;
+        beside(&healthy, async || Ends::Trap(said).check(part, &hostile.call("f", &Value::Null).await))
+            .await?;
     }
     Ok(())
 }
@@ -139,8 +140,10 @@ fn handles_without_end_are_stopped_before_they_fill_the_host() -> Result<()> {
         let healthy = home.healthy()?;
         let hostile = home.load("hostile", &handles()?, "[limits]\nhost-calls = 10000000\ntime = '10s'")?;
         let before = peak()?;
-        beside(&healthy, async || Ends::Limit("handles").check("handles", &hostile.call("f", &Value::Null).await))
-            .await?;
+        beside(&healthy, async || {
+            Ends::Limit("handles").check("handles", &hostile.call("f", &Value::Null).await)
+        })
+        .await?;
         let grown = peak()? - before;
         ensure!(grown < 128 << 20, "the host grew by {grown} bytes");
         Ok(())
@@ -149,7 +152,9 @@ fn handles_without_end_are_stopped_before_they_fill_the_host() -> Result<()> {
 
 /// `f` gives a list whose items all are the same bytes, as often as it likes.
 fn repeating(ty: &str, types: &str, item: &str, size: u32, count: u32) -> Result<Vec<u8>> {
-    let wit = format!("package test:repeat; interface i {{ {types} f: func() -> list<{ty}>; }} world w {{ export i; }}");
+    let wit = format!(
+        "package test:repeat; interface i {{ {types} f: func() -> list<{ty}>; }} world w {{ export i; }}"
+    );
     let module = format!(
         "(module (memory (export \"memory\") 512) (data (i32.const 65536) \"{item}\")
         (func (export \"test:repeat/i#f\") (result i32) (local $i i32)
@@ -183,8 +188,10 @@ fn a_result_that_is_small_in_the_guest_does_not_fill_the_host() -> Result<()> {
         for (ty, types, item, size, count) in cases {
             let hostile = home.load("hostile", &repeating(ty, &types, item, size, count)?, "")?;
             let before = peak()?;
-            beside(&healthy, async || Ends::Limit("output").check(ty, &hostile.call("f", &Value::Null).await))
-                .await?;
+            beside(&healthy, async || {
+                Ends::Limit("output").check(ty, &hostile.call("f", &Value::Null).await)
+            })
+            .await?;
             let grown = peak()? - before;
             ensure!(grown < 256 << 20, "a list of {ty} made the host grow by {grown} bytes");
         }
@@ -210,8 +217,10 @@ fn arguments_that_are_small_as_json_do_not_fill_the_host() -> Result<()> {
         assert_eq!(hostile.call("f", &json!({"x": [{}]})).await, Ok(Value::Null));
         let arguments = json!({ "x": vec![json!({}); 400_000] });
         let before = peak()?;
-        beside(&healthy, async || Ends::Limit("input").check("records", &hostile.call("f", &arguments).await))
-            .await?;
+        beside(&healthy, async || {
+            Ends::Limit("input").check("records", &hostile.call("f", &arguments).await)
+        })
+        .await?;
         let grown = peak()? - before;
         ensure!(grown < 256 << 20, "the host grew by {grown} bytes");
         Ok(())

@@ -66,7 +66,8 @@ pub fn compile_bomb() -> Result<Vec<u8>> {
 /// Where it cannot be encoded.
 pub fn compile_bomb_of(functions: u32, loops: usize, variables: u32) -> Result<Vec<u8>> {
     use wasm_encoder::{
-        BlockType, CodeSection, ExportKind, ExportSection, Function, FunctionSection, Module, TypeSection, ValType,
+        BlockType, CodeSection, ExportKind, ExportSection, Function, FunctionSection, Module, TypeSection,
+        ValType,
     };
     let mut body = Function::new([(variables, ValType::I32)]);
     let mut write = body.instructions();
@@ -82,7 +83,8 @@ pub fn compile_bomb_of(functions: u32, loops: usize, variables: u32) -> Result<V
     write.end();
     let mut types = TypeSection::new();
     types.ty().function([], []);
-    let (mut declared, mut exports, mut code) = (FunctionSection::new(), ExportSection::new(), CodeSection::new());
+    let (mut declared, mut exports, mut code) =
+        (FunctionSection::new(), ExportSection::new(), CodeSection::new());
     for _ in 0..functions {
         declared.function(0);
         code.function(&body);
@@ -108,7 +110,8 @@ impl Home {
     /// Where the folder or the engine cannot be made.
     pub fn new() -> Result<Home> {
         let folder = tempfile::tempdir()?;
-        let options = HostOptions { compiled: None, keyvalue: folder.path().join("keyvalue.sqlite") };
+        let options =
+            HostOptions { compiled: None, compiler: None, keyvalue: folder.path().join("keyvalue.sqlite") };
         Ok(Home { host: Host::new(options)?, folder })
     }
 
@@ -301,7 +304,11 @@ fn status(key: &str) -> Result<u64> {
 pub fn alone(name: &str, work: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
     const KEY: &str = "PAWL_TEST_ALONE";
     if std::env::var_os(KEY).is_some_and(|running| running == name) {
-        return tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(work());
+        return tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?
+            .block_on(work());
     }
     let binary = std::env::current_exe()?;
     let output =

@@ -26,7 +26,7 @@ impl Reflector {
     /// # Panics
     /// Where it does not start.
     pub fn new() -> Reflector {
-        Reflector(Engine::new(None, Metering::Clock).expect("an engine"))
+        Reflector(Engine::new(None, None, Metering::Clock).expect("an engine"))
     }
 
     /// Reflects a component as loading one does; none where it is no component.
@@ -127,7 +127,14 @@ pub struct Decision {
 ///
 /// # Panics
 /// Where the effective capabilities are more than either side says.
-pub fn policy(manifest: &Manifest, grant: &str, https: bool, host: &str, port: u16, method: &str) -> Option<Decision> {
+pub fn policy(
+    manifest: &Manifest,
+    grant: &str,
+    https: bool,
+    host: &str,
+    port: u16,
+    method: &str,
+) -> Option<Decision> {
     let grant: Grant = toml::from_str(grant).ok()?;
     // Values of settings must not be shown; the text holds them, so the only check is that this does not fail.
     let _ = format!("{grant:?}");

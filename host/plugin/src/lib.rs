@@ -32,6 +32,7 @@ mod schema;
 mod section;
 #[cfg(test)]
 mod testing;
+mod weight;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -44,9 +45,10 @@ use wasmtime::component::{HasSelf, Linker, Val};
 use crate::call::{Setting, State};
 use crate::capability::store::KeyValue;
 use crate::compiler::Children;
-use crate::engine::{Compiled, Engine, MAX_CALLS, Metering};
+use crate::engine::{Compiled, Engine, Metering};
 use crate::grant::Effective;
 use crate::reflect::Function;
+use crate::weight::Weight;
 
 pub use compiler::{Compiler, compile_stdin};
 pub use docs::embed_wit;
@@ -79,7 +81,6 @@ pub struct Host {
     compiled: Option<PathBuf>,
     compiler: Option<Arc<Children>>,
     keyvalue: KeyValue,
-    calls: Arc<Semaphore>,
     schema: SchemaLimits,
 }
 
@@ -88,6 +89,8 @@ pub struct Host {
 struct Workshop {
     engine: Arc<Engine>,
     linker: Linker<State>,
+    /// Turns among all plugins of this engine.
+    calls: Arc<Semaphore>,
 }
 
 impl Workshop {
@@ -98,7 +101,7 @@ impl Workshop {
     ) -> Result<Workshop, Error> {
         let engine = Arc::new(Engine::new(compiled, compiler, metering)?);
         let linker = linker(&engine).map_err(|error| Error::Engine(format!("{error:#}")))?;
-        Ok(Workshop { engine, linker })
+        Ok(Workshop { engine, linker, calls: Arc::new(Semaphore::new(metering.calls())) })
     }
 }
 
@@ -123,6 +126,8 @@ struct Loaded {
     calls: Arc<Semaphore>,
     /// Turns among the calls of this plugin.
     own_calls: Arc<Semaphore>,
+    /// How many turns among all a call takes.
+    weight: Weight,
     // Last, so that the clock of the engine stops after everything else is gone.
     _engine: Arc<Engine>,
 }
@@ -162,7 +167,6 @@ impl Host {
             compiled: options.compiled,
             compiler,
             keyvalue: KeyValue::new(options.keyvalue),
-            calls: Arc::new(Semaphore::new(MAX_CALLS)),
             schema: SchemaLimits::default(),
         })
     }
@@ -179,7 +183,7 @@ impl Host {
     /// # Errors
     /// Where the file is not a component, wants imports that the host does not have, or exports no usable function.
     pub fn load(&self, component: &Path, manifest: Manifest, grant: Grant) -> Result<Plugin, Error> {
-        let Workshop { engine, linker } = self.workshop(&manifest)?;
+        let Workshop { engine, linker, calls } = self.workshop(&manifest)?;
         let Compiled { component: compiled, digest, bytes } = engine.compile(component)?;
         let imports = reflect::imports(&compiled);
         let pre = linker.instantiate_pre(&compiled).map_err(|error| Error::Imports {
@@ -188,6 +192,7 @@ impl Host {
         })?;
         let unusable = |message| Error::Component { path: component.to_path_buf(), message };
         engine::check_resources(&compiled, manifest.limits.memory).map_err(unusable)?;
+        let weight = weight::weight(&compiled, &manifest.limits, engine.metering.calls() as u32);
         let reflection = reflect::reflect(&compiled, &docs::Docs::read(&bytes), &manifest.name, self.schema);
         if reflection.tools.is_empty() {
             return Err(unusable(no_tools(&reflection.excluded)));
@@ -210,7 +215,8 @@ impl Host {
         Ok(Plugin {
             inner: Arc::new(Loaded {
                 capabilities: grant::states(&manifest.capabilities, &grant),
-                own_calls: Arc::new(Semaphore::new(manifest.limits.concurrency as usize)),
+                own_calls: Arc::new(Semaphore::new(weight.calls)),
+                weight,
                 manifest,
                 tools: reflection.tools,
                 functions: reflection.functions,
@@ -219,7 +225,7 @@ impl Host {
                 imports,
                 digest,
                 setting,
-                calls: Arc::clone(&self.calls),
+                calls,
                 _engine: engine,
             }),
         })
@@ -302,13 +308,13 @@ impl Plugin {
         // A plugin's own turn first, so that one that is full holds nobody else's place.
         let turns = async {
             let own = Arc::clone(&self.inner.own_calls).acquire_owned().await;
-            (own, Arc::clone(&self.inner.calls).acquire_owned().await)
+            (own, Arc::clone(&self.inner.calls).acquire_many_owned(self.inner.weight.turns).await)
         };
         let Ok((Ok(own), Ok(shared))) = tokio::time::timeout(call::MAX_QUEUE, turns).await else {
-            let limit = self.inner.manifest.limits.concurrency;
+            let limit = self.inner.weight.calls;
             return Err(CallError::Host {
                 message: format!(
-                    "{limit} calls of this plugin, or {MAX_CALLS} in all, were running for {} s; try again",
+                    "{limit} calls of this plugin, or all that the host can run, were running for {} s; try again",
                     call::MAX_QUEUE.as_secs()
                 ),
             });
