@@ -113,7 +113,8 @@ fn guest() -> Result<(Vec<u8>, String)> {
 }
 
 async fn add(arguments: &[&str], data: &Path) -> Result<(i32, String, String)> {
-    let (arguments, data) = (arguments.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>(), data.to_path_buf());
+    let (arguments, data) =
+        (arguments.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>(), data.to_path_buf());
     tokio::task::spawn_blocking(move || {
         let mut all = vec!["plugin", "add"];
         all.extend(arguments.iter().map(String::as_str));
@@ -146,15 +147,22 @@ async fn a_signed_artefact_is_added_pinned_and_granted_nothing() -> Result<()> {
 
     let (code, _, errors) = add(&[&format!("{source}:1.0"), "--key", &other, "--yes"], data.path()).await?;
     ensure!(code == 1 && errors.contains("not of this key"), "another's key: {errors}");
-    let (code, _, errors) = add(&[&format!("{source}@{unsigned}"), "--key", &key, "--name", "hostile", "--yes"], data.path()).await?;
+    let (code, _, errors) =
+        add(&[&format!("{source}@{unsigned}"), "--key", &key, "--name", "hostile", "--yes"], data.path())
+            .await?;
     ensure!(code == 1 && errors.contains("has no signature"), "no signature: {errors}");
     let (code, _, errors) = add(&[&format!("{source}:1.0"), "--key", &key], data.path()).await?;
     ensure!(code == 1 && errors.contains("at a terminal"), "nobody said yes: {errors}");
-    ensure!(!data.path().join("plugins").exists() && !data.path().join("pawl.lock").exists(), "nothing came in");
+    ensure!(
+        !data.path().join("plugins").exists() && !data.path().join("pawl.lock").exists(),
+        "nothing came in"
+    );
 
     let (code, shown, errors) = add(&[&format!("{source}:1.0"), "--key", &key, "--yes"], data.path()).await?;
     ensure!(code == 0, "{errors}");
-    for part in [signed.as_str(), "its signature holds", "keyvalue: requested, not granted", "[plugins.hostile]"] {
+    for part in
+        [signed.as_str(), "its signature holds", "keyvalue: requested, not granted", "[plugins.hostile]"]
+    {
         ensure!(shown.contains(part), "{part:?} is not said: {shown}");
     }
     let stanza = shown.split("to use it:").nth(1).context("the settings")?;
@@ -178,11 +186,15 @@ async fn bytes_that_are_not_those_of_the_digest_are_refused() -> Result<()> {
     let other = registry.artefact("other", &[]);
     let manifests = format!("/v2/{REPOSITORY}/manifests");
     let swapped = registry.0[&format!("{manifests}/{other}")].clone();
-    registry.0.insert(format!("{manifests}/{}", named.replace("sha256:", "sha256:0").split_at(71).0), swapped);
+    registry
+        .0
+        .insert(format!("{manifests}/{}", named.replace("sha256:", "sha256:0").split_at(71).0), swapped);
     let address = registry.serve().await?;
     let source = format!("oci://{address}/{REPOSITORY}");
     let bad_manifest = format!("{source}@{}", named.replace("sha256:", "sha256:0").split_at(71).0);
-    for reference in [format!("{source}:1.0"), bad_manifest, format!("{source}:absent"), "oci://::".to_owned()] {
+    for reference in
+        [format!("{source}:1.0"), bad_manifest, format!("{source}:absent"), "oci://::".to_owned()]
+    {
         let (code, _, errors) = add(&[&reference, "--name", "hostile", "--yes"], data.path()).await?;
         ensure!(code == 1 && !errors.contains("panicked"), "{reference}: {errors}");
         ensure!(!data.path().join("plugins").exists(), "{reference} came in");

@@ -7,7 +7,6 @@ use serde_json::Value;
 use wasmtime::component::{Component, Val};
 
 use crate::docs::Docs;
-use crate::engine::{Engine, Metering};
 use crate::grant::{self, Effective};
 use crate::http_rule::Scheme;
 use crate::reflect::{self, Reflection};
@@ -17,8 +16,8 @@ use crate::{CallError, Grant, Manifest, Tool, lower};
 /// Bytes that arguments and results may have here.
 const BYTES: u64 = 1 << 16;
 
-/// An engine that reflects components.
-pub struct Reflector(Engine);
+/// An engine that reflects components. It compiles them as fast as it can, for none of them is run.
+pub struct Reflector(wasmtime::Engine);
 
 impl Reflector {
     /// Starts the engine.
@@ -26,21 +25,39 @@ impl Reflector {
     /// # Panics
     /// Where it does not start.
     pub fn new() -> Reflector {
-        Reflector(Engine::new(None, None, Metering::Clock).expect("an engine"))
+        let mut config = wasmtime::Config::new();
+        config.wasm_component_model(true).cranelift_opt_level(wasmtime::OptLevel::None);
+        config.parallel_compilation(false);
+        Reflector(wasmtime::Engine::new(&config).expect("an engine"))
     }
 
     /// Reflects a component as loading one does; none where it is no component.
     pub fn functions(&self, component: &[u8]) -> Option<Functions> {
-        let compiled = Component::from_binary(&self.0.wasmtime, component).ok()?;
+        let compiled = Component::from_binary(&self.0, component).ok()?;
         let _ = crate::engine::check_resources(&compiled, 1 << 20);
-        let docs = Docs::read(component);
-        Some(Functions(reflect::reflect(&compiled, &docs, "fuzz", SchemaLimits::default())))
+        Some(Prepared(compiled).functions(component))
+    }
+
+    /// Compiles a component once, to be reflected under many documentations.
+    pub fn prepare(&self, component: &[u8]) -> Option<Prepared> {
+        Component::from_binary(&self.0, component).ok().map(Prepared)
     }
 }
 
 impl Default for Reflector {
     fn default() -> Reflector {
         Reflector::new()
+    }
+}
+
+/// A compiled component.
+pub struct Prepared(Component);
+
+impl Prepared {
+    /// What it exports, with the documentation in the custom sections of these bytes.
+    pub fn functions(&self, documented: &[u8]) -> Functions {
+        let docs = Docs::read(documented);
+        Functions(reflect::reflect(&self.0, &docs, "fuzz", SchemaLimits::default()))
     }
 }
 

@@ -21,7 +21,7 @@ const MAX_BYTES: usize = 256 << 10;
 /// The longest name of a field, a case or a flag, in bytes.
 const MAX_NAME: usize = 256;
 /// What one part of a schema has beside names and words, in bytes.
-const PART: usize = 64;
+const PART: usize = 48;
 /// The largest whole number that a float and the grammar engine both hold, below 2^63.
 const S64_BOUND: i64 = i64::MAX - 1023;
 /// The largest magnitude of a float in arguments.

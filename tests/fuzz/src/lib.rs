@@ -74,7 +74,7 @@ fn wit_type(bytes: &mut Bytes<'_>, depth: usize, named: &mut Vec<String>) -> Str
             ("variant", cases.collect())
         }
         6 => ("enum", (0..1 + bytes.below(5)).map(|n| format!("e{n}")).collect()),
-        7 => ("flags", (0..1 + bytes.below(40)).map(|n| format!("b{n}")).collect()),
+        7 => ("flags", (0..1 + bytes.below(32)).map(|n| format!("b{n}")).collect()),
         8 if !named.is_empty() => return format!("t{}", bytes.below(named.len())),
         _ => return PLAIN[bytes.below(PLAIN.len())].to_owned(),
     };
@@ -151,7 +151,8 @@ pub fn value(schema: &Value, bytes: &mut Bytes<'_>, depth: usize, strayed: &mut 
         },
         Some("object") => {
             let required = schema["required"].as_array();
-            let is_required = |name: &str| required.is_some_and(|names| names.iter().any(|known| known == name));
+            let is_required =
+                |name: &str| required.is_some_and(|names| names.iter().any(|known| known == name));
             let mut object = Map::new();
             for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
                 if is_required(name) || bytes.byte() & 1 == 1 {

@@ -22,7 +22,9 @@ fn means(rule: &str, host: &str) -> bool {
     let (rule, host) = (labels(rule), labels(host));
     match rule.split_last() {
         Some((star, rest)) if star == "*" => {
-            host.len() > rest.len() && host[..rest.len()] == *rest && !host[rest.len()..].iter().all(String::is_empty)
+            host.len() > rest.len()
+                && host[..rest.len()] == *rest
+                && !host[rest.len()..].iter().all(String::is_empty)
         }
         _ => rule == host,
     }
