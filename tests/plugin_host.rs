@@ -136,7 +136,7 @@ async fn a_guest_sees_no_file_no_network_and_no_environment() -> Result<()> {
     guest_error(plugin.call("write-file", &json!({"path": secret.display().to_string()})).await)?;
     assert_eq!(std::fs::read_to_string(&secret)?, "here");
     let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    guest_error(plugin.call("connect", &json!({"address": listener.local_addr()?.to_string()})).await)?;
+    guest_error(plugin.call("connect-to", &json!({"address": listener.local_addr()?.to_string()})).await)?;
     assert_eq!(plugin.call("surroundings", &json!({})).await, Ok(json!([])));
     Ok(())
 }

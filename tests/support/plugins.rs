@@ -76,6 +76,11 @@ pub fn component(name: &str) -> PathBuf {
     target().join("plugins").join(name).join(format!("{name}.wasm"))
 }
 
+/// The file of a built guest of `tests/guests`.
+pub fn guest(name: &str) -> PathBuf {
+    target().join("guests").join(name).join(format!("{name}.wasm"))
+}
+
 /// Grants the database `shop` at a path.
 pub fn shop_at(path: &Path) -> Grant {
     Grant { database: [("shop".to_owned(), path.to_path_buf())].into(), ..Grant::default() }

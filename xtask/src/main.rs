@@ -7,6 +7,7 @@ mod cargo;
 mod catalogue;
 mod check;
 mod fetch;
+mod fuzz;
 mod home;
 mod plugins;
 mod progress;
@@ -56,6 +57,15 @@ enum Arguments {
         #[arg(long)]
         all_models: bool,
     },
+    /// Runs a fuzz target of tests/fuzz
+    Fuzz {
+        /// json_to_value, wit_to_schema, manifest or policy
+        #[arg(value_parser = fuzz::TARGETS)]
+        target: String,
+        /// How long
+        #[arg(long, default_value_t = 15)]
+        minutes: u32,
+    },
     /// Checks the invariants of ARCHITECTURE.md
     Tidy,
 }
@@ -85,6 +95,7 @@ fn run(arguments: Arguments) -> Result<()> {
             let models = if all_models { catalogue::ALL.to_vec() } else { vec![catalogue::DEFAULT] };
             setup::run(&root, &Wanted { models, build: Build::Product }).map(drop)
         }
+        Arguments::Fuzz { target, minutes } => fuzz::run(&root, &target, minutes),
         Arguments::Tidy => check::tidy(&root),
     }
 }

@@ -120,7 +120,7 @@ pub(crate) fn run(setting: &Setting, function: &Function, arguments: &[Val]) -> 
         _ => Ok(()),
     });
     // Each value that is lifted costs its size in the host: 1 MiB of bytes are 40 MiB of values.
-    store.set_hostcall_fuel(fuel(limits.output));
+    store.set_hostcall_fuel(fuel(limits.output, function.inflation));
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|context| {
         if Instant::now() < context.data().deadline {
@@ -173,10 +173,10 @@ fn over_output(limit: u64) -> CallError {
     CallError::Limit { limit: "output", value: bytes(limit) }
 }
 
-fn fuel(output: u64) -> usize {
+fn fuel(output: u64, inflation: usize) -> usize {
     let values = usize::try_from(output).unwrap_or(usize::MAX).saturating_mul(size_of::<Val>());
     // Host calls need some of their own, such as a value for the key-value store.
-    values.saturating_add(4 << 20)
+    (values.saturating_add(4 << 20) / inflation.max(1)).max(5 << 18)
 }
 
 /// What kind of failure it was.
@@ -217,6 +217,9 @@ fn failure(error: &wasmtime::Error, state: &State, limits: &Limits) -> CallError
     let text = format!("{:#}", error.root_cause());
     if text.contains("fuel allocated for hostcalls") {
         return over_output(limits.output);
+    }
+    if text.contains("store handle limit exceeded") {
+        return CallError::Limit { limit: "handles", value: MAX_HANDLES.to_string() };
     }
     if text.contains("resource limit exceeded") {
         return CallError::Limit { limit: "instances", value: limits.instances.to_string() };
@@ -294,6 +297,8 @@ impl ResourceLimiter for Resources {
     }
 }
 
+/// Handles that a guest holds at the same time. wasmtime's own default, for which it has no setter.
+const MAX_HANDLES: usize = 100_000;
 /// How long a call may wait for its turn beyond its own time limit.
 pub(crate) const MAX_QUEUE: Duration = Duration::from_secs(60);
 

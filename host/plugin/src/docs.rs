@@ -22,6 +22,8 @@ use crate::section::{self, WIT as SECTION};
 
 /// The longest WIT text that is read, in bytes.
 const MAX_TEXT: usize = 256 << 10;
+/// The most sections that are read.
+const MAX_SECTIONS: usize = 64;
 /// The longest description of a function, in characters. It goes into prompts.
 const MAX_FUNCTION: usize = 2048;
 /// The longest description of a parameter, field or type, in characters.
@@ -67,13 +69,18 @@ impl Docs {
     /// The documentation inside a component file.
     pub(crate) fn read(component: &[u8]) -> Docs {
         let mut sources = SourceMap::default();
-        let mut bytes = 0;
+        let (mut bytes, mut sections) = (0_usize, 0);
         for payload in Parser::new(0).parse_all(component) {
             let Ok(Payload::CustomSection(section)) = payload else { continue };
             if section.name() != SECTION {
                 continue;
             }
-            bytes += section.data().len();
+            sections += 1;
+            if sections > MAX_SECTIONS {
+                tracing::warn!("more than {MAX_SECTIONS} sections {SECTION}; the others are left out");
+                break;
+            }
+            bytes = bytes.saturating_add(section.data().len());
             match std::str::from_utf8(section.data()) {
                 Ok(text) if bytes <= MAX_TEXT && nesting(text) <= MAX_NESTING => {
                     sources.push(Path::new(&format!("{bytes}.wit")), text)
@@ -103,6 +110,11 @@ impl Docs {
                 Docs::default()
             }
         }
+    }
+
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn packages(&self) -> usize {
+        self.packages.len()
     }
 
     /// A function of an exported interface (`ns:package/name@version`, or a plain name), or of the world itself.

@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::hash::{Hash, Hasher};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,8 +27,13 @@ use crate::limits::MAX_TABLE_ELEMENTS;
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 /// How many calls run at the same time; others wait.
 pub(crate) const MAX_CALLS: usize = 64;
-/// How many of them may be metered by fuel.
-const MAX_METERED: u32 = 16;
+/// How many calls run on the engine that meters by fuel; they are counted apart.
+pub(crate) const MAX_METERED: usize = 16;
+/// What the pool holds for each of them (see `weight`).
+pub(crate) const MEMORIES_PER_TURN: u32 = 2;
+pub(crate) const TABLES_PER_TURN: u32 = 4;
+/// Core instances of one component.
+const MAX_CORE_INSTANCES: u32 = crate::limits::MAX_INSTANCES as u32;
 /// The largest component file, in bytes. A Python component with its interpreter has about 40 MB.
 pub(crate) const MAX_COMPONENT: u64 = 128 << 20;
 /// Stack of a guest, in bytes. Tokio's blocking threads have 2 MiB.
@@ -48,6 +53,14 @@ pub(crate) enum Metering {
 }
 
 impl Metering {
+    /// How many calls run at the same time on an engine that meters so.
+    pub(crate) fn calls(self) -> usize {
+        match self {
+            Metering::Clock => MAX_CALLS,
+            Metering::Fuel => MAX_METERED,
+        }
+    }
+
     /// As it is told to the compiler's child.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -64,7 +77,7 @@ impl Metering {
 /// An engine that plugins share.
 pub(crate) struct Engine {
     pub(crate) wasmtime: wasmtime::Engine,
-    metering: Metering,
+    pub(crate) metering: Metering,
     compiled: Option<PathBuf>,
     compiler: Option<Arc<Children>>,
     _ticker: Ticker,
@@ -230,20 +243,18 @@ fn config(pooling: bool, metering: Metering) -> Config {
         .epoch_interruption(true)
         .max_wasm_stack(MAX_WASM_STACK);
     if pooling {
-        let calls = match metering {
-            Metering::Clock => MAX_CALLS as u32,
-            Metering::Fuel => MAX_METERED,
-        };
+        let calls = metering.calls() as u32;
         let mut pool = PoolingAllocationConfig::new();
         pool.total_component_instances(calls)
-            .total_core_instances(calls * 8)
-            .max_core_instances_per_component(64)
-            .total_memories(calls * 2)
+            // Only counted, not reserved.
+            .total_core_instances(calls * MAX_CORE_INSTANCES)
+            .max_core_instances_per_component(MAX_CORE_INSTANCES)
+            .total_memories(calls * MEMORIES_PER_TURN)
             .max_memories_per_component(MAX_MEMORIES)
             .max_memory_size(MAX_SLOT_MEMORY)
             .max_memories_per_module(MAX_MEMORIES)
             .max_tables_per_module(MAX_TABLES)
-            .total_tables(calls * 4)
+            .total_tables(calls * TABLES_PER_TURN)
             .max_tables_per_component(MAX_TABLES)
             .table_elements(MAX_TABLE_ELEMENTS as usize)
             .linear_memory_keep_resident(256 << 10)
@@ -257,11 +268,10 @@ fn config(pooling: bool, metering: Metering) -> Config {
 fn read_component(path: &Path) -> Result<Vec<u8>, Error> {
     let io = |source| Error::Io { path: path.to_path_buf(), source };
     let wrong = |message: String| Error::NotAComponent { path: path.to_path_buf(), message };
-    let length = fs::metadata(path).map_err(io)?.len();
-    if length > MAX_COMPONENT {
-        return Err(wrong(format!("{length} bytes; {MAX_COMPONENT} at most")));
-    }
-    let bytes = fs::read(path).map_err(io)?;
+    let bytes = match read_file(path, MAX_COMPONENT).map_err(io)? {
+        Ok(bytes) => bytes,
+        Err(message) => return Err(wrong(message)),
+    };
     if wasmparser::Parser::is_component(&bytes) {
         return Ok(bytes);
     }
@@ -277,6 +287,25 @@ fn read_component(path: &Path) -> Result<Vec<u8>, Error> {
             format!("it begins with {}, not with 00 61 73 6d 0d 00 01 00", head.join(" "))
         }
     }))
+}
+
+/// The bytes of a regular file of at most `most`; the inner error says why it is none. Whatever the file does while it
+/// is read, no more is read.
+pub(crate) fn read_file(path: &Path, most: u64) -> std::io::Result<Result<Vec<u8>, String>> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Ok(Err("not a regular file".to_owned()));
+    }
+    let length = metadata.len();
+    if length > most {
+        return Ok(Err(format!("{length} bytes; {most} at most")));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    fs::File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Ok(Err(format!("more than {most} bytes")));
+    }
+    Ok(Ok(bytes))
 }
 
 /// Makes a folder that only this user can enter.

@@ -28,7 +28,7 @@ pub enum Error {
         message: String,
     },
     /// The file is not a WebAssembly component.
-    #[error("{path} is not a WebAssembly component: {message}", path = .path.display())]
+    #[error("{path} is not a WebAssembly component: {message}", path = .path.display(), message = plain(.message))]
     NotAComponent {
         /// The file.
         path: PathBuf,
@@ -36,7 +36,7 @@ pub enum Error {
         message: String,
     },
     /// The component wants imports that this host does not have.
-    #[error("{path} needs what this host does not offer: {}; build it against WASI 0.2 and the interfaces in wit/", .imports.join(", "), path = .path.display())]
+    #[error("{path} needs what this host does not offer: {}; build it against WASI 0.2 and the interfaces in wit/", few(.imports), path = .path.display())]
     Imports {
         /// The file.
         path: PathBuf,
@@ -44,7 +44,7 @@ pub enum Error {
         imports: Vec<String>,
     },
     /// The component cannot serve as a plugin for another reason.
-    #[error("{path} cannot be used: {message}", path = .path.display())]
+    #[error("{path} cannot be used: {message}", path = .path.display(), message = plain(.message))]
     Component {
         /// The file.
         path: PathBuf,
@@ -52,7 +52,7 @@ pub enum Error {
         message: String,
     },
     /// The component could not be compiled within the bounds of the compiler.
-    #[error("{path} cannot be compiled: {message}", path = .path.display())]
+    #[error("{path} cannot be compiled: {message}", path = .path.display(), message = plain(.message))]
     Compiler {
         /// The file.
         path: PathBuf,
@@ -70,6 +70,29 @@ pub enum Error {
         /// What SQLite said.
         message: String,
     },
+}
+
+/// The longest text of a component that a message repeats, in characters.
+const MAX_REPEATED: usize = 2000;
+/// How many names a message lists.
+const MAX_LISTED: usize = 20;
+
+/// A message that can hold names of a stranger's component: short, and safe for a terminal and a log.
+fn plain(message: &str) -> String {
+    let clean = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
+    let mut text: String = message.chars().take(MAX_REPEATED).map(clean).collect();
+    if message.chars().nth(MAX_REPEATED).is_some() {
+        text.push('…');
+    }
+    text
+}
+
+fn few(names: &[String]) -> String {
+    let listed = plain(&names[..names.len().min(MAX_LISTED)].join(", "));
+    match names.len().checked_sub(MAX_LISTED + 1) {
+        Some(_) => format!("{listed} and {} more", names.len() - MAX_LISTED),
+        None => listed,
+    }
 }
 
 /// Why a call gave no result.
@@ -105,7 +128,7 @@ pub enum CallError {
     /// A limit was reached and the guest was stopped.
     #[error("the plugin reached its {limit} limit of {value} and was stopped; ask for less in one call")]
     Limit {
-        /// `time`, `fuel`, `memory`, `table-elements`, `instances`, `stack`, `host-calls`, `input` or `output`.
+        /// `time`, `fuel`, `memory`, `table-elements`, `instances`, `stack`, `handles`, `host-calls`, `input` or `output`.
         limit: &'static str,
         /// The limit, with its unit.
         value: String,

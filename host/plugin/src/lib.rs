@@ -14,6 +14,9 @@ mod compiler;
 mod docs;
 mod engine;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grant;
 mod http_rule;
 mod limits;
@@ -29,6 +32,7 @@ mod schema;
 mod section;
 #[cfg(test)]
 mod testing;
+mod weight;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -43,9 +47,10 @@ use crate::capability::http::Network;
 use crate::capability::llm::Slot;
 use crate::capability::store::KeyValue;
 use crate::compiler::Children;
-use crate::engine::{Compiled, Engine, MAX_CALLS, Metering};
+use crate::engine::{Compiled, Engine, Metering};
 use crate::grant::Effective;
 use crate::reflect::Function;
+use crate::weight::Weight;
 
 pub use capability::llm::{Answer, Completion, Message, Model, ModelError, Role};
 pub use compiler::{Compiler, compile_stdin};
@@ -81,7 +86,6 @@ pub struct Host {
     keyvalue: KeyValue,
     network: Arc<Network>,
     model: Slot,
-    calls: Arc<Semaphore>,
     schema: SchemaLimits,
 }
 
@@ -90,6 +94,8 @@ pub struct Host {
 struct Workshop {
     engine: Arc<Engine>,
     linker: Linker<State>,
+    /// Turns among all plugins of this engine.
+    calls: Arc<Semaphore>,
 }
 
 impl Workshop {
@@ -100,7 +106,7 @@ impl Workshop {
     ) -> Result<Workshop, Error> {
         let engine = Arc::new(Engine::new(compiled, compiler, metering)?);
         let linker = linker(&engine).map_err(|error| Error::Engine(format!("{error:#}")))?;
-        Ok(Workshop { engine, linker })
+        Ok(Workshop { engine, linker, calls: Arc::new(Semaphore::new(metering.calls())) })
     }
 }
 
@@ -125,6 +131,8 @@ struct Loaded {
     calls: Arc<Semaphore>,
     /// Turns among the calls of this plugin.
     own_calls: Arc<Semaphore>,
+    /// How many turns among all a call takes.
+    weight: Weight,
     // Last, so that the clock of the engine stops after everything else is gone.
     _engine: Arc<Engine>,
 }
@@ -166,7 +174,6 @@ impl Host {
             keyvalue: KeyValue::new(options.keyvalue),
             network: Arc::new(Network::new()),
             model: Slot::default(),
-            calls: Arc::new(Semaphore::new(MAX_CALLS)),
             schema: SchemaLimits::default(),
         })
     }
@@ -189,7 +196,7 @@ impl Host {
     /// # Errors
     /// Where the file is not a component, wants imports that the host does not have, or exports no usable function.
     pub fn load(&self, component: &Path, manifest: Manifest, grant: Grant) -> Result<Plugin, Error> {
-        let Workshop { engine, linker } = self.workshop(&manifest)?;
+        let Workshop { engine, linker, calls } = self.workshop(&manifest)?;
         let Compiled { component: compiled, digest, bytes } = engine.compile(component)?;
         let imports = reflect::imports(&compiled);
         let pre = linker.instantiate_pre(&compiled).map_err(|error| Error::Imports {
@@ -198,6 +205,7 @@ impl Host {
         })?;
         let unusable = |message| Error::Component { path: component.to_path_buf(), message };
         engine::check_resources(&compiled, manifest.limits.memory).map_err(unusable)?;
+        let weight = weight::weight(&compiled, &manifest.limits, engine.metering.calls() as u32);
         let reflection = reflect::reflect(&compiled, &docs::Docs::read(&bytes), &manifest.name, self.schema);
         if reflection.tools.is_empty() {
             return Err(unusable(no_tools(&reflection.excluded)));
@@ -224,7 +232,8 @@ impl Host {
         Ok(Plugin {
             inner: Arc::new(Loaded {
                 capabilities: grant::states(&manifest.capabilities, &grant),
-                own_calls: Arc::new(Semaphore::new(manifest.limits.concurrency as usize)),
+                own_calls: Arc::new(Semaphore::new(weight.calls)),
+                weight,
                 manifest,
                 tools: reflection.tools,
                 functions: reflection.functions,
@@ -233,7 +242,7 @@ impl Host {
                 imports,
                 digest,
                 setting,
-                calls: Arc::clone(&self.calls),
+                calls,
                 _engine: engine,
             }),
         })
@@ -316,13 +325,13 @@ impl Plugin {
         // A plugin's own turn first, so that one that is full holds nobody else's place.
         let turns = async {
             let own = Arc::clone(&self.inner.own_calls).acquire_owned().await;
-            (own, Arc::clone(&self.inner.calls).acquire_owned().await)
+            (own, Arc::clone(&self.inner.calls).acquire_many_owned(self.inner.weight.turns).await)
         };
         let Ok((Ok(own), Ok(shared))) = tokio::time::timeout(call::MAX_QUEUE, turns).await else {
-            let limit = self.inner.manifest.limits.concurrency;
+            let limit = self.inner.weight.calls;
             return Err(CallError::Host {
                 message: format!(
-                    "{limit} calls of this plugin, or {MAX_CALLS} in all, were running for {} s; try again",
+                    "{limit} calls of this plugin, or all that the host can run, were running for {} s; try again",
                     call::MAX_QUEUE.as_secs()
                 ),
             });

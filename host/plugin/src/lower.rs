@@ -6,7 +6,8 @@
 //! character; floats: number, or `"NaN"`, `"Infinity"`, `"-Infinity"`.
 //!
 //! Invariant: a value that [`to_val`] gives has exactly the type that was asked for; a refusal names the place in the
-//! JSON, the WIT type and the value. Both directions stop at a number of bytes, so neither can be made to grow.
+//! JSON, the WIT type and the value. Both directions stop at a number of bytes, so neither can be made to grow: `{}` can
+//! stand for a record of a thousand options, so what is made is counted too, not only what is read.
 
 use serde_json::{Map, Number, Value};
 use wasmtime::component::{Type, Val};
@@ -17,14 +18,18 @@ use crate::limits::bytes;
 /// How many characters of a value an error shows.
 const SHOWN: usize = 60;
 
+/// How many bytes of values a byte of arguments may become. The shortest JSON that a value needs, `[]`, becomes 20.
+const INFLATION: usize = 24;
+
 /// The parameters of a function from an object of arguments by name, of `limit` bytes as compact JSON at most.
 pub(crate) fn arguments(
     parameters: &[(String, Type)],
     arguments: &Value,
     limit: u64,
 ) -> Result<Vec<Val>, CallError> {
-    if length(arguments, usize::try_from(limit).unwrap_or(usize::MAX)).is_none() {
-        return Err(CallError::Limit { limit: "input", value: bytes(limit) });
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    if length(arguments, most).is_none() {
+        return Err(over_input(limit));
     }
     let none = Map::new();
     let object = match arguments {
@@ -33,7 +38,20 @@ pub(crate) fn arguments(
         other => return Err(Path::ROOT.wrong("an object with one value per parameter", other)),
     };
     let fields = parameters.iter().map(|(name, ty)| (name.as_str(), ty.clone()));
-    Ok(record(fields, object, Path::ROOT)?.into_iter().map(|(_, value)| value).collect())
+    let mut lowering = Lowering { left: most.saturating_mul(INFLATION), limit };
+    Ok(lowering.record(fields, object, Path::ROOT)?.into_iter().map(|(_, value)| value).collect())
+}
+
+fn over_input(limit: u64) -> CallError {
+    CallError::Limit { limit: "input", value: bytes(limit) }
+}
+
+/// What lowering may still make.
+struct Lowering {
+    /// Bytes of values.
+    left: usize,
+    /// The limit that an error names.
+    limit: u64,
 }
 
 /// Where in the arguments a value stands; written only when an error needs it.
@@ -102,92 +120,147 @@ fn shown(value: &Value) -> String {
     }
 }
 
-fn to_val(ty: &Type, value: &Value, path: Path<'_>) -> Result<Val, CallError> {
-    let wrong = || path.wrong(&describe(ty), value);
-    Ok(match ty {
-        Type::Bool => Val::Bool(value.as_bool().ok_or_else(wrong)?),
-        Type::S8 => Val::S8(integer(value).ok_or_else(wrong)?),
-        Type::U8 => Val::U8(integer(value).ok_or_else(wrong)?),
-        Type::S16 => Val::S16(integer(value).ok_or_else(wrong)?),
-        Type::U16 => Val::U16(integer(value).ok_or_else(wrong)?),
-        Type::S32 => Val::S32(integer(value).ok_or_else(wrong)?),
-        Type::U32 => Val::U32(integer(value).ok_or_else(wrong)?),
-        Type::S64 => Val::S64(integer(value).ok_or_else(wrong)?),
-        Type::U64 => Val::U64(integer(value).ok_or_else(wrong)?),
-        Type::Float32 => Val::Float32(single(value).ok_or_else(wrong)?),
-        Type::Float64 => Val::Float64(double(value).ok_or_else(wrong)?),
-        Type::Char => Val::Char(one_char(value).ok_or_else(wrong)?),
-        Type::String => Val::String(value.as_str().ok_or_else(wrong)?.to_owned()),
-        Type::List(list) => {
-            let items = value.as_array().ok_or_else(wrong)?;
-            let item = list.ty();
-            let items =
-                items.iter().enumerate().map(|(index, value)| to_val(&item, value, path.index(index)));
-            Val::List(items.collect::<Result<_, _>>()?)
-        }
-        Type::Tuple(tuple) => {
-            let items =
-                value.as_array().filter(|items| items.len() == tuple.types().len()).ok_or_else(wrong)?;
-            let items = tuple.types().zip(items).enumerate();
-            let items = items.map(|(index, (ty, value))| to_val(&ty, value, path.index(index)));
-            Val::Tuple(items.collect::<Result<_, _>>()?)
-        }
-        Type::Record(wanted) => {
-            let object = value.as_object().ok_or_else(wrong)?;
-            Val::Record(record(wanted.fields().map(|field| (field.name, field.ty)), object, path)?)
-        }
-        Type::Variant(variant) => {
-            let (name, payload) = case(value).ok_or_else(wrong)?;
-            let case = variant.cases().find(|case| case.name == name).ok_or_else(wrong)?;
-            Val::Variant(name.to_owned(), optional_payload(case.ty, payload, path.name(name), &wrong)?)
-        }
-        Type::Enum(wanted) => {
-            let name =
-                value.as_str().filter(|name| wanted.names().any(|known| known == *name)).ok_or_else(wrong)?;
-            Val::Enum(name.to_owned())
-        }
-        Type::Flags(wanted) => flags(wanted, value).ok_or_else(wrong)?,
-        Type::Option(option) => optional(&option.ty(), value, path)?,
-        Type::Result(result) => {
-            let (name, payload) = case(value).ok_or_else(wrong)?;
-            let path = path.name(name);
-            match name {
-                "ok" => Val::Result(Ok(optional_payload(result.ok(), payload, path, &wrong)?)),
-                "err" => Val::Result(Err(optional_payload(result.err(), payload, path, &wrong)?)),
-                _ => return Err(wrong()),
-            }
-        }
-        _ => return Err(path.error(format!("{} cannot be given as JSON", describe(ty)))),
-    })
-}
+impl Lowering {
+    /// Counts a value, or a name of this length in one.
+    fn spend(&mut self, bytes: usize) -> Result<(), CallError> {
+        self.left = self.left.checked_sub(bytes).ok_or_else(|| over_input(self.limit))?;
+        Ok(())
+    }
 
-/// The fields of a record in their order; what is not among them is refused.
-fn record<'t>(
-    fields: impl Iterator<Item = (&'t str, Type)>,
-    object: &Map<String, Value>,
-    path: Path<'_>,
-) -> Result<Vec<(String, Val)>, CallError> {
-    let mut values = Vec::new();
-    let mut found = 0;
-    for (name, ty) in fields {
-        let value = match (object.get(name), &ty) {
-            (Some(value), ty) => {
-                found += 1;
-                to_val(ty, value, path.name(name))?
+    /// A name of its own for a value, counted.
+    fn owned(&mut self, name: &str) -> Result<String, CallError> {
+        self.spend(size_of::<String>() + name.len())?;
+        Ok(name.to_owned())
+    }
+
+    fn to_val(&mut self, ty: &Type, value: &Value, path: Path<'_>) -> Result<Val, CallError> {
+        self.spend(size_of::<Val>())?;
+        let wrong = || path.wrong(&describe(ty), value);
+        Ok(match ty {
+            Type::Bool => Val::Bool(value.as_bool().ok_or_else(wrong)?),
+            Type::S8 => Val::S8(integer(value).ok_or_else(wrong)?),
+            Type::U8 => Val::U8(integer(value).ok_or_else(wrong)?),
+            Type::S16 => Val::S16(integer(value).ok_or_else(wrong)?),
+            Type::U16 => Val::U16(integer(value).ok_or_else(wrong)?),
+            Type::S32 => Val::S32(integer(value).ok_or_else(wrong)?),
+            Type::U32 => Val::U32(integer(value).ok_or_else(wrong)?),
+            Type::S64 => Val::S64(integer(value).ok_or_else(wrong)?),
+            Type::U64 => Val::U64(integer(value).ok_or_else(wrong)?),
+            Type::Float32 => Val::Float32(single(value).ok_or_else(wrong)?),
+            Type::Float64 => Val::Float64(double(value).ok_or_else(wrong)?),
+            Type::Char => Val::Char(one_char(value).ok_or_else(wrong)?),
+            Type::String => Val::String(self.owned(value.as_str().ok_or_else(wrong)?)?),
+            Type::List(list) => {
+                let items = value.as_array().ok_or_else(wrong)?;
+                let item = list.ty();
+                let items = items
+                    .iter()
+                    .enumerate()
+                    .map(|(index, value)| self.to_val(&item, value, path.index(index)));
+                Val::List(items.collect::<Result<_, _>>()?)
             }
-            (None, Type::Option(_)) => Val::Option(None),
-            (None, ty) => return Err(path.name(name).error(format!("missing; give it as {}", describe(ty)))),
+            Type::Tuple(tuple) => {
+                let items =
+                    value.as_array().filter(|items| items.len() == tuple.types().len()).ok_or_else(wrong)?;
+                let items = tuple.types().zip(items).enumerate();
+                let items = items.map(|(index, (ty, value))| self.to_val(&ty, value, path.index(index)));
+                Val::Tuple(items.collect::<Result<_, _>>()?)
+            }
+            Type::Record(wanted) => {
+                let object = value.as_object().ok_or_else(wrong)?;
+                Val::Record(self.record(wanted.fields().map(|field| (field.name, field.ty)), object, path)?)
+            }
+            Type::Variant(variant) => {
+                let (name, payload) = case(value).ok_or_else(wrong)?;
+                let case = variant.cases().find(|case| case.name == name).ok_or_else(wrong)?;
+                Val::Variant(self.owned(name)?, self.payload(case.ty, payload, path.name(name), &wrong)?)
+            }
+            Type::Enum(wanted) => {
+                let name = value.as_str().filter(|name| wanted.names().any(|known| known == *name));
+                Val::Enum(self.owned(name.ok_or_else(wrong)?)?)
+            }
+            Type::Flags(wanted) => {
+                let names = flags(wanted, value).ok_or_else(wrong)?;
+                self.spend(names.iter().map(|name| size_of::<String>() + name.len()).sum())?;
+                Val::Flags(names.into_iter().map(str::to_owned).collect())
+            }
+            Type::Option(option) => self.optional(&option.ty(), value, path)?,
+            Type::Result(result) => {
+                let (name, payload) = case(value).ok_or_else(wrong)?;
+                let path = path.name(name);
+                match name {
+                    "ok" => Val::Result(Ok(self.payload(result.ok(), payload, path, &wrong)?)),
+                    "err" => Val::Result(Err(self.payload(result.err(), payload, path, &wrong)?)),
+                    _ => return Err(wrong()),
+                }
+            }
+            _ => return Err(path.error(format!("{} cannot be given as JSON", describe(ty)))),
+        })
+    }
+
+    /// The fields of a record in their order; what is not among them is refused.
+    fn record<'t>(
+        &mut self,
+        fields: impl Iterator<Item = (&'t str, Type)>,
+        object: &Map<String, Value>,
+        path: Path<'_>,
+    ) -> Result<Vec<(String, Val)>, CallError> {
+        let mut values = Vec::new();
+        let mut found = 0;
+        for (name, ty) in fields {
+            let value = match (object.get(name), &ty) {
+                (Some(value), ty) => {
+                    found += 1;
+                    self.to_val(ty, value, path.name(name))?
+                }
+                (None, Type::Option(_)) => {
+                    self.spend(size_of::<Val>())?;
+                    Val::Option(None)
+                }
+                (None, ty) => {
+                    return Err(path.name(name).error(format!("missing; give it as {}", describe(ty))));
+                }
+            };
+            values.push((self.owned(name)?, value));
+        }
+        if found < object.len() {
+            let known: Vec<&str> = values.iter().map(|(name, _)| name.as_str()).collect();
+            let unknown =
+                object.keys().find(|name| !known.contains(&name.as_str())).map_or("", String::as_str);
+            let unknown: String = unknown.chars().take(SHOWN).collect();
+            let known = if known.is_empty() { "nothing".to_owned() } else { few(known) };
+            return Err(path.name(&unknown).error(format!("unknown; there is {known}")));
+        }
+        Ok(values)
+    }
+
+    /// The payload that a case wants. A case without one may be given as `{"case": null}` too.
+    fn payload(
+        &mut self,
+        ty: Option<Type>,
+        payload: Option<&Value>,
+        path: Path<'_>,
+        wrong: &dyn Fn() -> CallError,
+    ) -> Result<Option<Box<Val>>, CallError> {
+        match (ty, payload) {
+            (Some(ty), Some(payload)) => Ok(Some(Box::new(self.to_val(&ty, payload, path)?))),
+            (None, None | Some(Value::Null)) => Ok(None),
+            _ => Err(wrong()),
+        }
+    }
+
+    /// null, the value itself, or `{"some": value}` where the value is an option too.
+    fn optional(&mut self, inner: &Type, value: &Value, path: Path<'_>) -> Result<Val, CallError> {
+        let some = match (inner, value) {
+            (_, Value::Null) => return Ok(Val::Option(None)),
+            (Type::Option(_), Value::Object(object)) if object.len() == 1 && object.contains_key("some") => {
+                self.to_val(inner, &object["some"], path.name("some"))?
+            }
+            (Type::Option(_), other) => return Err(path.wrong("null or {\"some\": …}", other)),
+            (inner, value) => self.to_val(inner, value, path)?,
         };
-        values.push((name.to_owned(), value));
+        Ok(Val::Option(Some(Box::new(some))))
     }
-    if found < object.len() {
-        let known: Vec<&str> = values.iter().map(|(name, _)| name.as_str()).collect();
-        let unknown = object.keys().find(|name| !known.contains(&name.as_str())).map_or("", String::as_str);
-        let unknown: String = unknown.chars().take(SHOWN).collect();
-        let known = if known.is_empty() { "nothing".to_owned() } else { known.join(", ") };
-        return Err(path.name(&unknown).error(format!("unknown; there is {known}")));
-    }
-    Ok(values)
 }
 
 /// `"case"` or `{"case": payload}`.
@@ -201,42 +274,16 @@ fn case(value: &Value) -> Option<(&str, Option<&Value>)> {
     }
 }
 
-/// The payload that a case wants. A case without one may be given as `{"case": null}` too.
-fn optional_payload(
-    ty: Option<Type>,
-    payload: Option<&Value>,
-    path: Path<'_>,
-    wrong: &dyn Fn() -> CallError,
-) -> Result<Option<Box<Val>>, CallError> {
-    match (ty, payload) {
-        (Some(ty), Some(payload)) => Ok(Some(Box::new(to_val(&ty, payload, path)?))),
-        (None, None | Some(Value::Null)) => Ok(None),
-        _ => Err(wrong()),
-    }
-}
-
-/// null, the value itself, or `{"some": value}` where the value is an option too.
-fn optional(inner: &Type, value: &Value, path: Path<'_>) -> Result<Val, CallError> {
-    let some = match (inner, value) {
-        (_, Value::Null) => return Ok(Val::Option(None)),
-        (Type::Option(_), Value::Object(object)) if object.len() == 1 && object.contains_key("some") => {
-            to_val(inner, &object["some"], path.name("some"))?
-        }
-        (Type::Option(_), other) => return Err(path.wrong("null or {\"some\": …}", other)),
-        (inner, value) => to_val(inner, value, path)?,
-    };
-    Ok(Val::Option(Some(Box::new(some))))
-}
-
-fn flags(wanted: &wasmtime::component::types::Flags, value: &Value) -> Option<Val> {
-    let mut names: Vec<String> = Vec::new();
+/// The names of the flags that are set, each once.
+fn flags<'v>(wanted: &wasmtime::component::types::Flags, value: &'v Value) -> Option<Vec<&'v str>> {
+    let mut names: Vec<&str> = Vec::new();
     for name in value.as_array()? {
         let name = name.as_str().filter(|name| wanted.names().any(|known| known == *name))?;
-        if !names.iter().any(|known| known == name) {
-            names.push(name.to_owned());
+        if !names.contains(&name) {
+            names.push(name);
         }
     }
-    Some(Val::Flags(names))
+    Some(names)
 }
 
 /// A whole number within the type's bounds; `3.0` and `3e0` are whole.
@@ -279,12 +326,14 @@ fn one_char(value: &Value) -> Option<char> {
     chars.next().filter(|_| chars.next().is_none())
 }
 
+/// The first names.
+fn few(names: Vec<&str>) -> String {
+    let more = if names.len() > 12 { ", …" } else { "" };
+    format!("{}{more}", names.into_iter().take(12).collect::<Vec<_>>().join(", "))
+}
+
 /// A WIT type in few words, for errors.
 pub(crate) fn describe(ty: &Type) -> String {
-    let names = |names: Vec<&str>| {
-        let more = if names.len() > 12 { ", …" } else { "" };
-        format!("{}{more}", names.into_iter().take(12).collect::<Vec<_>>().join(", "))
-    };
     match ty {
         Type::Bool => "bool".to_owned(),
         Type::S8 => "s8 (a whole number from -128 to 127)".to_owned(),
@@ -302,7 +351,7 @@ pub(crate) fn describe(ty: &Type) -> String {
         Type::List(_) => "list (an array)".to_owned(),
         Type::Tuple(tuple) => format!("tuple (an array of exactly {})", tuple.types().len()),
         Type::Record(record) => {
-            format!("record (an object with {})", names(record.fields().map(|field| field.name).collect()))
+            format!("record (an object with {})", few(record.fields().map(|field| field.name).collect()))
         }
         Type::Variant(variant) => {
             let case = |case: wasmtime::component::types::Case<'_>| match case.ty {
@@ -310,10 +359,10 @@ pub(crate) fn describe(ty: &Type) -> String {
                 None => format!("\"{}\"", case.name),
             };
             let cases: Vec<String> = variant.cases().map(case).collect();
-            format!("variant ({})", names(cases.iter().map(String::as_str).collect()))
+            format!("variant ({})", few(cases.iter().map(String::as_str).collect()))
         }
-        Type::Enum(wanted) => format!("enum (one of {})", names(wanted.names().collect())),
-        Type::Flags(wanted) => format!("flags (an array of {})", names(wanted.names().collect())),
+        Type::Enum(wanted) => format!("enum (one of {})", few(wanted.names().collect())),
+        Type::Flags(wanted) => format!("flags (an array of {})", few(wanted.names().collect())),
         Type::Option(option) => format!("{} or null", describe(&option.ty())),
         Type::Result(_) => "result ({\"ok\": …} or {\"err\": …})".to_owned(),
         Type::Own(_) | Type::Borrow(_) => "a resource".to_owned(),
@@ -380,7 +429,10 @@ pub(crate) fn to_json(value: &Val, budget: &mut usize) -> Option<Value> {
                 None => Value::Object(Map::from_iter([(name.to_owned(), scalar(Value::Null, budget)?)])),
             }
         }
-        Val::Flags(names) => names.iter().map(|name| text(name, budget)).collect::<Option<Vec<_>>>()?.into(),
+        Val::Flags(names) => {
+            spend(budget, 2)?;
+            names.iter().map(|name| text(name, budget)).collect::<Option<Vec<_>>>()?.into()
+        }
         Val::Map(_) | Val::Resource(_) | Val::Future(_) | Val::Stream(_) | Val::ErrorContext(_) => {
             Value::Null
         }

@@ -154,11 +154,9 @@ impl Manifest {
     pub fn read(path: &Path) -> Result<Manifest, Error> {
         let io = |source| Error::Io { path: path.to_path_buf(), source };
         let wrong = |message| Error::Manifest { path: path.to_path_buf(), message };
-        let length = std::fs::metadata(path).map_err(io)?.len();
-        if length > MAX_FILE {
-            return Err(wrong(format!("{length} bytes; a manifest has {MAX_FILE} at most")));
-        }
-        Manifest::parse(&std::fs::read_to_string(path).map_err(io)?).map_err(wrong)
+        let bytes = crate::engine::read_file(path, MAX_FILE).map_err(io)?.map_err(wrong)?;
+        let text = String::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8 text".to_owned()))?;
+        Manifest::parse(&text).map_err(wrong)
     }
 
     pub(crate) fn parse(text: &str) -> Result<Manifest, String> {

@@ -14,12 +14,20 @@ use crate::Tool;
 use crate::docs::Docs;
 use crate::refine;
 use crate::schema::{Direction, SchemaLimits, Writer};
+use crate::weight;
 
 /// The most functions of a component that become tools.
 const MAX_FUNCTIONS: usize = 256;
 
 /// The longest `plugin__function`, the name of a tool on the wires of OpenAI and MCP clients.
 const MAX_NAME: usize = 64;
+
+/// The longest that all schemas of a component are together, in bytes, roughly.
+const MAX_SCHEMAS: usize = 2 << 20;
+/// How many functions that are no tools are listed.
+const MAX_EXCLUDED: usize = 1000;
+/// How much of the name of one is shown, in characters.
+const MAX_SHOWN: usize = 200;
 
 /// Interfaces that a plugin exports for the host, not for the model.
 const OURS: &str = "pawl:plugin/";
@@ -38,7 +46,21 @@ pub(crate) struct Function {
     pub(crate) name: String,
     pub(crate) parameters: Vec<(String, Type)>,
     pub(crate) result: Option<Type>,
+    /// How many bytes of the host a byte of the result's budget may become ([`weight::inflation`]).
+    pub(crate) inflation: usize,
     pub(crate) export: ComponentExportIndex,
+}
+
+impl Function {
+    fn new(
+        name: String,
+        parameters: Vec<(String, Type)>,
+        result: Option<Type>,
+        export: ComponentExportIndex,
+    ) -> Function {
+        let inflation = result.as_ref().map_or(1, weight::inflation);
+        Function { name, parameters, result, inflation, export }
+    }
 }
 
 /// Everything that a component exports.
@@ -63,26 +85,30 @@ struct Export {
 /// Reflects the exports of a component.
 pub(crate) fn reflect(component: &Component, docs: &Docs, plugin: &str, limits: SchemaLimits) -> Reflection {
     let mut reflection = Reflection::default();
-    let (own, exports): (Vec<Export>, Vec<Export>) = exports(component, &mut reflection.excluded)
+    let (own, exports): (Vec<Export>, Vec<Export>) = exports(component, &mut reflection)
         .into_iter()
         .partition(|export| export.interface.as_deref().is_some_and(|name| name.starts_with(OURS)));
     for export in own {
         if export.interface.as_deref() == Some(refine::VERSIONED) && export.name == "refine" {
             let result = export.ty.results().next();
             let name = export.name;
-            reflection.refine = Some(Function { name, parameters: Vec::new(), result, export: export.index });
+            reflection.refine = Some(Function::new(name, Vec::new(), result, export.index));
         } else {
             let function = full_name(export.interface.as_deref(), &export.name);
             let reason = format!("this host knows {} only", refine::VERSIONED);
-            reflection.excluded.push(Excluded { function, reason });
+            reflection.exclude(function, reason);
         }
     }
+    let mut bytes = 0;
     let names = names(&exports);
     for (export, name) in exports.into_iter().zip(names) {
         let full = full_name(export.interface.as_deref(), &export.name);
         let tool = match name {
             _ if reflection.tools.len() == MAX_FUNCTIONS => {
                 Err(format!("the component exports more than {MAX_FUNCTIONS} functions"))
+            }
+            _ if bytes > MAX_SCHEMAS => {
+                Err(format!("the schemas of the functions before it have more than {MAX_SCHEMAS} bytes"))
             }
             None => Err("another function has the same name".to_owned()),
             Some(name) if plugin.len() + 2 + name.len() > MAX_NAME => Err(format!(
@@ -91,14 +117,25 @@ pub(crate) fn reflect(component: &Component, docs: &Docs, plugin: &str, limits: 
             Some(name) => tool(&export, name, docs, plugin, limits),
         };
         match tool {
-            Ok((tool, function)) => {
+            Ok((tool, function, length)) => {
+                bytes += length;
                 reflection.tools.push(tool);
                 reflection.functions.push(function);
             }
-            Err(reason) => reflection.excluded.push(Excluded { function: full, reason }),
+            Err(reason) => reflection.exclude(full, reason),
         }
     }
     reflection
+}
+
+impl Reflection {
+    /// Lists a function that is no tool; of very many, the first.
+    fn exclude(&mut self, function: String, reason: String) {
+        if self.excluded.len() < MAX_EXCLUDED {
+            let function = function.chars().take(MAX_SHOWN).collect();
+            self.excluded.push(Excluded { function, reason });
+        }
+    }
 }
 
 /// The names of what a component imports.
@@ -106,7 +143,7 @@ pub(crate) fn imports(component: &Component) -> Vec<String> {
     component.component_type().imports(component.engine()).map(|(name, _)| name.to_owned()).collect()
 }
 
-fn exports(component: &Component, excluded: &mut Vec<Excluded>) -> Vec<Export> {
+fn exports(component: &Component, reflection: &mut Reflection) -> Vec<Export> {
     let engine = component.engine();
     let mut exports = Vec::new();
     let mut push =
@@ -128,10 +165,8 @@ fn exports(component: &Component, excluded: &mut Vec<Excluded>) -> Vec<Export> {
                     let interface = interface.map(str::to_owned);
                     exports.push(Export { interface, name: name.to_owned(), ty, index });
                 }
-                (reason, _) => excluded.push(Excluded {
-                    function: full_name(interface, name),
-                    reason: reason.unwrap_or("it cannot be found").to_owned(),
-                }),
+                (reason, _) => reflection
+                    .exclude(full_name(interface, name), reason.unwrap_or("it cannot be found").to_owned()),
             }
         };
     for (name, item) in component.component_type().exports(engine) {
@@ -192,7 +227,7 @@ fn tool(
     docs: &Docs,
     plugin: &str,
     limits: SchemaLimits,
-) -> Result<(Tool, Function), String> {
+) -> Result<(Tool, Function, usize), String> {
     let said = docs.function(export.interface.as_deref(), &export.name);
     let parameters: Vec<(String, Type)> =
         export.ty.params().map(|(name, ty)| (name.to_owned(), ty)).collect();
@@ -201,19 +236,23 @@ fn tool(
         return Err("it has several results".to_owned());
     };
     let fields = parameters.iter().map(|(name, ty)| (name.as_str(), ty.clone(), said.parameter(name)));
+    let (mut taken, mut given) = (Writer::new(Direction::Arguments(limits)), Writer::new(Direction::Result));
     let tool = Tool {
         name: format!("{plugin}.{name}"),
         function: name.clone(),
         description: said.text(),
-        parameters: Writer::new(Direction::Arguments(limits)).object(fields, 0)?,
-        result: result_schema(result.as_ref(), &said)?,
+        parameters: taken.object(fields, 0)?,
+        result: result_schema(&mut given, result.as_ref(), &said)?,
     };
-    Ok((tool, Function { name, parameters, result, export: export.index }))
+    Ok((tool, Function::new(name, parameters, result, export.index), taken.bytes() + given.bytes()))
 }
 
 /// The schema of what a call gives: of the `ok` side of a result.
-fn result_schema(result: Option<&Type>, said: &crate::docs::FunctionDocs<'_>) -> Result<Value, String> {
-    let mut writer = Writer::new(Direction::Result);
+fn result_schema(
+    writer: &mut Writer,
+    result: Option<&Type>,
+    said: &crate::docs::FunctionDocs<'_>,
+) -> Result<Value, String> {
     match result {
         None => Ok(json!({"type": "null"})),
         Some(Type::Result(result)) => {

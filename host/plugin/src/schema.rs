@@ -16,6 +16,12 @@ use crate::docs::{Doc, TypeDocs};
 const MAX_DEPTH: usize = 24;
 /// The most schema objects of one function: types are written out where they are used.
 const MAX_NODES: usize = 4096;
+/// The longest schema of one function, in bytes: names, what is said of them, and what JSON adds, roughly.
+const MAX_BYTES: usize = 256 << 10;
+/// The longest name of a field, a case or a flag, in bytes.
+const MAX_NAME: usize = 256;
+/// What one part of a schema has beside names and words, in bytes.
+const PART: usize = 48;
 /// The largest whole number that a float and the grammar engine both hold, below 2^63.
 const S64_BOUND: i64 = i64::MAX - 1023;
 /// The largest magnitude of a float in arguments.
@@ -49,11 +55,34 @@ pub(crate) enum Direction {
 pub(crate) struct Writer {
     direction: Direction,
     nodes: usize,
+    bytes: usize,
 }
 
 impl Writer {
     pub(crate) fn new(direction: Direction) -> Writer {
-        Writer { direction, nodes: 0 }
+        Writer { direction, nodes: 0, bytes: 0 }
+    }
+
+    /// How long what was written is, in bytes, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn spend(&mut self, bytes: usize) -> Result<(), String> {
+        self.bytes += bytes;
+        if self.bytes > MAX_BYTES {
+            return Err(format!("its types written out have more than {MAX_BYTES} bytes"));
+        }
+        Ok(())
+    }
+
+    /// Counts a name.
+    fn name(&mut self, name: &str) -> Result<(), String> {
+        if name.len() > MAX_NAME {
+            return Err(format!("a name in its types has {} bytes; {MAX_NAME} at most", name.len()));
+        }
+        // Once as a property or value, once among those required.
+        self.spend(2 * name.len() + 8)
     }
 
     /// An object with one property per field; options may be left out. The error is the reason why there is no schema.
@@ -65,6 +94,7 @@ impl Writer {
         let mut properties = Map::new();
         let mut required = Vec::new();
         for (name, ty, (doc, types)) in fields {
+            self.name(name)?;
             properties.insert(name.to_owned(), self.documented(&ty, doc, types, depth + 1)?);
             if !matches!(ty, Type::Option(_)) {
                 required.push(name.to_owned());
@@ -87,6 +117,7 @@ impl Writer {
         depth: usize,
     ) -> Result<Value, String> {
         let doc = doc.or(types.doc());
+        self.spend(doc.text.len() + doc.pattern.as_ref().map_or(0, String::len))?;
         let mut schema = self.schema(ty, types, depth)?;
         if let Some(pattern) = doc.pattern {
             set_pattern(&mut schema, &pattern);
@@ -105,6 +136,7 @@ impl Writer {
 
     fn schema(&mut self, ty: &Type, types: TypeDocs<'_>, depth: usize) -> Result<Value, String> {
         self.nodes += 1;
+        self.spend(PART)?;
         if depth > MAX_DEPTH {
             return Err(format!("its types are nested more than {MAX_DEPTH} deep"));
         }
@@ -151,12 +183,12 @@ impl Writer {
             }
             Type::Variant(variant) => self.variant(variant, types, depth)?,
             Type::Enum(wanted) => {
-                named_values(wanted.names(), types, |names| json!({"type": "string", "enum": names}))
+                self.named_values(wanted.names(), types, |names| json!({"type": "string", "enum": names}))?
             }
-            Type::Flags(flags) => named_values(flags.names(), types, |names| {
+            Type::Flags(flags) => self.named_values(flags.names(), types, |names| {
                 let count = names.len();
                 json!({"type": "array", "items": {"type": "string", "enum": names}, "maxItems": count})
-            }),
+            })?,
             Type::Option(option) => {
                 let inner = self.schema_of(&option.ty(), types.inner(0), depth)?;
                 let inner =
@@ -212,14 +244,43 @@ impl Writer {
         let mut choices = Vec::new();
         if !plain.is_empty() {
             let names = plain.into_iter();
-            choices.push(named_values(names, types, |names| json!({"type": "string", "enum": names})));
+            choices.push(self.named_values(
+                names,
+                types,
+                |names| json!({"type": "string", "enum": names}),
+            )?);
         }
         for case in variant.cases() {
             let Some(ty) = case.ty else { continue };
+            self.name(case.name)?;
             let (doc, payload) = types.case(case.name);
             choices.push(tagged(case.name, self.documented(&ty, doc, payload, depth + 1)?));
         }
         Ok(any_of(choices))
+    }
+
+    /// A schema over names, with what is said of each name in its description: JSON Schema has no other place for it.
+    fn named_values<'t>(
+        &mut self,
+        names: impl Iterator<Item = &'t str>,
+        types: TypeDocs<'_>,
+        schema: impl FnOnce(Vec<&'t str>) -> Value,
+    ) -> Result<Value, String> {
+        let names: Vec<&str> = names.collect();
+        let mut said = Vec::new();
+        for name in &names {
+            self.name(name)?;
+            let text = types.case(name).0.text;
+            if !text.is_empty() {
+                self.spend(name.len() + text.len())?;
+                said.push(format!("`{name}`: {}", text.replace('\n', " ")));
+            }
+        }
+        let mut schema = schema(names);
+        if let (false, Some(object)) = (said.is_empty(), schema.as_object_mut()) {
+            object.insert("description".to_owned(), said.join("\n").into());
+        }
+        Ok(schema)
     }
 }
 
@@ -239,23 +300,6 @@ fn tagged(name: &str, payload: Value) -> Value {
 
 fn any_of(mut choices: Vec<Value>) -> Value {
     if choices.len() == 1 { choices.remove(0) } else { json!({ "anyOf": choices }) }
-}
-
-/// A schema over names, with what is said of each name in its description: JSON Schema has no other place for it.
-fn named_values<'t>(
-    names: impl Iterator<Item = &'t str>,
-    types: TypeDocs<'_>,
-    schema: impl FnOnce(Vec<&'t str>) -> Value,
-) -> Value {
-    let names: Vec<&str> = names.collect();
-    let said = names.iter().map(|name| (name, types.case(name).0.text)).filter(|(_, text)| !text.is_empty());
-    let said: Vec<String> =
-        said.map(|(name, text)| format!("`{name}`: {}", text.replace('\n', " "))).collect();
-    let mut schema = schema(names);
-    if let (false, Some(object)) = (said.is_empty(), schema.as_object_mut()) {
-        object.insert("description".to_owned(), said.join("\n").into());
-    }
-    schema
 }
 
 /// Puts the pattern on the string itself: under an option or a list, on what is inside.

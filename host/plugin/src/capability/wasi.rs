@@ -21,6 +21,8 @@ use crate::grant::Effective;
 
 /// How much of what a guest writes is kept for the message of a trap, in bytes.
 const KEPT: usize = 4 << 10;
+/// What each write counts beside its bytes: a line of the log has more than what was written.
+const PER_WRITE: usize = 32;
 /// How many resources (streams, files, pollables, buckets, requests) a guest holds at once.
 const MAX_RESOURCES: usize = 1024;
 
@@ -105,6 +107,9 @@ impl Log {
     }
 
     fn push(&self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if written.left > 0 {
             let text = &bytes[..bytes.len().min(written.left)];
@@ -114,7 +119,7 @@ impl Log {
                 "wrote {:?}",
                 String::from_utf8_lossy(text).trim_end()
             );
-            written.left -= text.len();
+            written.left = written.left.saturating_sub(text.len() + PER_WRITE);
             if written.left == 0 {
                 tracing::debug!(
                     plugin = &*written.plugin,

@@ -1,4 +1,4 @@
-//! A guest that does what a plugin must not do, one export for each: `tests/plugin_host.rs` calls them all and
+//! A guest that does what a plugin must not do, one export for each: `tests/hostile.rs` calls them all and
 //! sees that the host contains them and tells them apart. `echo` gives every WIT type back as it came.
 //!
 //! The guests under `tests/guests/` are components for tests only; `cargo xtask test` builds each to
@@ -11,9 +11,10 @@ use std::hint::black_box;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-wit_bindgen::generate!({ path: "wit" });
+wit_bindgen::generate!({ world: "pawl:hostile/hostile", path: ["../../../wit/deps/keyvalue", "wit"], generate_all });
 
 use exports::pawl::hostile::echo;
+use wasi::keyvalue::store;
 
 struct Hostile;
 
@@ -117,7 +118,7 @@ impl Guest for Hostile {
         std::fs::write(path, b"I was here").map_err(|error| error.to_string())
     }
 
-    fn connect(address: String) -> Result<(), String> {
+    fn connect_to(address: String) -> Result<(), String> {
         std::net::TcpStream::connect(address).map(drop).map_err(|error| error.to_string())
     }
 
@@ -129,6 +130,72 @@ impl Guest for Hostile {
         static CALLS: AtomicU32 = AtomicU32::new(0);
         CALLS.fetch_add(1, Ordering::Relaxed) + 1
     }
+
+    fn host_call_storm() {
+        loop {
+            black_box(std::time::Instant::now());
+        }
+    }
+
+    fn copy_memory(times: u32) -> u32 {
+        let mut memory = vec![7_u8; 4096];
+        for time in 0..times as usize {
+            let length = black_box(1024 + time % 1024);
+            memory.copy_within(..length, 2048);
+            black_box(&mut memory);
+        }
+        u32::from(memory[4095])
+    }
+
+    fn open_sockets() -> Vec<String> {
+        use std::net::{TcpListener, TcpStream, ToSocketAddrs as _, UdpSocket};
+        let said = |what: &str, outcome: std::io::Result<()>| format!("{what}: {outcome:?}");
+        vec![
+            said("listen", TcpListener::bind("127.0.0.1:0").map(drop)),
+            said("connect", TcpStream::connect("127.0.0.1:9").map(drop)),
+            said("connect-v6", TcpStream::connect("[::1]:9").map(drop)),
+            said("datagram", UdpSocket::bind("127.0.0.1:0").map(drop)),
+            said("name", "localhost:80".to_socket_addrs().map(drop)),
+        ]
+    }
+
+    fn open_store(identifier: String) -> Result<(), String> {
+        store::open(&identifier).map(drop).map_err(told)
+    }
+
+    fn put(key: String, value: String) -> Result<(), String> {
+        own_store()?.set(&key, value.as_bytes()).map_err(told)
+    }
+
+    fn fetch(key: String) -> Result<Option<String>, String> {
+        let value = own_store()?.get(&key).map_err(told)?;
+        Ok(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
+    }
+
+    fn delete_key(key: String) -> Result<(), String> {
+        own_store()?.delete(&key).map_err(told)
+    }
+
+    fn keys() -> Result<Vec<String>, String> {
+        own_store()?.list_keys(None).map(|page| page.keys).map_err(told)
+    }
+
+    fn hold(id: String) -> Result<(), String> {
+        let bucket = own_store()?;
+        bucket.set(&format!("in-{id}"), b"").map_err(told)?;
+        while !bucket.exists("go").map_err(told)? {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        Ok(())
+    }
+}
+
+fn own_store() -> Result<store::Bucket, String> {
+    store::open("").map_err(told)
+}
+
+fn told(error: store::Error) -> String {
+    format!("{error:?}")
 }
 
 #[cfg(target_family = "wasm")]
