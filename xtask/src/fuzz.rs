@@ -27,7 +27,15 @@ pub(crate) fn run(root: &Path, target: &str, minutes: u32) -> Result<()> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
     let mut command = nightly();
-    command.current_dir(&folder).args(["fuzz", "run", "--fuzz-dir", ".", "--sanitizer", "none", "--target-dir"]);
+    command.current_dir(&folder).args([
+        "fuzz",
+        "run",
+        "--fuzz-dir",
+        ".",
+        "--sanitizer",
+        "none",
+        "--target-dir",
+    ]);
     command.arg(&built).arg(target).arg(&corpus).arg(folder.join("seeds").join(target)).arg("--");
     command.args([
         format!("-max_total_time={}", u64::from(minutes) * 60),
@@ -58,7 +66,9 @@ fn present() -> Result<()> {
     let mut command = nightly();
     let status = command.args(["fuzz", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !status.is_ok_and(|status| status.success()) {
-        bail!("fuzzing needs nightly and cargo-fuzz: `rustup toolchain install nightly`, `cargo install cargo-fuzz`");
+        bail!(
+            "fuzzing needs nightly and cargo-fuzz: `rustup toolchain install nightly`, `cargo install cargo-fuzz`"
+        );
     }
     Ok(())
 }

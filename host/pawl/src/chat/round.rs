@@ -185,11 +185,8 @@ fn read(
 
 /// The second check. The grammar has made sure already; a failure here is a fault of ours, and is not passed on.
 fn check(schema: &Value, value: &Value) -> Result<(), TurnError> {
-    let validator = jsonschema::validator_for(schema)
-        .map_err(|error| TurnError::Refused(format!("not a JSON Schema: {error}")))?;
-    validator.validate(value).map_err(|error| {
-        TurnError::Model(format!("decoded JSON breaks its schema at \"{}\": {error}", error.instance_path()))
-    })
+    pawl_llm::holds(schema, value)
+        .map_err(|error| TurnError::Model(format!("decoded JSON breaks its schema: {error}")))
 }
 
 #[cfg(test)]

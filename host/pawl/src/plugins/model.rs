@@ -47,7 +47,9 @@ impl Model for HostModel {
 fn told(error: Error) -> ModelError {
     match error {
         Error::PromptTooLong { .. } | Error::Busy { .. } => ModelError::Limit(error.to_string()),
-        Error::Schema { .. } | Error::Grammar(_) | Error::Request(_) => ModelError::Refused(error.to_string()),
+        Error::Schema { .. } | Error::Grammar(_) | Error::Request(_) => {
+            ModelError::Refused(error.to_string())
+        }
         other => {
             tracing::error!("a plugin asked the model: {other}");
             ModelError::Unavailable("the model failed; the host's log says why".to_owned())
