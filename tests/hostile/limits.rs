@@ -39,7 +39,9 @@ fn instances(count: usize) -> Result<Vec<u8>> {
 }
 
 /// Key, the line of plugin.toml, the guest, its argument, and how the call ends.
-fn table() -> Result<Vec<(&'static str, &'static str, Vec<u8>, Value, Ends)>> {
+type Row = (&'static str, &'static str, Vec<u8>, Value, Ends);
+
+fn table() -> Result<Vec<Row>> {
     let text = json!({"text": "x"});
     let grow = "(loop (br_if 0 (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) unreachable";
     let table = "(loop (br_if 0 (i32.ne (table.grow $t (ref.null func) (i32.const 100)) (i32.const -1)))) unreachable";

@@ -5,7 +5,7 @@
 //! `{"some": value}` or null; result: `{"ok": value}` or `{"err": value}`; tuple and list: array; char: string of one
 //! character; floats: number, or `"NaN"`, `"Infinity"`, `"-Infinity"`.
 //!
-//! Invariant: a value that [`to_val`] gives has exactly the type that was asked for; a refusal names the place in the
+//! Invariant: a value that [`value_of`] gives has exactly the type that was asked for; a refusal names the place in the
 //! JSON, the WIT type and the value. Both directions stop at a number of bytes, so neither can be made to grow: `{}` can
 //! stand for a record of a thousand options, so what is made is counted too, not only what is read.
 
@@ -133,7 +133,7 @@ impl Lowering {
         Ok(name.to_owned())
     }
 
-    fn to_val(&mut self, ty: &Type, value: &Value, path: Path<'_>) -> Result<Val, CallError> {
+    fn value_of(&mut self, ty: &Type, value: &Value, path: Path<'_>) -> Result<Val, CallError> {
         self.spend(size_of::<Val>())?;
         let wrong = || path.wrong(&describe(ty), value);
         Ok(match ty {
@@ -156,14 +156,14 @@ impl Lowering {
                 let items = items
                     .iter()
                     .enumerate()
-                    .map(|(index, value)| self.to_val(&item, value, path.index(index)));
+                    .map(|(index, value)| self.value_of(&item, value, path.index(index)));
                 Val::List(items.collect::<Result<_, _>>()?)
             }
             Type::Tuple(tuple) => {
                 let items =
                     value.as_array().filter(|items| items.len() == tuple.types().len()).ok_or_else(wrong)?;
                 let items = tuple.types().zip(items).enumerate();
-                let items = items.map(|(index, (ty, value))| self.to_val(&ty, value, path.index(index)));
+                let items = items.map(|(index, (ty, value))| self.value_of(&ty, value, path.index(index)));
                 Val::Tuple(items.collect::<Result<_, _>>()?)
             }
             Type::Record(wanted) => {
@@ -211,7 +211,7 @@ impl Lowering {
             let value = match (object.get(name), &ty) {
                 (Some(value), ty) => {
                     found += 1;
-                    self.to_val(ty, value, path.name(name))?
+                    self.value_of(ty, value, path.name(name))?
                 }
                 (None, Type::Option(_)) => {
                     self.spend(size_of::<Val>())?;
@@ -243,7 +243,7 @@ impl Lowering {
         wrong: &dyn Fn() -> CallError,
     ) -> Result<Option<Box<Val>>, CallError> {
         match (ty, payload) {
-            (Some(ty), Some(payload)) => Ok(Some(Box::new(self.to_val(&ty, payload, path)?))),
+            (Some(ty), Some(payload)) => Ok(Some(Box::new(self.value_of(&ty, payload, path)?))),
             (None, None | Some(Value::Null)) => Ok(None),
             _ => Err(wrong()),
         }
@@ -254,10 +254,10 @@ impl Lowering {
         let some = match (inner, value) {
             (_, Value::Null) => return Ok(Val::Option(None)),
             (Type::Option(_), Value::Object(object)) if object.len() == 1 && object.contains_key("some") => {
-                self.to_val(inner, &object["some"], path.name("some"))?
+                self.value_of(inner, &object["some"], path.name("some"))?
             }
             (Type::Option(_), other) => return Err(path.wrong("null or {\"some\": …}", other)),
-            (inner, value) => self.to_val(inner, value, path)?,
+            (inner, value) => self.value_of(inner, value, path)?,
         };
         Ok(Val::Option(Some(Box::new(some))))
     }
