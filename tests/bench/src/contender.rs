@@ -119,7 +119,7 @@ pub(crate) fn load(key: &str, files: &Files, cache: Option<&Path>) -> Result<Box
 
 /// As the server has it, with two workers.
 fn runtime() -> Result<Arc<Runtime>> {
-    Ok(Arc::new(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build()?))
+    Ok(Arc::new(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?))
 }
 
 /// Makes calls from a task, one after the other, each on a blocking thread; gives what each took, and the last result.
