@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: builds and runs what is measured, and writes docs/benchmarks.md from it.
 //!
-//! The bench of the plugin host is `tests/bench`, a workspace of its own, so that nothing else compiles the peers. Invariant:
+//! The bench of the plugin host is `tests/bench`, workspaces of their own, so that nothing else compiles the peers. Invariant:
 //! every figure in docs/benchmarks.md was printed by a run of this command; what stands between a section's two marks is
 //! replaced as a whole, and nothing else is touched.
 
@@ -19,35 +19,48 @@ const CORE_TARGET: &str = "wasm32-unknown-unknown";
 /// Runs the bench of the plugin host, prints its tables and, if wanted, puts them into docs/benchmarks.md.
 pub(crate) fn plugin(root: &Path, write: bool) -> Result<()> {
     setup::plugins_only(root, false)?;
-    let mut steps = Steps::new(5);
-    let step = &mut steps.begin(&format!("toolchain ({CORE_TARGET})"));
-    toolchain::ensure(root, CORE_TARGET, step)?;
+    let mut steps = Steps::new(6);
+    let mut step = steps.begin(&format!("toolchain ({CORE_TARGET})"));
+    toolchain::ensure(root, CORE_TARGET, &mut step)?;
+    step.done("ready");
     let (bench, target) = (root.join("tests/bench"), root.join(cargo::target(root)));
-    let builds: [(&str, &[&str]); 4] = [
-        ("the component", &["--profile=plugin", "--target", plugins::TARGET, "--package=shop-component"]),
-        ("the Extism plugin", &["--profile=plugin", "--target", CORE_TARGET, "--package=shop-extism"]),
-        ("the subprocess", &["--release", "--package=shop-process"]),
-        ("the bench and the peers", &["--release", "--package=pawl-bench"]),
+    let peer = bench.join("extism");
+    let builds: [(&str, &Path, &[&str]); 5] = [
+        (
+            "the component",
+            &bench,
+            &["--profile=plugin", "--target", plugins::TARGET, "--package=shop-component"],
+        ),
+        (
+            "the Extism plugin",
+            &bench,
+            &["--profile=plugin", "--target", CORE_TARGET, "--package=shop-extism"],
+        ),
+        ("the subprocess", &bench, &["--release", "--package=shop-process"]),
+        ("Extism", &peer, &["--release"]),
+        ("the bench", &bench, &["--release", "--package=pawl-bench"]),
     ];
-    for (title, arguments) in builds {
+    for (title, workspace, arguments) in builds {
         let mut step = steps.begin(title);
         let mut arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
-        arguments.extend(["--locked".into(), "--target-dir".into(), target.to_string_lossy().into_owned()]);
-        cargo::build(&bench, &arguments, &mut step)?;
+        arguments.extend(["--target-dir".into(), target.join("bench").to_string_lossy().into_owned()]);
+        cargo::build(workspace, &arguments, &mut step)?;
         step.done("built");
     }
-    let guests = target.join("bench-guests");
+    let built = target.join("bench");
+    let guests = built.join("guests");
     fs::create_dir_all(&guests).with_context(|| format!("cannot make {}", guests.display()))?;
-    for built in [
-        target.join(plugins::TARGET).join("plugin/shop_component.wasm"),
-        target.join(CORE_TARGET).join("plugin/shop_extism.wasm"),
-        target.join("release/shop-process"),
+    for file in [
+        built.join(plugins::TARGET).join("plugin/shop_component.wasm"),
+        built.join(CORE_TARGET).join("plugin/shop_extism.wasm"),
+        built.join("release/shop-process"),
+        built.join("release/extism-peer"),
         bench.join("guest/component/plugin.toml"),
     ] {
-        let name = built.file_name().unwrap_or_default();
-        fs::copy(&built, guests.join(name)).with_context(|| format!("cannot copy {}", built.display()))?;
+        let copy = guests.join(file.file_name().unwrap_or_default());
+        fs::copy(&file, copy).with_context(|| format!("cannot copy {}", file.display()))?;
     }
-    let mut command = Command::new(target.join("release/pawl-bench"));
+    let mut command = Command::new(built.join("release/pawl-bench"));
     command.arg("plugin").arg(&guests).arg(target.join("plugins")).stderr(Stdio::inherit());
     let output = command.output().context("cannot run the bench")?;
     if !output.status.success() {
@@ -61,7 +74,8 @@ pub(crate) fn plugin(root: &Path, write: bool) -> Result<()> {
 
 /// Title, command, date and machine.
 fn head() -> Result<String> {
-    let output = Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]).output().context("cannot run date")?;
+    let output =
+        Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]).output().context("cannot run date")?;
     let date = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     let processors = fs::read_to_string("/proc/cpuinfo").context("cannot read what processor this is")?;
     let model = processors.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
@@ -78,7 +92,8 @@ fn head() -> Result<String> {
 /// Replaces a section of the file, or appends it.
 fn put(path: &Path, name: &str, section: &str) -> Result<()> {
     let old = fs::read_to_string(path).unwrap_or_else(|_| {
-        "# Benchmarks\n\nEach section is written by the command that it names, and by nobody else.\n".to_owned()
+        "# Benchmarks\n\nEach section is written by the command that it names, and by nobody else.\n"
+            .to_owned()
     });
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;

@@ -1,16 +1,18 @@
-//! Who is measured, behind one trait: text of a function's arguments in, text of its result out.
+//! Who is measured, behind one trait ([`contest::Contender`]). Extism lives in a process of its own, which times itself.
 
-mod extism;
 mod native;
 pub(crate) mod pawl;
 mod process;
 mod typed;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use contest::Contender;
+use contest::remote::Remote;
 use tokio::runtime::Runtime;
 
 /// Where the guests are.
@@ -18,6 +20,7 @@ pub(crate) struct Files {
     pub(crate) component: PathBuf,
     pub(crate) manifest: PathBuf,
     pub(crate) extism: PathBuf,
+    pub(crate) extism_peer: PathBuf,
     pub(crate) process: PathBuf,
 }
 
@@ -29,6 +32,7 @@ impl Files {
             component: folder.join("shop_component.wasm"),
             manifest: folder.join("plugin.toml"),
             extism: folder.join("shop_extism.wasm"),
+            extism_peer: folder.join("extism-peer"),
             process: folder.join("shop-process"),
         }
     }
@@ -36,39 +40,6 @@ impl Files {
     /// The folder that they are in.
     pub(crate) fn folder(&self) -> &Path {
         self.component.parent().unwrap_or(Path::new("."))
-    }
-}
-
-/// One way to call a function that somebody else wrote.
-pub(crate) trait Contender: Send {
-    /// Calls a function once.
-    fn call(&mut self, function: &str, arguments: &str) -> Result<String>;
-
-    /// Another that shares what is loaded, for a second thread.
-    fn twin(&self) -> Result<Box<dyn Contender>>;
-
-    /// What each of `calls` calls takes, one after the other.
-    fn times(&mut self, function: &str, arguments: &str, calls: usize) -> Result<Vec<Duration>> {
-        let mut times = Vec::with_capacity(calls);
-        for _ in 0..calls {
-            let begun = Instant::now();
-            std::hint::black_box(self.call(function, arguments)?);
-            times.push(begun.elapsed());
-        }
-        Ok(times)
-    }
-
-    /// What `calls` calls take together: half of them on each of two threads.
-    fn storm(&mut self, function: &str, arguments: &str, calls: usize) -> Result<Duration> {
-        let mut twin = self.twin()?;
-        let half = calls / 2;
-        let begun = Instant::now();
-        std::thread::scope(|scope| {
-            let other = scope.spawn(move || twin.times(function, arguments, calls - half));
-            let own = self.times(function, arguments, half);
-            own.and_then(|_| other.join().ok().context("the second thread panicked")?)
-        })?;
-        Ok(begun.elapsed())
     }
 }
 
@@ -104,11 +75,15 @@ pub(crate) const ALL: &[Kind] = &[
 pub(crate) fn load(key: &str, files: &Files, cache: Option<&Path>) -> Result<Box<dyn Contender>> {
     Ok(match key {
         "pawl" => Box::new(pawl::Pawl::load(files, cache, runtime()?)?),
-        "typed" => Box::new(typed::Fresh(typed::Loaded::load(&files.component, cache)?)),
-        "typed-task" => Box::new(typed::Task(typed::Loaded::load(&files.component, cache)?, runtime()?)),
-        "typed-reused" => Box::new(typed::Reused::new(typed::Loaded::load(&files.component, cache)?)?),
-        "extism" => Box::new(extism::Reused::new(extism::compile(&files.extism, cache)?)?),
-        "extism-fresh" => Box::new(extism::Fresh(extism::compile(&files.extism, cache)?)),
+        "typed" => Box::new(typed::Fresh(typed::Loaded::load(&files.component)?)),
+        "typed-task" => Box::new(typed::Task(typed::Loaded::load(&files.component)?, runtime()?)),
+        "typed-reused" => Box::new(typed::Reused::new(typed::Loaded::load(&files.component)?)?),
+        "extism" | "extism-fresh" => {
+            let cache = cache.map_or(OsStr::new("none"), Path::as_os_str);
+            let arguments = ["serve".as_ref(), key.as_ref(), files.extism.as_os_str(), cache];
+            let arguments = arguments.map(OsStr::to_owned).to_vec();
+            Box::new(Remote::start(files.extism_peer.clone(), arguments)?)
+        }
         "native" => Box::new(native::Native),
         "native-task" => Box::new(native::Task(runtime()?)),
         "process" => Box::new(process::Kept::start(&files.process)?),

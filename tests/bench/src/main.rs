@@ -9,7 +9,6 @@ mod probe;
 mod report;
 mod rounds;
 mod ten;
-mod workload;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -1,27 +1,15 @@
 //! Load and first call, each time in a process of its own, so that nothing is warm but the files.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use contest::Start;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use crate::contender::{self, Files};
-use crate::rounds::{Series, micros};
-use crate::workload;
-
-/// What a child says of itself.
-#[derive(Serialize, Deserialize)]
-struct Said {
-    /// Milliseconds until it could be called.
-    load: f64,
-    /// Microseconds of the first call.
-    first: f64,
-    /// Peak resident memory of the process, MiB.
-    memory: f64,
-}
+use crate::rounds::Series;
 
 /// What many children said.
 #[derive(Default)]
@@ -33,26 +21,21 @@ pub(crate) struct Probe {
 
 /// Loads and calls once, and prints what that took.
 pub(crate) fn child(key: &str, files: &Files, cache: &str) -> Result<()> {
-    let cache = (cache != "none").then(|| Path::new(cache));
-    let work = workload::small();
-    let begun = Instant::now();
-    let mut contender = contender::load(key, files, cache)?;
-    let load = micros(&begun.elapsed()) / 1000.0;
-    let begun = Instant::now();
-    contender.call(work.function, &work.arguments)?;
-    let said = Said { load, first: micros(&begun.elapsed()), memory: peak_memory()? };
-    println!("{}", serde_json::to_string(&said)?);
-    Ok(())
+    contest::probe(|| contender::load(key, files, (cache != "none").then(|| Path::new(cache))))
 }
 
 /// Runs the children of these contenders in turn. With a cache, a first run of each fills it and is not counted.
 pub(crate) fn run(keys: &[&str], files: &Files, cache: Option<&Path>, rounds: usize) -> Result<Vec<Probe>> {
     let mut probes: Vec<Probe> = keys.iter().map(|_| Probe::default()).collect();
-    let folder = files.folder().to_string_lossy().into_owned();
-    let cache = cache.map_or("none".into(), Path::to_string_lossy);
+    let this = std::env::current_exe()?;
+    let cache = cache.map_or(OsStr::new("none"), Path::as_os_str);
     for round in 0..=rounds {
         for (key, probe) in keys.iter().zip(&mut probes) {
-            let said: Said = ask(&["probe", key, &folder, &cache])?;
+            let (program, guest) = match *key {
+                "extism" => (&files.extism_peer, files.extism.as_os_str()),
+                _ => (&this, files.folder().as_os_str()),
+            };
+            let said: Start = ask(program, &["probe".as_ref(), key.as_ref(), guest, cache])?;
             if round > 0 {
                 probe.load.0.push(said.load);
                 probe.first.0.push(said.first);
@@ -63,18 +46,9 @@ pub(crate) fn run(keys: &[&str], files: &Files, cache: Option<&Path>, rounds: us
     Ok(probes)
 }
 
-/// Runs this program and reads the JSON that it prints.
-pub(crate) fn ask<T: DeserializeOwned>(arguments: &[&str]) -> Result<T> {
-    let program = std::env::current_exe()?;
+/// Runs a program and reads the JSON that it prints.
+pub(crate) fn ask<T: DeserializeOwned>(program: &Path, arguments: &[&OsStr]) -> Result<T> {
     let output = Command::new(program).args(arguments).stderr(Stdio::inherit()).output()?;
-    ensure!(output.status.success(), "{} failed ({})", arguments.join(" "), output.status);
-    serde_json::from_slice(&output.stdout).with_context(|| format!("{} said nonsense", arguments.join(" ")))
-}
-
-/// Of this process, MiB.
-pub(crate) fn peak_memory() -> Result<f64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib / 1024.0)
+    ensure!(output.status.success(), "{arguments:?} failed ({})", output.status);
+    serde_json::from_slice(&output.stdout).with_context(|| format!("{arguments:?} said nonsense"))
 }

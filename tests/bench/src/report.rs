@@ -4,10 +4,11 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::Result;
+use contest::{Contender, workload};
 
-use crate::contender::{ALL, Contender, Files};
+use crate::contender::{ALL, Files};
 use crate::rounds::{self, Series};
-use crate::{probe, ten, workload};
+use crate::{probe, ten};
 
 const ROUNDS: usize = 40;
 const STORMS: usize = 9;
@@ -32,7 +33,7 @@ pub(crate) fn write(files: &Files, plugins: &Path) -> Result<String> {
 fn notes() -> String {
     let [wasmtime, extism, pdk] = ["wasmtime", "extism", "extism-pdk"].map(versions);
     format!(
-        "wasmtime {wasmtime} (the newer is Pawl's and the typed rows', the older Extism's own), Extism {extism} with its PDK {pdk}. All do the \
+        "wasmtime {wasmtime} (the first is Pawl's and the typed rows', the other Extism's own), Extism {extism} with its PDK {pdk}. All do the \
          same work, in\none source file; every result is checked to be the same JSON before anything is timed. Contenders take turns \
          within one run.\n\n\
          - **Pawl**: `Plugin::call` from a task of a tokio runtime with two workers, as the server does it: JSON to a value, turns, a \
@@ -48,16 +49,19 @@ fn notes() -> String {
     )
 }
 
-/// Of a package, as the lock file of the bench has it.
+const LOCKS: [&str; 2] = [include_str!("../Cargo.lock"), include_str!("../extism/Cargo.lock")];
+
+/// Of a package, as the lock files of the bench have it.
 fn versions(package: &str) -> String {
     let name = format!("name = \"{package}\"");
-    let mut lines = include_str!("../Cargo.lock").lines();
+    let mut lines = LOCKS.iter().flat_map(|lock| lock.lines());
     let mut found = Vec::new();
     while let Some(line) = lines.next() {
         if line == name {
             found.extend(lines.next().and_then(|line| line.split('"').nth(1)));
         }
     }
+    found.dedup();
     found.join(" and ")
 }
 
@@ -110,8 +114,8 @@ fn storm(text: &mut String, contenders: &mut [Box<dyn Contender>]) -> Result<()>
 fn load(text: &mut String, files: &Files) -> Result<()> {
     let rows = [
         ("pawl", "**Pawl**"),
-        ("typed", "wasmtime, typed (cache: wasmtime's own)"),
-        ("extism", "Extism (cache: wasmtime's own)"),
+        ("typed", "wasmtime, typed (no cache of its own)"),
+        ("extism", "Extism (its cache is wasmtime's)"),
         ("process", "a subprocess"),
     ];
     let keys = rows.map(|(key, _)| key);
@@ -131,15 +135,15 @@ fn load(text: &mut String, files: &Files) -> Result<()> {
     )?;
     writeln!(text, "| --- | ---: | ---: | ---: | ---: |")?;
     for ((key, title), (cached, compiled)) in rows.iter().zip(cached.iter().zip(&compiled)) {
-        // A process is not compiled, and its memory is not this one's.
-        let own = |cell: String| if *key == "process" { "–".to_owned() } else { cell };
+        // A process is not compiled, and its memory is not this one's; the plain API keeps no compiled code.
+        let unless = |other: &str, cell: String| if *key == other { "–".to_owned() } else { cell };
         writeln!(
             text,
             "| {title} | {} | {} | {} | {} |",
-            own(spread(&compiled.load)),
-            spread(&cached.load),
+            unless("process", spread(&compiled.load)),
+            unless("typed", spread(&cached.load)),
             spread(&cached.first),
-            own(number(cached.memory.median())),
+            unless("process", number(cached.memory.median())),
         )?;
     }
     Ok(())

@@ -1,12 +1,11 @@
 //! Timing: contenders take turns, a round is a turn of each; what is kept of a turn is its median.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
+use contest::workload::{self, Work};
+use contest::{Contender, micros};
 use serde_json::Value;
 
-use crate::contender::{self, Contender, Files, Kind};
-use crate::workload::{self, Work};
+use crate::contender::{self, Files, Kind};
 
 /// One figure per round, of one contender.
 #[derive(Clone, Default)]
@@ -92,10 +91,6 @@ fn turns(
         }
     }
     Ok(series)
-}
-
-pub(crate) fn micros(time: &Duration) -> f64 {
-    time.as_secs_f64() * 1e6
 }
 
 /// Nothing but calls, for a profiler.

@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use contest::{micros, peak_memory};
 use pawl_plugin::{Grant, Host, HostOptions, Manifest};
 use serde::{Deserialize, Serialize};
 
 use crate::contender;
 use crate::probe;
-use crate::rounds::{Series, micros};
+use crate::rounds::Series;
 
 const PLUGINS: usize = 10;
 
@@ -39,9 +40,9 @@ pub(crate) struct Starts {
 pub(crate) fn run(plugins: &Path, starts: usize) -> Result<Starts> {
     let folder = tempfile::tempdir()?;
     let mut all = Starts { bytes: copies(plugins, folder.path())?, ..Starts::default() };
-    let path = folder.path().to_string_lossy().into_owned();
+    let program = std::env::current_exe()?;
     for start in 0..=starts {
-        let said: Said = probe::ask(&["ten", &path])?;
+        let said: Said = probe::ask(&program, &["ten".as_ref(), folder.path().as_os_str()])?;
         if start > 0 {
             all.host.0.push(said.host);
             all.ready.0.push(said.ready);
@@ -97,6 +98,6 @@ pub(crate) fn child(folder: &Path) -> Result<()> {
     })?;
     let ready = micros(&begun.elapsed()) / 1000.0;
     ensure!(loaded.len() == PLUGINS);
-    println!("{}", serde_json::to_string(&Said { host: made, ready, memory: probe::peak_memory()? })?);
+    println!("{}", serde_json::to_string(&Said { host: made, ready, memory: peak_memory()? })?);
     Ok(())
 }

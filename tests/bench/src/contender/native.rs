@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use contest::Contender;
 use serde_json::{from_str, to_string};
 use tokio::runtime::Runtime;
 
-use super::{Contender, on_task};
+use super::on_task;
 
 pub(crate) struct Native;
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use contest::Contender;
 use pawl_plugin::{Compiler, Grant, Host, HostOptions, Manifest, Plugin};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use super::{Contender, Files};
+use super::Files;
 
 #[derive(Clone)]
 pub(crate) struct Pawl {

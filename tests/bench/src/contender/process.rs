@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result};
-
-use super::Contender;
+use contest::Contender;
 
 /// One process for all calls.
 pub(crate) struct Kept {

@@ -6,16 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use contest::Contender;
 use serde_json::{from_str, to_string};
 use tokio::runtime::Runtime;
 use wasmtime::component::{Component, Linker, ResourceTable};
-use wasmtime::{
-    Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store,
-};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use self::bindings::{Plugin, PluginPre, exports::bench::shop::shop};
-use super::{Contender, on_task};
+use super::on_task;
 
 mod bindings {
     wasmtime::component::bindgen!({
@@ -51,14 +50,8 @@ impl WasiView for State {
 pub(crate) struct Loaded(Arc<(Engine, PluginPre<State>)>);
 
 impl Loaded {
-    pub(crate) fn load(component: &Path, cache: Option<&Path>) -> Result<Loaded> {
-        let mut config = config();
-        if let Some(folder) = cache {
-            let mut cache = CacheConfig::new();
-            cache.with_directory(folder.join("wasmtime"));
-            config.cache(Some(Cache::new(cache)?));
-        }
-        let engine = Engine::new(&config)?;
+    pub(crate) fn load(component: &Path) -> Result<Loaded> {
+        let engine = Engine::new(&config())?;
         let component = Component::from_file(&engine, component)?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;

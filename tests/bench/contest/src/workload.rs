@@ -3,29 +3,32 @@
 use serde_json::{Value, json};
 
 /// A function and its arguments as JSON text.
-pub(crate) struct Work {
-    pub(crate) title: &'static str,
-    pub(crate) function: &'static str,
-    pub(crate) arguments: String,
+pub struct Work {
+    /// As the tables name it.
+    pub title: &'static str,
+    /// The function's name.
+    pub function: &'static str,
+    /// An object of its parameters.
+    pub arguments: String,
     /// Calls of a contender in a round.
-    pub(crate) calls: usize,
+    pub calls: usize,
 }
 
 /// A record of six fields to one of four.
-pub(crate) fn small() -> Work {
+pub fn small() -> Work {
     let arguments = json!({ "order": order(7) }).to_string();
     Work { title: "small record", function: "quote", arguments, calls: 200 }
 }
 
 /// The same a hundred times over.
-pub(crate) fn list() -> Work {
+pub fn list() -> Work {
     let orders: Vec<Value> = (0..100).map(order).collect();
     let arguments = json!({ "orders": orders }).to_string();
     Work { title: "100 records", function: "quotes", arguments, calls: 40 }
 }
 
 /// Words, with something to escape now and then.
-pub(crate) fn text() -> Work {
+pub fn text() -> Work {
     let mut text = String::new();
     while text.len() < 1_000_000 {
         text.push_str("the quick brown fox jumps over the lazy dog, says \"hello\" and goes home \u{e9}\n");
