@@ -3,6 +3,7 @@
 //! Compiled in the dev profile before anything else, so it depends on little, and on nothing of ours.
 
 mod artifact;
+mod bench;
 mod cargo;
 mod catalogue;
 mod check;
@@ -23,7 +24,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use crate::setup::{Build, Wanted};
 
@@ -68,6 +69,19 @@ enum Arguments {
     },
     /// Checks the invariants of ARCHITECTURE.md
     Tidy,
+    /// Measures, beside the peers, and prints tables
+    #[command(subcommand)]
+    Bench(Bench),
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Calls into plugins: load, first and warm calls, many at once
+    Plugin {
+        /// Put the tables into docs/benchmarks.md
+        #[arg(long)]
+        write: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -97,6 +111,7 @@ fn run(arguments: Arguments) -> Result<()> {
         }
         Arguments::Fuzz { target, minutes } => fuzz::run(&root, &target, minutes),
         Arguments::Tidy => check::tidy(&root),
+        Arguments::Bench(Bench::Plugin { write }) => bench::plugin(&root, write),
     }
 }
 

@@ -85,7 +85,7 @@ pub(crate) fn plugins_only(root: &Path, guests: bool) -> Result<()> {
 
 fn ensure_toolchain(root: &Path, steps: &mut Steps) -> Result<()> {
     let mut step = steps.begin(&format!("toolchain for plugins ({})", plugins::TARGET));
-    let worked = toolchain::ensure(root, &mut step)?;
+    let worked = toolchain::ensure(root, plugins::TARGET, &mut step)?;
     step.done(said(worked));
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! The Rust standard library for plugins (`wasm32-wasip2`): from rustup, or built from Debian's source where rustup cannot download.
+//! The Rust standard library for plugins (`wasm32-wasip2`) and the bench's core module: from rustup, or built from Debian's
+//! source where rustup cannot download.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,18 +7,17 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::plugins::TARGET;
 use crate::progress::Step;
 
 /// Has the target installed when it returns; true if that needed any work.
-pub(crate) fn ensure(root: &Path, step: &mut Step) -> Result<bool> {
-    let library = library(root)?;
+pub(crate) fn ensure(root: &Path, target: &str, step: &mut Step) -> Result<bool> {
+    let library = library(root, target)?;
     if has_core(&library) {
         return Ok(false);
     }
     step.say("rustup target add");
     let rustup = Command::new("rustup")
-        .args(["target", "add", TARGET])
+        .args(["target", "add", target])
         .current_dir(root)
         .stdin(Stdio::null())
         .output();
@@ -29,20 +29,20 @@ pub(crate) fn ensure(root: &Path, step: &mut Step) -> Result<bool> {
         Err(error) => error.to_string(),
     };
     step.note(&format!(
-        "rustup cannot add {TARGET} ({why}); building it from Debian's source of the standard library"
+        "rustup cannot add {target} ({why}); building it from Debian's source of the standard library"
     ));
     step.say("building the standard library (about two minutes)");
     let script = root.join("xtask/wasm-std.sh");
     let output = Command::new("bash")
         .arg(&script)
-        .arg(TARGET)
+        .arg(target)
         .current_dir(root)
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("cannot run {}", script.display()))?;
     if !output.status.success() || !has_core(&library) {
         bail!(
-            "no standard library for {TARGET}: rustup: {why}; {}: {}\nrun `rustup target add {TARGET}` where the network \
+            "no standard library for {target}: rustup: {why}; {}: {}\nrun `rustup target add {target}` where the network \
              allows it, then this again",
             script.display(),
             String::from_utf8_lossy(&output.stderr).trim()
@@ -52,7 +52,7 @@ pub(crate) fn ensure(root: &Path, step: &mut Step) -> Result<bool> {
 }
 
 /// Where the active toolchain keeps the target's libraries.
-fn library(root: &Path) -> Result<PathBuf> {
+fn library(root: &Path, target: &str) -> Result<PathBuf> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(&rustc)
         .args(["--print", "sysroot"])
@@ -63,7 +63,7 @@ fn library(root: &Path) -> Result<PathBuf> {
         bail!("rustc --print sysroot failed: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     let sysroot = String::from_utf8(output.stdout).context("the toolchain's path is not UTF-8")?;
-    Ok(Path::new(sysroot.trim()).join("lib/rustlib").join(TARGET).join("lib"))
+    Ok(Path::new(sysroot.trim()).join("lib/rustlib").join(target).join("lib"))
 }
 
 fn has_core(library: &Path) -> bool {

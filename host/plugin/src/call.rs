@@ -164,7 +164,7 @@ fn outcome(function: &Function, value: Option<Val>, limit: u64) -> Result<Value,
     let mut budget = usize::try_from(limit).unwrap_or(usize::MAX);
     let json = match payload {
         None => Value::Null,
-        Some(value) => lower::to_json(&value, &mut budget).ok_or_else(|| over_output(limit))?,
+        Some(value) => lower::to_json(value, &mut budget).ok_or_else(|| over_output(limit))?,
     };
     if failed { Err(CallError::Guest(json)) } else { Ok(json) }
 }

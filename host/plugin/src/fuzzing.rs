@@ -104,7 +104,7 @@ impl Functions {
 }
 
 fn json(values: &[Val]) -> Option<Value> {
-    lower::to_json(&Val::Tuple(values.to_vec()), &mut (16 * BYTES as usize))
+    lower::to_json(Val::Tuple(values.to_vec()), &mut (16 * BYTES as usize))
 }
 
 /// Parses a plugin.toml; where it is taken, checks what a manifest promises. Gives the manifest.

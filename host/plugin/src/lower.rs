@@ -374,50 +374,51 @@ pub(crate) fn describe(ty: &Type) -> String {
     }
 }
 
-/// A component value as JSON, or none where its compact text would be longer than `budget` bytes.
+/// A component value as JSON, or none where its compact text would be longer than `budget` bytes. Names and strings
+/// move from the one to the other.
 ///
 /// Resources, futures and the like never come here: functions that use them are not exposed.
-pub(crate) fn to_json(value: &Val, budget: &mut usize) -> Option<Value> {
+pub(crate) fn to_json(value: Val, budget: &mut usize) -> Option<Value> {
     let scalar = |value: Value, budget: &mut usize| spend(budget, 8).map(|()| value);
     Some(match value {
-        Val::Bool(value) => scalar(Value::Bool(*value), budget)?,
-        Val::S8(value) => scalar((*value).into(), budget)?,
+        Val::Bool(value) => scalar(Value::Bool(value), budget)?,
+        Val::S8(value) => scalar(value.into(), budget)?,
         Val::U8(value) => {
             spend(budget, 4)?;
-            (*value).into()
+            value.into()
         }
-        Val::S16(value) => scalar((*value).into(), budget)?,
-        Val::U16(value) => scalar((*value).into(), budget)?,
-        Val::S32(value) => scalar((*value).into(), budget)?,
-        Val::U32(value) => scalar((*value).into(), budget)?,
-        Val::S64(value) => scalar((*value).into(), budget)?,
-        Val::U64(value) => scalar((*value).into(), budget)?,
+        Val::S16(value) => scalar(value.into(), budget)?,
+        Val::U16(value) => scalar(value.into(), budget)?,
+        Val::S32(value) => scalar(value.into(), budget)?,
+        Val::U32(value) => scalar(value.into(), budget)?,
+        Val::S64(value) => scalar(value.into(), budget)?,
+        Val::U64(value) => scalar(value.into(), budget)?,
         // The shortest text that reads back as this f32, not the 17 digits of its f64.
         Val::Float32(value) if value.is_finite() => {
-            scalar(float(value.to_string().parse().unwrap_or_else(|_| f64::from(*value))), budget)?
+            scalar(float(value.to_string().parse().unwrap_or_else(|_| f64::from(value))), budget)?
         }
-        Val::Float32(value) => scalar(float(f64::from(*value)), budget)?,
-        Val::Float64(value) => scalar(float(*value), budget)?,
+        Val::Float32(value) => scalar(float(f64::from(value)), budget)?,
+        Val::Float64(value) => scalar(float(value), budget)?,
         Val::Char(value) => scalar(value.to_string().into(), budget)?,
         Val::String(value) | Val::Enum(value) => text(value, budget)?,
         Val::List(items) | Val::Tuple(items) | Val::FixedLengthList(items) => {
             spend(budget, 2)?;
-            items.iter().map(|item| to_json(item, budget)).collect::<Option<Vec<_>>>()?.into()
+            items.into_iter().map(|item| to_json(item, budget)).collect::<Option<Vec<_>>>()?.into()
         }
         Val::Record(fields) => {
-            let mut object = Map::new();
+            let mut object = Map::with_capacity(fields.len());
             for (name, value) in fields {
                 spend(budget, name.len() + 4)?;
-                object.insert(name.clone(), to_json(value, budget)?);
+                object.insert(name, to_json(value, budget)?);
             }
             Value::Object(object)
         }
         Val::Variant(name, None) => text(name, budget)?,
-        Val::Variant(name, Some(payload)) => tagged(name, payload, budget)?,
+        Val::Variant(name, Some(payload)) => tagged(name, *payload, budget)?,
         Val::Option(None) => scalar(Value::Null, budget)?,
-        Val::Option(Some(inner)) => match **inner {
-            Val::Option(_) => tagged("some", inner, budget)?,
-            _ => to_json(inner, budget)?,
+        Val::Option(Some(inner)) => match *inner {
+            inner @ Val::Option(_) => tagged("some".to_owned(), inner, budget)?,
+            inner => to_json(inner, budget)?,
         },
         Val::Result(result) => {
             let (name, payload) = match result {
@@ -425,13 +426,13 @@ pub(crate) fn to_json(value: &Val, budget: &mut usize) -> Option<Value> {
                 Err(payload) => ("err", payload),
             };
             match payload {
-                Some(payload) => tagged(name, payload, budget)?,
+                Some(payload) => tagged(name.to_owned(), *payload, budget)?,
                 None => Value::Object(Map::from_iter([(name.to_owned(), scalar(Value::Null, budget)?)])),
             }
         }
         Val::Flags(names) => {
             spend(budget, 2)?;
-            names.iter().map(|name| text(name, budget)).collect::<Option<Vec<_>>>()?.into()
+            names.into_iter().map(|name| text(name, budget)).collect::<Option<Vec<_>>>()?.into()
         }
         Val::Map(_) | Val::Resource(_) | Val::Future(_) | Val::Stream(_) | Val::ErrorContext(_) => {
             Value::Null
@@ -444,14 +445,14 @@ fn spend(budget: &mut usize, bytes: usize) -> Option<()> {
     Some(())
 }
 
-fn text(value: &str, budget: &mut usize) -> Option<Value> {
+fn text(value: String, budget: &mut usize) -> Option<Value> {
     spend(budget, value.len() + 3)?;
     Some(value.into())
 }
 
-fn tagged(name: &str, payload: &Val, budget: &mut usize) -> Option<Value> {
+fn tagged(name: String, payload: Val, budget: &mut usize) -> Option<Value> {
     spend(budget, name.len() + 4)?;
-    Some(Value::Object(Map::from_iter([(name.to_owned(), to_json(payload, budget)?)])))
+    Some(Value::Object(Map::from_iter([(name, to_json(payload, budget)?)])))
 }
 
 fn float(value: f64) -> Value {

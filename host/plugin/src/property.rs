@@ -128,13 +128,12 @@ fn holds(home: &Home, types: &[Wit; 2], seed: u64) -> Result<()> {
     let accepts_result = jsonschema::validator_for(&tool.result)?;
     for _ in 0..4 {
         let values: Vec<Val> = function.parameters.iter().map(|(_, ty)| value(ty, &mut random)).collect();
-        let json =
-            lower::to_json(&Val::Tuple(values.clone()), &mut (1 << 20)).context("within the budget")?;
+        let json = lower::to_json(Val::Tuple(values.clone()), &mut (1 << 20)).context("within the budget")?;
         anyhow::ensure!(accepts_result.is_valid(&json), "result {json} not in {}", tool.result);
         let arguments = serde_json::json!({"a": json[0], "b": json[1]});
         let back = lower::arguments(&function.parameters, &arguments, 4 << 20)
             .map_err(|error| anyhow::anyhow!("{arguments}: {error}"))?;
-        let again = lower::to_json(&Val::Tuple(back), &mut (1 << 20)).context("within the budget")?;
+        let again = lower::to_json(Val::Tuple(back), &mut (1 << 20)).context("within the budget")?;
         anyhow::ensure!(again == json, "{again} is not {json}");
     }
     for _ in 0..3 {
