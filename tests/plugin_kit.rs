@@ -247,15 +247,19 @@ fn a_plugin_of_the_settings_is_shown_with_what_it_gets() -> Result<()> {
     let desk = Desk::new()?;
     let capabilities = |name: &str| desk.json(&["plugin", "inspect", name, "--json"]);
     let calendar = capabilities("calendar")?;
-    let keyvalue = json!([{"capability": "keyvalue", "requested": true, "granted": true, "effective": true}]);
-    assert_eq!(calendar["capabilities"], keyvalue);
+    let granted =
+        |name: &str| json!({"capability": name, "requested": true, "granted": true, "effective": true});
+    assert_eq!(calendar["capabilities"], json!([granted("random"), granted("keyvalue")]));
     std::fs::write(
         desk.path().join("pawl.toml"),
         "[plugins.calendar.grant.database]\nshop = \"shop.sqlite\"\n",
     )?;
     let calendar = capabilities("calendar")?;
     let denied = |name: &str, requested: bool| json!({"capability": name, "requested": requested, "granted": !requested, "effective": false});
-    assert_eq!(calendar["capabilities"], json!([denied("keyvalue", true), denied("database shop", false)]));
+    assert_eq!(
+        calendar["capabilities"],
+        json!([denied("random", true), denied("keyvalue", true), denied("database shop", false)])
+    );
     assert!(calendar["limits"]["memory"].is_string() || calendar["limits"]["memory"].is_number());
     Ok(())
 }

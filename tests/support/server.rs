@@ -55,6 +55,8 @@ impl Server {
             .spawn()
             .context("pawl does not start")?;
         let stderr = child.stderr.take().context("no stderr")?;
+        // The workspace builds reqwest without one; fails only where one is there already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let (sender, lines) = mpsc::channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
