@@ -140,6 +140,11 @@ pub struct Decision {
     pub granted: Vec<String>,
 }
 
+/// Whether an address may be reached without the grant's `private`.
+pub fn is_public(address: std::net::IpAddr) -> bool {
+    crate::capability::http::address::is_public(address)
+}
+
 /// Parses a grant and decides on a request under it and the manifest.
 ///
 /// # Panics

@@ -1,10 +1,15 @@
 //! A manifest's requests and an operator's grants: what is effective, and which request may go out.
 //!
+//! Every eight bytes of the text are tried as addresses too: what the standard library calls private, loopback,
+//! link-local, multicast, unspecified or documentation is never public, however it is written.
+//!
 //! Input: the kind and host of a request in the first line, then the manifest's capabilities, a line `===`, then the
 //! grant. Promise: a request goes out only where a rule of each side names its host, by an independent reading of what
 //! rules mean; further ones in [`pawl_plugin::fuzzing::policy`].
 
 #![no_main]
+
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use libfuzzer_sys::fuzz_target;
 use pawl_plugin::fuzzing;
@@ -30,7 +35,50 @@ fn means(rule: &str, host: &str) -> bool {
     }
 }
 
+/// Whether an address must not be public, by the standard library's words.
+fn set_aside(address: Ipv4Addr) -> bool {
+    address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_broadcast()
+        || address.is_multicast()
+        || address.is_unspecified()
+        || address.is_documentation()
+}
+
+/// An address and all that carry it in IPv6.
+fn addresses(chunk: [u8; 8]) {
+    let [a, b, c, d, e, f, g, h] = chunk;
+    let four = Ipv4Addr::new(a, b, c, d);
+    let (high, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+    let carrying = [
+        four.to_ipv6_mapped(),
+        four.to_ipv6_compatible(),
+        Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, high, low),
+        Ipv6Addr::new(0x2002, high, low, 0, 0, 0, 0, 1),
+    ];
+    if set_aside(four) {
+        assert!(!fuzzing::is_public(four.into()), "{four}");
+        for six in carrying {
+            assert!(!fuzzing::is_public(six.into()), "{six} is {four}");
+        }
+    }
+    let six = Ipv6Addr::from([a, b, c, d, e, f, g, h, a, b, c, d, e, f, g, h]);
+    if six.is_loopback()
+        || six.is_multicast()
+        || six.is_unspecified()
+        || (six.segments()[0] & 0xe000) != 0x2000
+    {
+        assert!(
+            !fuzzing::is_public(six.into()) || six.segments()[..6] == [0x64, 0xff9b, 0, 0, 0, 0],
+            "{six}"
+        );
+    }
+}
+
 fuzz_target!(|text: &str| {
+    let (chunks, _) = text.as_bytes().as_chunks::<8>();
+    chunks.iter().copied().for_each(addresses);
     let Some((request, text)) = text.split_once('\n') else { return };
     let (asked, given) = text.split_once("\n===\n").unwrap_or((text, text));
     let head = "name = 'p'\nversion = '1'\ndescription = 'd'\n";

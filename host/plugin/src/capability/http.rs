@@ -7,7 +7,7 @@
 //! what it then asks for is checked like any other request. Time, headers, both bodies and connections are bounded. The
 //! log names a refused request's method, scheme, host and port, never its path, headers or body.
 
-mod address;
+pub(crate) mod address;
 mod body;
 mod connect;
 

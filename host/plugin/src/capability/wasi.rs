@@ -190,4 +190,18 @@ mod tests {
         log.push(&vec![b'x'; 1 << 20]);
         assert_eq!(log.tail(), "x".repeat(KEPT));
     }
+
+    #[test]
+    fn writes_of_nothing_and_of_little_use_up_what_may_be_logged() {
+        let left = |log: &Log| log.0.lock().expect("no other thread").left;
+        let log = Log::new("test".into(), 1 << 10);
+        log.push(b"");
+        assert_eq!(left(&log), 1 << 10);
+        for _ in 0..40 {
+            log.push(b"\n");
+        }
+        assert_eq!(left(&log), 0);
+        log.push(b"the last words");
+        assert!(log.tail().ends_with("the last words"));
+    }
 }

@@ -136,3 +136,21 @@ fn long_values_are_shown_short() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn what_is_made_is_bounded_too_not_only_what_is_read() -> Result<()> {
+    let fields: Vec<String> = (0..200).map(|n| format!("field-{n}: option<u8>")).collect();
+    let wit = format!(
+        "package test:test; interface i {{ record r {{ {} }} f: func(x: list<r>); g: func(x: list<list<u8>>); }}
+        world w {{ export i; }}",
+        fields.join(", ")
+    );
+    let plugin = Home::new()?.load(&dummy(&wit)?, "[limits]\ninput = '64KiB'", Grant::default())?;
+    assert_eq!(plugin.lift_check("f", &json!({ "x": vec![json!({}); 20] })), Ok(()));
+    let many = plugin.lift_check("f", &json!({ "x": vec![json!({}); 20_000] }));
+    assert!(matches!(many, Err(CallError::Limit { limit: "input", .. })), "{many:?}");
+    // What costs most of what a type without options can, is within the bound as far as it can be read.
+    let empty = vec![json!([]); (64 << 10) / 2 - 8];
+    assert_eq!(plugin.lift_check("g", &json!({ "x": empty })), Ok(()));
+    Ok(())
+}

@@ -35,7 +35,7 @@ const V6: &[([u16; 3], u32)] = &[
 ];
 
 /// Whether everybody's machine can have this address reach the same host.
-pub(super) fn is_public(address: IpAddr) -> bool {
+pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),
