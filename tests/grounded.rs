@@ -60,7 +60,7 @@ fn serve(folder: &tempfile::TempDir) -> Result<Server> {
     let guests = target().canonicalize()?.join("guests");
     let (shelf, hostile) = (guests.join("shelf"), guests.join("hostile"));
     let settings = format!(
-        "[model]\ncontext = 2048\n[chat]\nmax-rounds = 2\nmax-tokens = 48\n\
+        "[model]\ncontext = 4096\n[chat]\nmax-rounds = 2\nmax-tokens = 48\n\
          [plugins.shelf]\npath = {shelf:?}\n[plugins.shelf.grant]\nkeyvalue = true\n[plugins.hostile]\npath = {hostile:?}\n"
     );
     Server::start(&Options { model: "smollm2-135m-instruct-q4_1", settings: Some(settings) }, folder.path())

@@ -11,7 +11,7 @@ const MODEL: &str = "smollm2-135m-instruct-q4_1";
 fn serve(folder: &tempfile::TempDir) -> Result<Server> {
     let hostile = target().canonicalize()?.join("guests/hostile");
     let settings = format!(
-        "[model]\ncontext = 2048\n[chat]\nmax-rounds = 2\nmax-tokens = 48\n\
+        "[model]\ncontext = 3072\n[chat]\nmax-rounds = 2\nmax-tokens = 48\n\
          [plugins.calendar.grant]\nkeyvalue = true\nrandom = true\n[plugins.hostile]\npath = {hostile:?}\n"
     );
     Server::start(&Options { model: MODEL, settings: Some(settings) }, folder.path())
@@ -53,7 +53,7 @@ async fn bad_requests_are_told_what_to_change() -> Result<()> {
     assert_eq!((status, &error["error"]["code"]), (400, &json!("context_length_exceeded")));
     let numbers: Vec<usize> =
         message(&error).split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect();
-    assert!(numbers.contains(&2048) && numbers.iter().any(|n| *n > 5000), "both lengths: {error}");
+    assert!(numbers.contains(&3072) && numbers.iter().any(|n| *n > 5000), "both lengths: {error}");
 
     let unsupported =
         json!({"type": "object", "properties": {"a": {"not": {"type": "string"}}}, "required": ["a"]});
