@@ -98,8 +98,10 @@ fn build_plugins(root: &Path, guests: bool, steps: &mut Steps) -> Result<()> {
 }
 
 fn build_binary(root: &Path, build: Build, steps: &mut Steps) -> Result<PathBuf> {
+    // Both name the same packages: cargo unites the features of what is named, and with others wasmtime would be
+    // compiled anew at every change between `start` and `test`.
     let (title, arguments) = match build {
-        Build::Product => ("pawl", &["--release", "--package=pawl"][..]),
+        Build::Product => ("pawl", &["--release", "--workspace", "--exclude=xtask", "--bins"][..]),
         // xtask is tested in the profile that it runs in, where it is compiled already.
         Build::Everything => {
             ("pawl and its tests", &["--release", "--workspace", "--exclude=xtask", "--all-targets"][..])
