@@ -100,7 +100,8 @@ fn config() -> Config {
         .max_tables_per_component(16)
         .table_elements(100_000)
         .linear_memory_keep_resident(256 << 10)
-        .table_keep_resident(16 << 10);
+        .table_keep_resident(16 << 10)
+        .pagemap_scan(wasmtime::Enabled::Auto);
     let mut config = Config::new();
     config
         .concurrency_support(false)
