@@ -2,13 +2,14 @@
 //!
 //! `schema` describes the tables in a few lines that fit a prompt ([`schema`]); `query` runs one SELECT
 //! ([`statement`]), gives its rows in a compact shape ([`table`]) or an error that says how to mend the statement
-//! ([`mend`]). The types of the interface are in `wit/sql.wit`.
+//! ([`mend`]). What the model can write is narrowed to the tables and columns that there are ([`grammar`]). The types of the interface are in `wit/sql.wit`.
 //!
 //! Invariant: whatever the statement, this plugin adds no power to the host's `database` interface, which enforces
 //! reading for real; the check here only gives a better message. The logic is plain Rust over [`Database`] and is
 //! tested natively; the component is a thin layer at the end of this file.
 
 pub mod definition;
+pub mod grammar;
 pub mod mend;
 pub mod schema;
 pub mod statement;
@@ -20,7 +21,7 @@ mod testing;
 pub mod bindings {
     #![expect(missing_docs, reason = "generated; documented in the WIT files")]
     #![allow(unsafe_code, unreachable_pub, clippy::all, reason = "generated")]
-    wit_bindgen::generate!({ world: "pawl:sql/plugin", path: ["../../wit", "wit"], generate_all });
+    wit_bindgen::generate!({ world: "pawl:sql/plugin", path: ["../../wit", "../../wit/plugin", "wit"], generate_all });
 }
 
 pub use bindings::exports::pawl::sql::sql::{Error, Kind, Table};
@@ -59,6 +60,7 @@ pub fn describe(database: &impl Database) -> Result<String, Error> {
 
 #[cfg(target_family = "wasm")]
 mod component {
+    use super::bindings::exports::pawl::plugin::refine::{Refinement, Rule};
     use super::{Database, Error, HostError, Rows, Table, TableInfo, bindings};
 
     /// The database that plugin.toml requests.
@@ -85,6 +87,19 @@ mod component {
 
         fn query(sql: String) -> Result<Table, Error> {
             super::run(&Granted, &sql)
+        }
+    }
+
+    impl bindings::exports::pawl::plugin::refine::Guest for Component {
+        fn refine() -> Result<Vec<Refinement>, String> {
+            let grammar = super::grammar::select(&Granted).map_err(|error| format!("{error:?}"))?;
+            let refinement = |grammar| Refinement {
+                function: "query".to_owned(),
+                path: "/sql".to_owned(),
+                rule: Rule::Lark(grammar),
+                shown: false,
+            };
+            Ok(grammar.map(refinement).into_iter().collect())
         }
     }
 
