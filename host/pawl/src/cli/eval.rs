@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use jiff::ZonedDateTime;
 use jiff::tz::TimeZone;
@@ -50,6 +50,9 @@ impl Eval {
         let chosen = |case: &&Case| self.only.as_ref().is_none_or(|only| case.id.contains(only.as_str()));
         for case in suite.cases.iter().filter(chosen) {
             let plugins = fresh_plugins(&config, &scratch.path().join(&case.id), &shop)?;
+            if let Some(missing) = plugins.now().missing().first() {
+                bail!("plugin {} is not loaded, so no score would mean anything: {}", missing.plugin, missing.why);
+            }
             let chat = Chat { plugins, ..chat.clone() };
             let outcome = chat.run(turn(case, now.clone()), None).await?;
             let made: Vec<(String, Value)> =
