@@ -51,7 +51,11 @@ impl Eval {
         for case in suite.cases.iter().filter(chosen) {
             let plugins = fresh_plugins(&config, &scratch.path().join(&case.id), &shop)?;
             if let Some(missing) = plugins.now().missing().first() {
-                bail!("plugin {} is not loaded, so no score would mean anything: {}", missing.plugin, missing.why);
+                bail!(
+                    "plugin {} is not loaded, so no score would mean anything: {}",
+                    missing.plugin,
+                    missing.why
+                );
             }
             let chat = Chat { plugins, ..chat.clone() };
             let outcome = chat.run(turn(case, now.clone()), None).await?;
