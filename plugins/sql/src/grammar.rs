@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::definition::Definition;
-use crate::schema::{columns, plain};
+use crate::schema::{definitions, plain};
 use crate::{Database, HostError};
 
 /// What the host takes at most, in bytes.
@@ -69,9 +69,7 @@ const TWICE: &str = r#"
 /// # Errors
 /// What the host says where the tables cannot be listed.
 pub fn select(database: &impl Database) -> Result<Option<String>, HostError> {
-    let tables: Vec<(String, Definition)> =
-        database.tables()?.iter().map(|table| (table.name.clone(), columns(database, table))).collect();
-    let grammar = grammar(&tables);
+    let grammar = grammar(&definitions(database)?);
     Ok(grammar.filter(|grammar| grammar.len() <= MAX_GRAMMAR))
 }
 

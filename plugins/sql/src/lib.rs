@@ -1,7 +1,7 @@
 //! The `sql` plugin: a model's way to a database that it can only read.
 //!
 //! `schema` describes the tables in a few lines that fit a prompt ([`schema`]); `query` runs one SELECT
-//! ([`statement`]), gives its rows in a compact shape ([`table`]) or an error that says how to mend the statement
+//! ([`statement`], [`fanout`]), gives its rows in a compact shape ([`table`]) or an error that says how to mend the statement
 //! ([`mend`]). What the model can write is narrowed to the tables and columns that there are ([`grammar`]). The types of the interface are in `wit/sql.wit`.
 //!
 //! Invariant: whatever the statement, this plugin adds no power to the host's `database` interface, which enforces
@@ -9,6 +9,7 @@
 //! tested natively; the component is a thin layer at the end of this file.
 
 pub mod definition;
+pub mod fanout;
 pub mod grammar;
 pub mod mend;
 pub mod schema;
@@ -44,6 +45,9 @@ pub const MAX_ROWS: u32 = 50;
 /// Each says what to change; see `error` in `wit/sql.wit`.
 pub fn run(database: &impl Database, sql: &str) -> Result<Table, Error> {
     let statement = statement::check(sql)?;
+    if let Ok(tables) = schema::definitions(database) {
+        fanout::check(&tables, statement)?;
+    }
     match database.query(statement, MAX_ROWS) {
         Ok(rows) => Ok(table::shape(rows)),
         Err(error) => Err(mend::explain(database, statement, error)),

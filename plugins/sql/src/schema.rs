@@ -42,6 +42,15 @@ pub fn describe(database: &impl Database) -> Result<String, HostError> {
     Ok(text)
 }
 
+/// Every table with its columns.
+///
+/// # Errors
+/// What the host says where the tables cannot be listed.
+pub fn definitions(database: &impl Database) -> Result<Vec<(String, Definition)>, HostError> {
+    let tables = database.tables()?;
+    Ok(tables.iter().map(|table| (table.name.clone(), columns(database, table))).collect())
+}
+
 /// The columns of a table: as its definition names them, or as the database does where that says nothing.
 #[must_use]
 pub fn columns(database: &impl Database, table: &TableInfo) -> Definition {
