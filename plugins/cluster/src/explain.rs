@@ -130,12 +130,19 @@ fn user(finding: &Finding, all: &[Finding], language: &str) -> String {
 
 fn schema(finding: &Finding) -> Value {
     let sentence = |most: u32, what: &str| json!({"type": "string", "minLength": 1, "maxLength": most, "description": what});
+    let quotable = quotable(finding);
+    let evidence = if quotable.trim().is_empty() {
+        json!({"type": "array", "maxItems": 0, "items": {"type": "string"}})
+    } else {
+        let quote =
+            json!({"type": "string", "minLength": 1, "maxLength": 300, "x-pawl": {"quote": quotable}});
+        json!({"type": "array", "minItems": 1, "maxItems": 2, "items": quote})
+    };
     json!({
         "type": "object",
         "properties": {
             "problem": sentence(300, "what is wrong"),
-            "evidence": {"type": "array", "minItems": 1, "maxItems": 2,
-                "items": {"type": "string", "minLength": 1, "maxLength": 300, "x-pawl": {"quote": quotable(finding)}}},
+            "evidence": evidence,
             "likely-cause": sentence(300, "why"),
             "steps": {"type": "array", "minItems": 1, "maxItems": 3, "items": sentence(200, "one thing to do")}
         },

@@ -158,11 +158,10 @@ fn restarted(snapshot: &Snapshot, c: &Container<'_>) -> Option<Found> {
     }
     let last = at(c.status, "/lastState/terminated");
     let recent = snapshot.age(time(last, "/finishedAt")).is_some_and(|age| age < RECENT);
-    let ready = at(c.status, "/ready") == &Value::Bool(true);
     let often = int(c.status, "/restartCount") >= RESTARTS;
     let failed = recent && int(last, "/exitCode") != 0;
     let oom = text(last, "/reason") == "OOMKilled";
-    (failed && (oom || often) && (oom || !ready || often)).then(|| crash(snapshot, c, false))
+    (failed && (oom || often)).then(|| crash(snapshot, c, false))
 }
 
 /// The last run that failed.

@@ -99,7 +99,10 @@ fn unserved(snapshot: &Snapshot, service: &Object, all: &mut Vec<Found>) -> Opti
             "its pods fail; see what they fail at",
         );
         for pod in pods.iter().take(2) {
-            found = found.condition(pod, "Ready");
+            found = match pod.condition("Ready") {
+                Some(_) => found.condition(pod, "Ready"),
+                None => found.shows(pod, ".status.phase", text(&pod.value, "/status/phase")),
+            };
         }
         return Some(steps(found.due(pods.iter().map(|pod| pod.key())).due(owners)));
     }
