@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use crate::object::{Object, key, text};
-use crate::snapshot::{Snapshot, message};
+use crate::snapshot::message;
 use crate::{Evidence, Finding, Severity};
 
 /// Bytes of one piece of evidence.
@@ -80,6 +80,9 @@ impl Found {
         let Some(condition) = object.condition(kind) else { return self };
         let (reason, said) = (text(condition, "/reason"), text(condition, "/message"));
         let place = format!(".status.conditions[{kind}].");
+        if reason.is_empty() && said.is_empty() {
+            return self.shows(object, &format!("{place}status"), text(condition, "/status"));
+        }
         let found = self.shows(object, &format!("{place}reason"), reason);
         found.shows(object, &format!("{place}message"), said)
     }
@@ -134,7 +137,7 @@ fn cut(text: &str) -> &str {
 /// Links what follows to its cause and puts all in order: root causes by severity and by how much follows from them,
 /// each followed by its consequences.
 #[must_use]
-pub fn order(mut all: Vec<Found>, _snapshot: &Snapshot) -> Vec<Finding> {
+pub fn order(mut all: Vec<Found>) -> Vec<Finding> {
     // Ids are unique: a second finding of the same rule and name, of another kind, gets a number.
     let mut used: HashMap<String, usize> = HashMap::new();
     for found in &mut all {

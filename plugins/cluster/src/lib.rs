@@ -58,7 +58,7 @@ pub fn examine(documents: &impl Documents) -> Result<(Snapshot, Vec<Finding>), E
     }
     let snapshot = Snapshot::new(recording);
     let found = rules::all(&snapshot);
-    let findings = finding::order(found, &snapshot);
+    let findings = finding::order(found);
     Ok((snapshot, findings))
 }
 
