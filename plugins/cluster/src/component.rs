@@ -1,0 +1,106 @@
+//! The component: joins the exports to the host's documents and model.
+
+use crate::bindings::exports::pawl::cluster::cluster;
+use crate::bindings::exports::pawl::plugin::refine::{self, Refinement, Rule};
+use crate::bindings::pawl::host::{documents as host, llm};
+use crate::explain::Model;
+use crate::source::Documents;
+use crate::{Diagnosis, Error, Explanation, bindings};
+
+/// The collection that plugin.toml requests.
+const COLLECTION: &str = "cluster";
+/// Choices that a refinement may have.
+const MAX_CHOICES: usize = 500;
+
+struct Granted;
+
+fn reason(error: host::Error) -> String {
+    match error {
+        host::Error::NotGranted(name) => format!(
+            "the collection `{name}` is not granted to this plugin; the operator can grant it in pawl.toml: documents = {{ {name} = \"FOLDER\" }}"
+        ),
+        host::Error::Missing(id) => format!("`{id}` is no longer there"),
+        host::Error::Limit(reason) | host::Error::Unreadable(reason) => reason,
+    }
+}
+
+impl Documents for Granted {
+    fn list(&self) -> Result<Vec<(String, u64)>, String> {
+        let (mut all, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = host::list(COLLECTION, cursor.as_deref()).map_err(reason)?;
+            all.extend(page.documents.into_iter().map(|document| (document.id, document.size)));
+            cursor = page.cursor;
+            if cursor.is_none() || all.len() > crate::source::MAX_FILES {
+                return Ok(all);
+            }
+        }
+    }
+
+    fn read(&self, id: &str, offset: u64, length: u32) -> Result<Vec<u8>, String> {
+        host::read(COLLECTION, id, offset, length).map_err(reason)
+    }
+}
+
+impl Model for Granted {
+    fn complete(&self, system: &str, user: &str, schema: &str, max_tokens: u32) -> Result<String, String> {
+        let message = |role, content: &str| llm::Message { role, content: content.to_owned() };
+        let messages = [message(llm::Role::System, system), message(llm::Role::User, user)];
+        llm::complete(&messages, Some(schema), Some(max_tokens)).map_err(|error| match error {
+            llm::Error::NotGranted => {
+                "the model is not granted to this plugin; the operator can grant it in pawl.toml: llm = true"
+                    .to_owned()
+            }
+            llm::Error::Unavailable(reason) | llm::Error::Refused(reason) | llm::Error::Limit(reason) => {
+                reason
+            }
+            llm::Error::Truncated => {
+                "the explanation became too long; another language may need fewer words".to_owned()
+            }
+        })
+    }
+}
+
+struct Component;
+
+impl cluster::Guest for Component {
+    fn diagnose(namespace: Option<String>) -> Result<Diagnosis, Error> {
+        crate::diagnose(&Granted, namespace.as_deref())
+    }
+
+    fn explain(finding: String, language: Option<String>) -> Result<Explanation, Error> {
+        crate::explain::explain(&Granted, &Granted, &finding, language.as_deref())
+    }
+}
+
+impl refine::Guest for Component {
+    fn refine() -> Result<Vec<Refinement>, String> {
+        // Without a recording nothing exists: the tools that need a name of something are not offered then.
+        let (namespaces, ids) = match crate::examine(&Granted) {
+            Ok((snapshot, findings)) => (
+                snapshot.namespaces(),
+                findings.into_iter().map(|finding| finding.id).take(MAX_CHOICES).collect(),
+            ),
+            Err(_) => (Vec::new(), Vec::new()),
+        };
+        let choices = |function: &str, path: &str, mut all: Vec<String>, shown| {
+            all.truncate(MAX_CHOICES);
+            Refinement {
+                function: function.to_owned(),
+                path: path.to_owned(),
+                rule: Rule::Choices(all),
+                shown,
+            }
+        };
+        Ok(vec![
+            choices("diagnose", "/namespace", namespaces, true),
+            choices("explain", "/finding", ids, false),
+        ])
+    }
+}
+
+#[allow(unsafe_code, reason = "the exported symbols of the component are generated")]
+mod export {
+    use super::{Component, bindings};
+    bindings::export!(Component with_types_in bindings);
+}
