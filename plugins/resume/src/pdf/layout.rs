@@ -180,6 +180,15 @@ fn columns(rows: &[Vec<Fragment>], middle: f64) -> bool {
     if few.len() < 3 {
         return false;
     }
+    // Dates beside what was done then belong to it, even where their baselines are a little apart.
+    let of_few = |fragment: &&Fragment| {
+        if left.len() <= right.len() { fragment.x1 < middle } else { fragment.x0 > middle }
+    };
+    let texts: Vec<&Fragment> = rows.iter().flatten().filter(of_few).collect();
+    let dated = texts.iter().filter(|fragment| is_date(&fragment.text)).count();
+    if dated * 10 > texts.len() * 6 {
+        return false;
+    }
     let shared = few.iter().filter(|row| many.contains(row)).count();
     if shared * 10 < few.len() * 8 {
         return true;
@@ -198,6 +207,12 @@ fn columns(rows: &[Vec<Fragment>], middle: f64) -> bool {
     };
     let even = few.len() * 10 >= many.len() * 9;
     !(sparse || length(true) < 12 && (even || few.len() == left.len()) || even && length(false) < 16)
+}
+
+/// A short text with a year in it.
+fn is_date(text: &str) -> bool {
+    let digits = text.as_bytes().windows(4).any(|window| window.iter().all(u8::is_ascii_digit));
+    digits && text.chars().count() < 36
 }
 
 fn side(rows: &[Vec<Fragment>], within: impl Fn(&Fragment) -> bool) -> Vec<usize> {
