@@ -205,11 +205,13 @@ def crafted():
     yield "bomb-tounicode.pdf", pdf(["<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>", "<</Type/Page/MediaBox[0 0 600 800]/Contents 5 0 R/Resources<</Font<</F 4 0 R>>>>>>",
                                      "<</Type/Font/Subtype/Type1/BaseFont/Helvetica/ToUnicode 6 0 R>>", stream(text), stream(b"1 beginbfrange <00000000> <FFFFFFFF> <0041> " * 200_000)]), None
     yield "form-in-itself.pdf", page_of(stream(b"/X Do"), "<</XObject<</X 5 0 R>>>>"), "limit"
-    yield "form-fan.pdf", page_of(stream(b"/X Do " * 40), "<</XObject<</X 6 0 R>>>>", [stream(b"/X Do " * 40, "/Type/XObject/Subtype/Form/Resources<</XObject<</X 6 0 R>>>>")]), "limit"
+    yield "form-fan.pdf", page_of(stream(b"/X Do " * 40), "<</XObject<</X 6 0 R>>>>", [stream(b"/X Do " * 40, "/Type/XObject/Subtype/Form/Resources<</XObject<</X 6 0 R>>>>")]), "no-text"
+    forms = [stream(b"/X Do " * 40, f"/Type/XObject/Subtype/Form/Resources<</XObject<</X {7 + n} 0 R>>>>") for n in range(12)] + [stream(b"q Q", "/Subtype/Form")]
+    yield "form-tree.pdf", page_of(stream(b"/X Do " * 40), "<</XObject<</X 6 0 R>>>>", forms), "limit"
     yield "page-loop.pdf", pdf(["<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[2 0 R 2 0 R]/Count 9>>"]), "damaged"
     yield "reference-loop.pdf", pdf(["<</Type/Catalog/Pages 2 0 R>>", "3 0 R", "2 0 R"]), "damaged"
     yield "length-loop.pdf", page_of(b"<</Length 5 0 R>>stream\n" + text + b"endstream"), None
-    yield "count-lies.pdf", pdf(["<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[]/Count 2147483647>>"]), None
+    yield "count-lies.pdf", pdf(["<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[]/Count 2147483647>>"]), "damaged"
     yield "many-pages.pdf", pdf(["<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[" + " ".join(f"{n} 0 R" for n in range(3, 6003)) + "]/Count 6000>>"] + ["<</Type/Page/MediaBox[0 0 9 9]>>"] * 6000), "limit"
     yield "deep-array.pdf", page_of(stream(b"[" * 3_000_000 + b"] TJ")), None
     yield "deep-dict.pdf", pdf(["<</Type/Catalog/Pages 2 0 R>>", "<</A" * 400_000]), None

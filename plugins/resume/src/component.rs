@@ -7,7 +7,7 @@ use crate::bindings::exports::pawl::resume::resume::Guest;
 use crate::bindings::pawl::host::documents::{self, Error as HostError};
 use crate::bindings::pawl::host::llm::{self, Message, Role};
 use crate::extract::{self, Model};
-use crate::{Document, Entry, Error, Profile, document, read, text::Text};
+use crate::{Criterion, Document, Entry, Error, Profile, Score, document, read, screen, text::Text};
 
 /// The collection that plugin.toml requests.
 const COLLECTION: &str = "resumes";
@@ -15,6 +15,9 @@ const COLLECTION: &str = "resumes";
 const PIECE: u32 = 1 << 20;
 /// Résumés that are listed; `refine` takes 2,000 choices.
 const MAX_ENTRIES: usize = 2_000;
+
+/// Résumés of one `screen`, by the time that a call has.
+const MAX_SCREENED: usize = 3;
 
 fn of_host(error: HostError) -> Error {
     match error {
@@ -118,6 +121,29 @@ impl Guest for Component {
     fn extract(id: String) -> Result<Profile, Error> {
         extract::extract(&Host, &text(&id)?)
     }
+
+    fn draft_rubric(requirements: String) -> Result<Vec<Criterion>, Error> {
+        screen::rubric(&requirements)
+    }
+
+    fn screen(ids: Vec<String>, rubric: Vec<Criterion>, blind: Option<bool>) -> Result<Vec<Score>, Error> {
+        if ids.is_empty() || ids.len() > MAX_SCREENED {
+            return Err(Error::Invalid(format!(
+                "{} résumés; give 1 to {MAX_SCREENED} in one call",
+                ids.len()
+            )));
+        }
+        let mut ids = ids;
+        ids.sort();
+        ids.dedup();
+        let judged: Result<Vec<Score>, Error> = ids
+            .iter()
+            .map(|id| screen::judge(&Host, id, &text(id)?, &rubric, blind.unwrap_or(true)))
+            .collect();
+        let mut scores = judged?;
+        screen::rank(&mut scores);
+        Ok(scores)
+    }
 }
 
 impl refine::Guest for Component {
@@ -134,7 +160,7 @@ impl refine::Guest for Component {
             rule: Rule::Choices(ids.clone()),
             shown: ids.len() <= 40,
         };
-        Ok(vec![choices("read", "/id"), choices("extract", "/id")])
+        Ok(vec![choices("read", "/id"), choices("extract", "/id"), choices("screen", "/ids/*")])
     }
 }
 

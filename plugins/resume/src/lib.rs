@@ -1,6 +1,6 @@
 //! The `resume` plugin: résumés as text with evidence, read inside the sandbox.
 //!
-//! [`read`] turns a file into pages of text ([`pdf`], [`docx`], [`html`]), [`extract`] into a typed résumé with the host's model; the types of the interface are in
+//! [`read`] turns a file into pages of text ([`pdf`], [`docx`], [`html`]), [`extract`] into a typed résumé with the host's model, [`screen`] against criteria; the types of the interface are in
 //! `wit/resume.wit`.
 //!
 //! Invariant: a file is hostile until it has been read. Whatever its bytes, the outcome is text or an error that names
@@ -12,6 +12,7 @@ pub mod find;
 pub mod html;
 pub mod pdf;
 pub mod read;
+pub mod screen;
 pub mod section;
 pub mod text;
 
@@ -23,7 +24,8 @@ pub mod bindings {
 }
 
 pub use bindings::exports::pawl::resume::resume::{
-    Document, Entry, Error, Format, Job, Page, Profile, Quotation, Study,
+    Criterion, Document, Entry, Error, Format, HiddenFromJudge, Job, Judgement, Level, Page, Profile,
+    Quotation, Score, Study, Verdict,
 };
 pub use bindings::pawl::host::documents::Error as HostError;
 

@@ -12,6 +12,8 @@ const MAX_UNITS: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct CMap {
     codes: HashMap<u32, String>,
+    /// Codes that were given, repetitions too: what bounds the work.
+    given: usize,
     /// Whether the code space has codes of one byte only.
     pub(super) narrow: bool,
 }
@@ -31,7 +33,7 @@ impl CMap {
     pub(super) fn parse(source: &[u8]) -> CMap {
         let mut cmap = CMap::default();
         let mut tokens = Tokens { rest: source };
-        while let Some(token) = tokens.next() {
+        while let Some(token) = tokens.next().filter(|_| cmap.given < MAX_ENTRIES) {
             let Token::Word(word) = token else { continue };
             match word.as_slice() {
                 b"begincodespacerange" => {
@@ -60,7 +62,7 @@ impl CMap {
                 Some(Token::Hex(text)) => {
                     for (step, code) in (low..=high.min(low.saturating_add(0xffff))).enumerate() {
                         self.insert(code, utf16(&text, u32::try_from(step).unwrap_or(0)));
-                        if self.codes.len() >= MAX_ENTRIES {
+                        if self.given >= MAX_ENTRIES {
                             return;
                         }
                     }
@@ -80,7 +82,8 @@ impl CMap {
     }
 
     fn insert(&mut self, code: u32, text: String) {
-        if self.codes.len() < MAX_ENTRIES && !text.is_empty() && text != "\0" {
+        self.given += 1;
+        if self.given <= MAX_ENTRIES && !text.is_empty() && text != "\0" {
             self.codes.insert(code, text);
         }
     }

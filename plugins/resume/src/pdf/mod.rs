@@ -38,6 +38,9 @@ pub fn read(bytes: &[u8]) -> Result<Text, Error> {
     if pages.len() > MAX_PAGES {
         return Err(Error::Limit(format!("{} pages; {MAX_PAGES} at most", pages.len())));
     }
+    if pages.is_empty() {
+        return Err(Error::Damaged("the PDF has no page that can be read; open and save it anew".to_owned()));
+    }
     let mut text = Text::new(Format::Pdf);
     let mut interpreter = interpret::Interpreter::new();
     let (mut known, mut unknown) = (0_usize, 0_usize);
