@@ -65,7 +65,7 @@ pub fn extract(model: &impl Model, text: &Text) -> Result<Profile, Error> {
     let instruction = "The text is the employment section of a résumé. List every job in order: the job title, then the employer (the company's name only). No dates.";
     for (title, employer) in pairs(model, text, instruction, &work, ["title", "employer"])? {
         let span = span(&work, &title.text, &employer.text, profile.employment.len());
-        let dates = span.map(|line| find::dates(line)).unwrap_or_default();
+        let dates = span.map(find::dates).unwrap_or_default();
         let (start, end) = (dates.first().copied(), dates.get(1).copied());
         let months = match (start, end) {
             (Some(Date::On(start)), Some(Date::On(end))) => find::months(start, end),

@@ -94,11 +94,8 @@ impl Interpreter {
     /// The glyphs of a page in the order in which they are painted.
     pub(super) fn page(&mut self, page: &Page<'_>) -> Result<Vec<Glyph>, Error> {
         let crop = page.intersected_crop_box();
-        let mut canvas = Canvas {
-            glyphs: Vec::new(),
-            fills: Vec::new(),
-            page: [crop.x0 as f64, crop.y0 as f64, crop.x1 as f64, crop.y1 as f64],
-        };
+        let mut canvas =
+            Canvas { glyphs: Vec::new(), fills: Vec::new(), page: [crop.x0, crop.y0, crop.x1, crop.y1] };
         let mut content = Vec::new();
         match page.raw().get::<Object<'_>>("Contents") {
             Some(Object::Stream(stream)) => content = self.budget.decode(&stream)?,
