@@ -146,7 +146,7 @@ pub fn judge(
         extract::prompt(&lines).ok_or_else(|| Error::NoText(format!("{id}: nothing is left to judge")))?;
     let mut properties = Map::new();
     let mut asked = String::from(
-        "Judge the résumé by each criterion. First quote the words that show it, or null where nothing does; then the verdict. Criteria:",
+        "Judge a résumé by each criterion. First the evidence: the words of the résumé that show it, or null where no words do. Then the verdict on that evidence: met = these words show all of the criterion; partly = they show a part of it; unmet = the evidence is null or is about something else; unknown = it cannot be told. Criteria:",
     );
     for (number, criterion) in criteria.iter().enumerate() {
         asked.push_str(&format!("\nc{}: {}", number + 1, criterion.text));
