@@ -8,6 +8,7 @@ pub mod encoding;
 mod font;
 mod interpret;
 mod layout;
+mod plane;
 mod stream;
 
 use hayro_syntax::{DecryptionError, LoadPdfError, Pdf};
