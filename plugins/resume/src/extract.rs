@@ -110,13 +110,29 @@ fn pairs(
     let mut found: Vec<(Quotation, Quotation)> = Vec::new();
     for item in answer.get("items").and_then(Value::as_array).into_iter().flatten() {
         let get = |key| string(item, key).and_then(|value| find::place(&text.pages, &value));
-        if let (Some(first), Some(second)) = (get(first), get(second))
+        let chosen = string(item, first)
+            .zip(string(item, second))
+            .map(|(own, other)| without(&own, &other).to_owned());
+        let own = chosen.and_then(|own| find::place(&text.pages, &own));
+        if let (Some(first), Some(second)) = (own, get(second))
             && !found.iter().any(|(a, b)| (&a.text, &b.text) == (&first.text, &second.text))
         {
             found.push((first, second));
         }
     }
     Ok(found)
+}
+
+/// A title without the employer that was quoted with it, as in "Baker, The Mill": still a run of the text.
+fn without<'a>(own: &'a str, other: &str) -> &'a str {
+    let ends = |c: char| c.is_whitespace() || matches!(c, ',' | '|' | '-' | '–' | '—' | '·' | '@' | '，');
+    let parts =
+        own.split_once(other).map(|(before, after)| (before.trim_matches(ends), after.trim_matches(ends)));
+    match parts {
+        Some((before, "")) if !before.is_empty() => before,
+        Some(("", after)) if !after.is_empty() => after,
+        _ => own,
+    }
 }
 
 /// The line with a span of dates that stands nearest to a job; among equals the one not before it.
@@ -189,7 +205,7 @@ mod tests {
         let text = Text { format: Format::Text, pages: vec![page.to_owned()], hidden: vec![] };
         let said = json!({"name": "Zoë Brandt", "items": [
             {"title": "Baker", "employer": "The Mill"},
-            {"title": "Miller", "employer": "Old Mill Ltd"},
+            {"title": "Miller, Old Mill Ltd", "employer": "Old Mill Ltd"},
             {"title": "King", "employer": "The Moon"}
         ]});
         let profile = extract(&Said(said), &text).expect("answered");
