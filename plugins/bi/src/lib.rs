@@ -20,6 +20,8 @@ pub mod plan;
 pub mod svg;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod traps;
 
 /// Generated from `wit/`; see there.
 pub mod bindings {
