@@ -1,0 +1,397 @@
+//! A question's figures: run, brought together, calculated.
+//!
+//! Invariant: sums of groups come from the database, never from adding what does not add up; a step of time without rows
+//! is a row with 0 or nothing, so that growth and means never skip one.
+
+use std::collections::HashMap;
+
+use jiff::civil::Date;
+
+use crate::layer::{Format, Layer};
+use crate::period::{self, Period};
+use crate::plan::{self, Spec};
+use crate::{Calculation, Database, Error, Grain, Order, Question, Value, failed, ground};
+
+/// What the others are called under `top`.
+pub const REST: &str = "(rest)";
+/// Rows of one statement.
+const MAX_ROWS: u32 = 2_000;
+/// Steps of time that are filled.
+const MAX_STEPS: usize = 1_000;
+
+/// One measure of a table.
+#[derive(Debug, Clone)]
+pub struct Column {
+    /// The measure.
+    pub name: String,
+    /// How it is written.
+    pub format: Format,
+    /// Whether rows add up to the total.
+    pub additive: bool,
+}
+
+/// One group.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// The step where there is a grain, then the dimensions' values.
+    pub keys: Vec<String>,
+    /// Per measure.
+    pub now: Vec<Option<f64>>,
+    /// Per measure, in the period that is compared.
+    pub before: Vec<Option<f64>>,
+    /// Per measure, calculated.
+    pub calculated: Vec<Option<f64>>,
+}
+
+/// The figures of a question.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// What was asked, with the layer's own names.
+    pub spec: Spec,
+    /// The measures.
+    pub columns: Vec<Column>,
+    /// In the order in which they are told.
+    pub lines: Vec<Line>,
+    /// Over all groups, by its own statement; the same as the line where there are no groups.
+    pub total: Vec<Option<f64>>,
+    /// The same of the period that is compared.
+    pub total_before: Vec<Option<f64>>,
+    /// The period that is compared.
+    pub compared: Option<Period>,
+    /// How it is calculated.
+    pub calculation: Option<Calculation>,
+    /// What to know.
+    pub notes: Vec<String>,
+    /// Every statement that was run for a figure.
+    pub sql: Vec<String>,
+}
+
+type Groups = Vec<(Vec<String>, Vec<Option<f64>>)>;
+
+/// Runs what was compiled.
+///
+/// # Errors
+/// What the database says, or too many rows.
+pub fn run(database: &impl Database, sql: &str, keys: usize) -> Result<Groups, Error> {
+    let rows = database.query(sql, MAX_ROWS).map_err(failed)?;
+    if rows.truncated {
+        let why = format!("more than {MAX_ROWS} rows; give `top`, a shorter `period`, or fewer dimensions");
+        return Err(Error::NotAnswerable(why));
+    }
+    let cell = |value: &Value| match value {
+        #[expect(clippy::cast_precision_loss, reason = "figures are told with at most 15 digits")]
+        Value::Integer(number) => Some(*number as f64),
+        Value::Real(number) => Some(*number),
+        Value::Text(text) => text.parse().ok(),
+        _ => None,
+    };
+    let group = |row: Vec<Value>| {
+        let (names, figures) = row.split_at(keys.min(row.len()));
+        let name = |value: &Value| if let Value::Text(text) = value { text.clone() } else { "(none)".into() };
+        (names.iter().map(name).collect(), figures.iter().map(cell).collect())
+    };
+    Ok(rows.rows.into_iter().map(group).collect())
+}
+
+/// The question with the layer's names.
+fn spec(layer: &Layer, database: &impl Database, question: &Question, today: Date) -> Result<Spec, Error> {
+    let refuse = |why: &str| Err(Error::NotAnswerable(why.to_owned()));
+    if question.measures.is_empty() || question.measures.len() > 4 || question.by.len() > 2 {
+        return refuse("`measures` takes 1 to 4 names, `by` at most 2");
+    }
+    let mut spec = Spec { grain: question.grain, ..Spec::default() };
+    for name in &question.measures {
+        let name = ground::measure(layer, name)?;
+        if !spec.measures.contains(&name) {
+            spec.measures.push(name);
+        }
+    }
+    for name in &question.by {
+        let name = ground::dimension(layer, name)?;
+        if !spec.by.contains(&name) {
+            spec.by.push(name);
+        }
+    }
+    spec.period = question.period.as_deref().map(|text| period::read(text, today)).transpose()?;
+    spec.conditions =
+        ground::conditions(layer, database, question.only.as_deref().unwrap_or_default(), false)?;
+    spec.conditions.extend(ground::conditions(
+        layer,
+        database,
+        question.excluding.as_deref().unwrap_or_default(),
+        true,
+    )?);
+    match (question.calculate, question.grain) {
+        (Some(Calculation::ShareOfTotal), None) if spec.by.is_empty() => {
+            return refuse("a share needs parts: give a dimension in `by`");
+        }
+        (Some(Calculation::Growth | Calculation::MovingAverage | Calculation::RunningTotal), None) => {
+            return refuse("this calculation goes over steps of time: give `grain`, such as month");
+        }
+        _ => {}
+    }
+    if question.compare.is_some() && question.calculate.is_some() {
+        return refuse("`compare` and `calculate` are two questions: ask one after the other");
+    }
+    if question.compare.is_some() && spec.period.is_none() {
+        return refuse("`compare` needs a `period`, such as 2026-Q3");
+    }
+    if question.top.is_some_and(|top| !(1..=50).contains(&top)) {
+        return refuse("`top` is 1 to 50");
+    }
+    Ok(spec)
+}
+
+/// Answers a question in figures.
+///
+/// # Errors
+/// Why it cannot be answered, with the mend.
+pub fn table(
+    layer: &Layer,
+    database: &impl Database,
+    question: &Question,
+    today: Date,
+) -> Result<Table, Error> {
+    let mut spec = spec(layer, database, question, today)?;
+    let lowest = question.order == Some(Order::LowestFirst);
+    let mut sql = Vec::new();
+    let mut cut = None;
+    if let Some(top) = question.top {
+        if spec.by.is_empty() {
+            cut = Some(top as usize);
+        } else {
+            let first = Spec { by: spec.by.iter().take(1).cloned().collect(), grain: None, ..spec.clone() };
+            let compiled = plan::compile(layer, &first)?;
+            let mut groups = run(database, &compiled.sql, 1)?;
+            groups.sort_by(|a, b| by_figure(a.1.first(), b.1.first(), lowest).then_with(|| a.0.cmp(&b.0)));
+            if groups.len() > top as usize {
+                sql.push(compiled.sql);
+                spec.keep = Some(groups.into_iter().take(top as usize).flat_map(|(keys, _)| keys).collect());
+            }
+        }
+    }
+    let compiled = plan::compile(layer, &spec)?;
+    let keys = spec.by.len() + usize::from(spec.grain.is_some());
+    let columns = spec.measures.iter().zip(&compiled.additive).filter_map(|(name, additive)| {
+        let measure = &layer.measures.get(name)?.value;
+        Some(Column { name: name.clone(), format: layer.format(measure), additive: *additive })
+    });
+    let mut table = Table {
+        columns: columns.collect(),
+        lines: Vec::new(),
+        total: Vec::new(),
+        total_before: Vec::new(),
+        compared: None,
+        calculation: question.calculate,
+        notes: compiled.notes,
+        sql,
+        spec,
+    };
+    if let (Some(Calculation::ShareOfTotal | Calculation::RunningTotal), Some(column)) =
+        (question.calculate, table.columns.iter().find(|column| !column.additive))
+    {
+        let why = format!(
+            "`{}` does not add up over groups, so it has no shares and no running total; use a measure that is a sum or a count, or leave `calculate` out",
+            column.name
+        );
+        return Err(Error::NotAnswerable(why));
+    }
+    let figures = run(database, &compiled.sql, keys)?;
+    table.sql.push(compiled.sql);
+    let span = span(layer, database, &table.spec);
+    table.total = total(layer, database, &table.spec, &mut table.sql)?;
+    let mut before = Vec::new();
+    if let (Some(comparison), Some(period)) = (question.compare, &table.spec.period) {
+        let other = Spec { period: Some(period.compared(comparison)?), ..table.spec.clone() };
+        let compiled = plan::compile(layer, &other)?;
+        before = run(database, &compiled.sql, keys)?;
+        table.sql.push(compiled.sql);
+        table.total_before = total(layer, database, &other, &mut table.sql)?;
+        if let (Some(grain), Some(then)) = (table.spec.grain, &other.period) {
+            onto_steps(&mut before, then, period, grain);
+        }
+        table.compared = other.period;
+    }
+    table.lines = joined(figures, before, table.columns.len());
+    if let Some((first, last)) = span {
+        fill(&mut table, first, last);
+        if let Some(period) = table.spec.period.as_ref().filter(|period| period.to > last) {
+            table.notes.push(format!("the data end on {last}: {} is not complete", period.label));
+        }
+        if let Some(then) = table.compared.as_ref().filter(|then| then.from < first) {
+            table.notes.push(format!("the data begin on {first}: {} is not complete", then.label));
+        }
+    }
+    calculate(&mut table);
+    sort(&mut table, question.order);
+    if let Some(top) = cut {
+        table.lines.sort_by(|a, b| by_figure(a.now.first(), b.now.first(), lowest));
+        table.lines.truncate(top);
+    }
+    Ok(table)
+}
+
+fn total(
+    layer: &Layer,
+    database: &impl Database,
+    spec: &Spec,
+    sql: &mut Vec<String>,
+) -> Result<Vec<Option<f64>>, Error> {
+    let whole = Spec { by: Vec::new(), grain: None, keep: None, ..spec.clone() };
+    let compiled = plan::compile(layer, &whole)?;
+    let row =
+        run(database, &compiled.sql, 0)?.into_iter().next().map(|(_, figures)| figures).unwrap_or_default();
+    if !sql.contains(&compiled.sql) {
+        sql.push(compiled.sql);
+    }
+    Ok(row)
+}
+
+/// The first and last day of the data of the first measure.
+#[must_use]
+pub fn span(layer: &Layer, database: &impl Database, spec: &Spec) -> Option<(Date, Date)> {
+    let measure = &layer.measures.get(spec.measures.first()?)?.value;
+    let measure = measure
+        .ratio
+        .as_ref()
+        .map_or(Some(measure), |ratio| layer.measures.get(&ratio.of).map(|at| &at.value))?;
+    let entity = &layer.entities.get(measure.entity.as_ref()?)?.value;
+    let time = entity.time.as_deref()?;
+    let (table, column) = match time.split_once('.') {
+        Some((other, column)) => (&layer.entities.get(other)?.value.table, column),
+        None => (&entity.table, time),
+    };
+    let sql = format!("SELECT min({column}), max({column}) FROM {}", crate::fragment::quoted(table));
+    let day = |value: &Value| if let Value::Text(text) = value { text.get(..10)?.parse().ok() } else { None };
+    match database.query(&sql, 1).ok()?.rows.first()?.as_slice() {
+        [first, last] => Some((day(first)?, day(last)?)),
+        _ => None,
+    }
+}
+
+fn onto_steps(groups: &mut Groups, then: &Period, now: &Period, grain: Grain) {
+    let labels =
+        |period: &Period| period::labels(period.from, period.to, grain, MAX_STEPS).unwrap_or_default();
+    let places: HashMap<String, String> = labels(then).into_iter().zip(labels(now)).collect();
+    groups.retain_mut(|(keys, _)| match (keys.first_mut(), places.len()) {
+        (Some(step), 1..) => places.get(step).map(|place| step.clone_from(place)).is_some(),
+        _ => false,
+    });
+}
+
+fn joined(now: Groups, before: Groups, measures: usize) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    let mut places: HashMap<Vec<String>, usize> = HashMap::new();
+    for (which, (keys, figures)) in
+        now.into_iter().map(|group| (0, group)).chain(before.into_iter().map(|group| (1, group)))
+    {
+        let place = *places.entry(keys.clone()).or_insert_with(|| {
+            let none = vec![None; measures];
+            lines.push(Line { keys, now: none.clone(), before: none, calculated: Vec::new() });
+            lines.len() - 1
+        });
+        if let Some(line) = lines.get_mut(place) {
+            if which == 0 { line.now = figures } else { line.before = figures }
+        }
+    }
+    lines
+}
+
+/// Absent groups of sums and counts are 0; absent steps between the ends of the data are lines of their own.
+fn fill(table: &mut Table, first: Date, last: Date) {
+    if let Some(grain) = table.spec.grain {
+        let from = table.spec.period.as_ref().map_or(first, |period| period.from.max(first));
+        let to = table.spec.period.as_ref().map_or(last, |period| period.to.min(last));
+        let mut tails: Vec<Vec<String>> = Vec::new();
+        for line in &table.lines {
+            let tail: Vec<String> = line.keys.iter().skip(1).cloned().collect();
+            if !tails.contains(&tail) {
+                tails.push(tail);
+            }
+        }
+        if table.spec.by.is_empty() && tails.is_empty() {
+            tails.push(Vec::new());
+        }
+        let there: std::collections::HashSet<Vec<String>> =
+            table.lines.iter().map(|line| line.keys.clone()).collect();
+        for label in period::labels(from, to, grain, MAX_STEPS).unwrap_or_default() {
+            for tail in tails.iter().take(60) {
+                let keys: Vec<String> = std::iter::once(label.clone()).chain(tail.iter().cloned()).collect();
+                if !there.contains(&keys) {
+                    let none = vec![None; table.columns.len()];
+                    table.lines.push(Line { keys, now: none.clone(), before: none, calculated: Vec::new() });
+                }
+            }
+        }
+        table.lines.sort_by(|a, b| a.keys.cmp(&b.keys));
+    }
+    let compared = table.compared.is_some();
+    for line in &mut table.lines {
+        for (place, column) in table.columns.iter().enumerate().filter(|(_, column)| column.additive) {
+            for figures in [&mut line.now, &mut line.before].into_iter().take(1 + usize::from(compared)) {
+                if let Some(figure) = figures.get_mut(place) {
+                    figure.get_or_insert(0.0);
+                }
+            }
+            let _ = column;
+        }
+    }
+}
+
+fn calculate(table: &mut Table) {
+    let Some(calculation) = table.calculation else { return };
+    let window = if table.spec.grain == Some(Grain::Day) { 7 } else { 3 };
+    let mut series: HashMap<Vec<String>, Vec<Vec<Option<f64>>>> = HashMap::new();
+    for line in &mut table.lines {
+        let tail: Vec<String> = line.keys.iter().skip(1).cloned().collect();
+        let past = series.entry(tail).or_default();
+        past.push(line.now.clone());
+        line.calculated = (0..line.now.len())
+            .map(|place| {
+                let at = |row: &Vec<Option<f64>>| row.get(place).copied().flatten();
+                let now = line.now.get(place).copied().flatten();
+                match calculation {
+                    Calculation::ShareOfTotal => percent(now?, table.total.get(place).copied().flatten()?),
+                    Calculation::Growth => {
+                        let before = past.len().checked_sub(2).and_then(|i| past.get(i)).and_then(at)?;
+                        percent(now? - before, before)
+                    }
+                    Calculation::MovingAverage => {
+                        let some: Option<Vec<f64>> = past.iter().rev().take(window).map(at).collect();
+                        some.filter(|some| some.len() == window)
+                            .map(|some| some.iter().sum::<f64>() / window as f64)
+                    }
+                    Calculation::RunningTotal => Some(past.iter().filter_map(at).sum()),
+                }
+            })
+            .collect();
+    }
+}
+
+/// A part of a whole in percent; none where the whole is 0.
+#[must_use]
+pub fn percent(part: f64, whole: f64) -> Option<f64> {
+    if whole == 0.0 { None } else { Some(100.0 * part / whole.abs()) }
+}
+
+/// Missing figures last, whichever way.
+fn by_figure(a: Option<&Option<f64>>, b: Option<&Option<f64>>, lowest: bool) -> std::cmp::Ordering {
+    match (a.copied().flatten(), b.copied().flatten()) {
+        (Some(a), Some(b)) if lowest => a.total_cmp(&b),
+        (Some(a), Some(b)) => b.total_cmp(&a),
+        (a, b) => b.is_some().cmp(&a.is_some()),
+    }
+}
+
+fn sort(table: &mut Table, order: Option<Order>) {
+    let in_time = table.spec.grain.is_some() && order.is_none_or(|order| order == Order::ByName);
+    let lowest = order == Some(Order::LowestFirst);
+    let rest = |line: &Line| line.keys.iter().any(|key| key == REST);
+    table.lines.sort_by(|a, b| {
+        let figures = by_figure(a.now.first(), b.now.first(), lowest);
+        let steps = if in_time { a.keys.first().cmp(&b.keys.first()) } else { std::cmp::Ordering::Equal };
+        let names =
+            if order == Some(Order::ByName) { a.keys.cmp(&b.keys) } else { std::cmp::Ordering::Equal };
+        steps.then(rest(a).cmp(&rest(b))).then(names).then(figures).then_with(|| a.keys.cmp(&b.keys))
+    });
+}
