@@ -122,12 +122,12 @@ pub fn find_free_time(store: &impl Store, days: Days, minutes: u32) -> Result<Ve
     let mut slots = Vec::new();
     let all = (0..=days.to.since(days.from)).map(|offset| days.from.plus(offset));
     for day in all.filter(|day| day.weekday() < 5) {
-        let closes = day.at(CLOSES);
-        let mut free_from = day.at(OPENS);
+        let closes = day.at(CLOSES * 60);
+        let mut free_from = day.at(OPENS * 60);
         // The end of the day stands as a last event; `events` is by start.
         for (start, end) in events.iter().map(|event| (event.start, event.end())).chain([(closes, closes)]) {
             let until = start.min(closes);
-            if until.since(free_from) >= minutes.into() {
+            if until.since(free_from) >= i64::from(minutes) * 60 {
                 slots.push(Slot { start: free_from.to_string(), end: until.to_string() });
             }
             free_from = free_from.max(end);

@@ -50,7 +50,7 @@ impl Kept {
     /// The first minute after it.
     #[must_use]
     pub fn end(&self) -> Time {
-        self.start.plus(self.minutes)
+        self.start.plus(self.minutes * 60)
     }
 }
 

@@ -7,8 +7,13 @@
 //! changed by a later call. Times are local and the plugin has no clock: what "tomorrow" means is the host's affair.
 
 pub mod book;
+pub mod expand;
+pub mod ics;
 pub mod keep;
+pub mod rule;
+pub mod series;
 pub mod time;
+pub mod zone;
 
 /// Generated from `wit/`; see there.
 pub mod bindings {
