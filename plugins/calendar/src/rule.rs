@@ -121,8 +121,9 @@ impl Rule {
         let text = text.strip_prefix("RRULE:").unwrap_or(&text);
         let (mut rule, mut freq, mut seen) = (Rule::every(Freq::Daily), None, Vec::new());
         for part in text.split(';').filter(|part| !part.is_empty()) {
-            let (name, value) =
-                part.split_once('=').ok_or_else(|| format!("`{part}` is no part; write NAME=VALUE"))?;
+            let (name, value) = part.split_once('=').ok_or_else(|| {
+                format!("`{part}` is no part; write NAME=VALUE, such as FREQ=WEEKLY;BYDAY=MO")
+            })?;
             if seen.contains(&name) {
                 return Err(format!("{name} stands there twice; write it once"));
             }

@@ -226,6 +226,19 @@ impl Series {
         });
     }
 
+    /// Moves an event that does not recur to another start on its clock.
+    pub fn move_whole(&mut self, to: Time) {
+        let start = Moment { time: to, ..self.start.clone() };
+        let Some(main) = self.components.first_mut() else { return };
+        let seconds = length(main, &self.start);
+        for name in ["DTSTART", "DTEND", "DURATION"] {
+            main.remove(name);
+        }
+        start.write(main, "DTSTART");
+        main.add("DURATION", "", &duration(seconds));
+        self.start = start;
+    }
+
     /// Moves one recurrence to another start on the event's clock.
     pub fn move_one(&mut self, recurrence: Time, to: Time) {
         let Some(main) = self.components.first() else { return };

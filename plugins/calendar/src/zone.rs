@@ -9,7 +9,8 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::time::Time;
+use crate::ics::Component;
+use crate::time::{Date, Time};
 
 /// Where a wall clock hangs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +120,49 @@ impl Zone {
     }
 }
 
+/// The VTIMEZONE of a TZID, from 1990 to 2049: one observance for each change of its clock (RFC 5545, section 3.6.5).
+/// Readers that know the name use their own data; none where the zone is not known.
+#[must_use]
+pub fn component(name: &str) -> Option<Component> {
+    let zone = match Zone::named(name)? {
+        Zone::Named(zone) => zone,
+        Zone::Utc | Zone::Floating => TimeZone::UTC,
+    };
+    let mut timezone = Component::new("VTIMEZONE");
+    timezone.add("TZID", "", name);
+    let begin = Date::of(1990, 1, 1).at(0).seconds();
+    let end = Date::of(2050, 1, 1).at(0).seconds();
+    let first = Timestamp::from_second(begin).ok()?;
+    let mut before = zone.to_offset(first).seconds();
+    let mut observance = |kind: &str, local: Time, from: i32, to: i32| {
+        let mut part = Component::new(kind);
+        part.add("DTSTART", "", &local.basic());
+        part.add("TZOFFSETFROM", "", &offset(from));
+        part.add("TZOFFSETTO", "", &offset(to));
+        timezone.parts.push(part);
+    };
+    observance("STANDARD", Time::from_seconds(begin), before, before);
+    for change in zone.following(first).take_while(|change| change.timestamp().as_second() < end) {
+        let after = change.offset().seconds();
+        let kind = if change.dst().is_dst() { "DAYLIGHT" } else { "STANDARD" };
+        observance(
+            kind,
+            Time::from_seconds(change.timestamp().as_second() + i64::from(before)),
+            before,
+            after,
+        );
+        before = after;
+    }
+    Some(timezone)
+}
+
+/// A UTC-OFFSET: RFC 5545, section 3.3.14.
+fn offset(seconds: i32) -> String {
+    let (sign, size) = (if seconds < 0 { '-' } else { '+' }, seconds.abs());
+    let rest = if size % 60 == 0 { String::new() } else { format!("{:02}", size % 60) };
+    format!("{sign}{:02}{:02}{rest}", size / 3600, size / 60 % 60)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,5 +198,14 @@ mod tests {
         for (theirs, iana) in WINDOWS {
             assert!(Zone::named(theirs).is_some(), "{theirs}: {iana}");
         }
+    }
+
+    #[test]
+    fn a_zone_goes_out_with_the_changes_of_its_clock() {
+        let mut text = String::new();
+        component("America/New_York").expect("known").write(&mut text);
+        let daylight = "BEGIN:DAYLIGHT\r\nDTSTART:20070311T020000\r\nTZOFFSETFROM:-0500\r\nTZOFFSETTO:-0400\r\nEND:DAYLIGHT\r\n";
+        assert!(text.contains(daylight), "{text}");
+        assert_eq!(component("Mars/Olympus"), None);
     }
 }
