@@ -33,8 +33,12 @@ pub use bindings::exports::pawl::calendar::calendar::{Booked, Error, Event, Impo
 
 #[cfg(target_family = "wasm")]
 mod component {
+    use super::bindings::exports::pawl::plugin::refine::{Refinement, Rule};
+    use super::bindings::wasi::config::store as config;
     use super::bindings::wasi::keyvalue::store::{self, Bucket};
-    use super::{Booked, Error, Event, Slot, bindings, book, keep::Store};
+    use super::keep::Store;
+    use super::zone::Zone;
+    use super::{Booked, Error, Event, Imported, Slot, bindings, book, exchange, keep};
 
     struct KeyValue(Bucket);
 
