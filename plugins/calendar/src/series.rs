@@ -148,7 +148,7 @@ impl Series {
         if let Some(rule) = &self.rule {
             let mut rule = rule.clone();
             // A start that the rule does not give counts as its first.
-            let mut first = Expansion::new(&rule, self.start.time, &self.start.zone, horizon);
+            let mut first = Expansion::new(&rule, self.start.time, &self.start.zone, self.start.time);
             if first.next() != Some(self.start.time) {
                 rule.count = rule.count.map(|count| count - 1);
             }
