@@ -16,7 +16,7 @@ use crate::time::{DAY, Date, Time, month_length};
 use crate::zone::Zone;
 
 /// Steps of one expansion: more than the days of a thousand years.
-const FUEL: u32 = 1_000_000;
+const FUEL: u32 = 400_000;
 
 /// An iterator over the times of a rule.
 #[derive(Debug)]
