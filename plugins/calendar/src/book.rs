@@ -3,12 +3,20 @@
 //! Invariant: intervals are half-open, so an event that begins when another ends is no conflict. An error names the
 //! value, the limit and what to give instead.
 
+use crate::expand::Expansion;
 use crate::keep::{self, Kept, Store};
+use crate::rule::Rule;
+use crate::series::{Occurrence, Series};
 use crate::time::{Date, Time};
+use crate::zone::Zone;
 use crate::{Booked, Error, Event, Slot};
 
 /// The longest event, in minutes.
 const MAX_MINUTES: u32 = 24 * 60;
+/// How far ahead the first of a recurring event is looked for, and its conflicts, in seconds.
+const MAX_AHEAD: i64 = 366 * crate::time::DAY;
+/// The most events that one call lists.
+const MAX_LISTED: usize = 500;
 const MAX_TITLE: usize = 200;
 const MAX_ATTENDEES: usize = 50;
 const MAX_ATTENDEE: usize = 100;
@@ -22,14 +30,20 @@ const CLOSES: i64 = 17 * 60;
 
 /// A checked wish for an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Appointment(Kept);
+pub struct Appointment(Series);
 
 impl Appointment {
     /// Checks the arguments of `create-event`.
     ///
     /// # Errors
     /// For the first argument that is wrong.
-    pub fn new(title: &str, start: &str, minutes: u32, attendees: &[String]) -> Result<Appointment, Error> {
+    pub fn new(
+        title: &str,
+        start: &str,
+        minutes: u32,
+        attendees: &[String],
+        repeat: Option<&str>,
+    ) -> Result<Appointment, Error> {
         let title = line("title", title, MAX_TITLE).map_err(Error::InvalidTitle)?;
         let start = Time::parse(start)
             .map_err(|reason| Error::InvalidTime(format!("start {}: {reason}", shown(start))))?;
@@ -45,8 +59,22 @@ impl Appointment {
         let attendees = attendees
             .iter()
             .map(|name| line("attendee", name, MAX_ATTENDEE).map_err(Error::InvalidAttendees))
-            .collect::<Result<_, _>>()?;
-        Ok(Appointment(Kept { id: String::new(), title, start, minutes: minutes.into(), attendees }))
+            .collect::<Result<Vec<_>, _>>()?;
+        let wrong =
+            |reason| Error::InvalidRepeat(format!("repeat {}: {reason}", shown(repeat.unwrap_or(""))));
+        let rule =
+            repeat.filter(|rule| !rule.trim().is_empty()).map(Rule::parse).transpose().map_err(wrong)?;
+        // "Every Monday" from a Tuesday on begins on the Monday after.
+        let start = match &rule {
+            None => start,
+            Some(rule) => Expansion::new(rule, start, &Zone::Floating, start.plus(MAX_AHEAD))
+                .next()
+                .ok_or_else(|| wrong("it never happens; leave parts out".to_owned()))?,
+        };
+        let rule = rule.map(|rule| rule.to_string());
+        keep::vevent(&title, start, minutes.into(), &attendees, rule.as_deref())
+            .map(Appointment)
+            .map_err(wrong)
     }
 }
 
@@ -78,56 +106,164 @@ impl Days {
         Ok(Days { from, to })
     }
 
-    fn overlap(self, event: &Kept) -> bool {
-        event.start < self.to.plus(1).at(0) && event.end() > self.from.at(0)
+    fn bounds(self) -> (Time, Time) {
+        (self.from.at(0), self.to.plus(1).at(0))
     }
 }
 
-/// Books an event, whether or not it overlaps others.
+/// What happens between two times, by start, with the id of each.
+fn agenda(events: &[Kept], (from, to): (Time, Time), user: &Zone) -> Vec<(String, Occurrence)> {
+    let of = |event: &Kept| -> Vec<_> {
+        let found = event.series.between(from, to, user).into_iter();
+        found.map(|occurrence| (event.id.clone(), occurrence)).collect()
+    };
+    let mut all: Vec<(String, Occurrence)> = events.iter().flat_map(of).collect();
+    all.sort_by_key(|(_, occurrence)| occurrence.start);
+    all
+}
+
+/// Books an event, whether or not it overlaps others. Of an event that recurs, the conflicts of a year are told.
 ///
 /// # Errors
 /// `storage`.
-pub fn create_event(store: &mut impl Store, appointment: Appointment) -> Result<Booked, Error> {
+pub fn create_event(store: &mut impl Store, appointment: Appointment, user: &Zone) -> Result<Booked, Error> {
     // Before anything is written, so that an error means that nothing was booked.
     let before = keep::events(store)?;
     let event = keep::add(store, appointment.0)?;
     // And after, so that of two calls at the same moment one at least is told of the other.
     let others = keep::events(store).unwrap_or(before);
-    let conflicts = others
-        .iter()
-        .filter(|other| other.id != event.id && other.start < event.end() && other.end() > event.start);
-    Ok(Booked { conflicts: conflicts.map(told).collect(), event: told(&event) })
+    let start = event.series.start.time;
+    let own = event.series.between(start, start.plus(MAX_AHEAD), user);
+    let last = own.last().map_or(start, |occurrence| occurrence.end);
+    let mut conflicts: Vec<_> = agenda(&others, (start, last), user);
+    conflicts.retain(|(id, other)| {
+        *id != event.id
+            && own.iter().any(|mine| other.busy && other.start < mine.end && other.end > mine.start)
+    });
+    conflicts.truncate(MAX_LISTED);
+    let first = own.first().ok_or_else(|| Error::Storage("the event was kept and cannot be read".into()))?;
+    let conflicts = conflicts.iter().map(|(id, other)| told(id, other)).collect();
+    Ok(Booked { event: told(&event.id, first), conflicts })
 }
 
-/// The events that touch the days, by start.
+/// The events that touch the days, by start; each time of one that recurs.
 ///
 /// # Errors
-/// `storage`.
-pub fn list_events(store: &impl Store, days: Days) -> Result<Vec<Event>, Error> {
-    Ok(keep::events(store)?.iter().filter(|event| days.overlap(event)).map(told).collect())
+/// `storage`, `invalid-range` where there are too many.
+pub fn list_events(store: &impl Store, days: Days, user: &Zone) -> Result<Vec<Event>, Error> {
+    let all = agenda(&keep::events(store)?, days.bounds(), user);
+    if all.len() > MAX_LISTED {
+        return Err(Error::InvalidRange(format!("{} events in these days; give fewer days", all.len())));
+    }
+    Ok(all.iter().map(|(id, occurrence)| told(id, occurrence)).collect())
+}
+
+/// The event of an id, and its occurrence on a day where one is named.
+fn find(
+    store: &impl Store,
+    id: &str,
+    day: Option<&str>,
+    user: &Zone,
+) -> Result<(Kept, Option<Occurrence>), Error> {
+    let events = keep::events(store)?;
+    let event = events.into_iter().find(|event| event.id == id).ok_or_else(|| {
+        Error::UnknownEvent(format!("there is no event {}; list-events gives the ids", shown(id)))
+    })?;
+    let Some(day) = day else {
+        return Ok((event, None));
+    };
+    let date =
+        Date::parse(day).map_err(|reason| Error::InvalidDate(format!("day {}: {reason}", shown(day))))?;
+    let found = event.series.between(date.at(0), date.plus(1).at(0), user);
+    let first = found.into_iter().find(|occurrence| occurrence.start >= date.at(0));
+    let first = first.ok_or_else(|| {
+        Error::UnknownEvent(format!("{id} does not begin on {date}; list-events gives its days"))
+    })?;
+    Ok((event, Some(first)))
+}
+
+/// Moves an event, or one occurrence of one that recurs; it keeps its length.
+///
+/// # Errors
+/// `unknown-event`, `invalid-time`, `invalid-date`, `storage`.
+pub fn move_event(
+    store: &mut impl Store,
+    id: &str,
+    start: &str,
+    day: Option<&str>,
+    user: &Zone,
+) -> Result<Event, Error> {
+    let to = Time::parse(start)
+        .map_err(|reason| Error::InvalidTime(format!("start {}: {reason}", shown(start))))?;
+    let (mut event, occurrence) = find(store, id, day, user)?;
+    let zone = event.series.start.zone.clone();
+    let own = if matches!(zone, Zone::Floating) { to } else { zone.local(user.instant(to)) };
+    match occurrence {
+        Some(occurrence) if event.series.recurs() => event.series.move_one(occurrence.recurrence, own),
+        None if event.series.recurs() => {
+            return Err(Error::InvalidDate(format!("{id} repeats; give the day of the one to move")));
+        }
+        _ => event.series.move_whole(own),
+    }
+    keep::replace(store, &event)?;
+    let found = event.series.between(to, to.plus(1), user);
+    let moved = found.iter().find(|occurrence| occurrence.start == to || event.series.start.all_day);
+    moved.map(|occurrence| told(id, occurrence)).ok_or_else(|| {
+        Error::InvalidTime(format!(
+            "{to} is skipped by the clock of the event's zone; it was moved to the hour after"
+        ))
+    })
+}
+
+/// Cancels an event, or one occurrence, or that and all that follow; says what was cancelled.
+///
+/// # Errors
+/// `unknown-event`, `invalid-date`, `storage`.
+pub fn cancel_event(
+    store: &mut impl Store,
+    id: &str,
+    day: Option<&str>,
+    following: bool,
+    user: &Zone,
+) -> Result<String, Error> {
+    let (mut event, occurrence) = find(store, id, day, user)?;
+    match occurrence.filter(|_| event.series.recurs()) {
+        Some(occurrence) if !following || occurrence.recurrence > event.series.start.time => {
+            event.series.leave_out(occurrence.recurrence, following);
+            keep::replace(store, &event)?;
+            let more = if following { " and all after it" } else { "" };
+            Ok(format!("cancelled {} on {}{more}", occurrence.title, occurrence.start))
+        }
+        _ => {
+            store.delete(&event.key)?;
+            Ok(format!("cancelled {id}"))
+        }
+    }
 }
 
 /// The free stretches of working time that have at least `minutes`, earliest first, at most [`MAX_SLOTS`].
 ///
 /// # Errors
 /// `invalid-duration`, `storage`.
-pub fn find_free_time(store: &impl Store, days: Days, minutes: u32) -> Result<Vec<Slot>, Error> {
+pub fn find_free_time(store: &impl Store, days: Days, minutes: u32, user: &Zone) -> Result<Vec<Slot>, Error> {
     let longest = CLOSES - OPENS;
     if !(1..=longest).contains(&minutes.into()) {
         return Err(Error::InvalidDuration(format!(
             "duration-minutes is {minutes}; give 1 to {longest}, the length of a working day"
         )));
     }
-    let events: Vec<Kept> = keep::events(store)?.into_iter().filter(|event| days.overlap(event)).collect();
+    let mut events = agenda(&keep::events(store)?, days.bounds(), user);
+    events.retain(|(_, occurrence)| occurrence.busy);
     let mut slots = Vec::new();
     let all = (0..=days.to.since(days.from)).map(|offset| days.from.plus(offset));
     for day in all.filter(|day| day.weekday() < 5) {
-        let closes = day.at(CLOSES);
-        let mut free_from = day.at(OPENS);
+        let closes = day.at(CLOSES * 60);
+        let mut free_from = day.at(OPENS * 60);
         // The end of the day stands as a last event; `events` is by start.
-        for (start, end) in events.iter().map(|event| (event.start, event.end())).chain([(closes, closes)]) {
+        for (start, end) in events.iter().map(|(_, event)| (event.start, event.end)).chain([(closes, closes)])
+        {
             let until = start.min(closes);
-            if until.since(free_from) >= minutes.into() {
+            if until.since(free_from) >= i64::from(minutes) * 60 {
                 slots.push(Slot { start: free_from.to_string(), end: until.to_string() });
             }
             free_from = free_from.max(end);
@@ -140,12 +276,12 @@ pub fn find_free_time(store: &impl Store, days: Days, minutes: u32) -> Result<Ve
     Ok(slots)
 }
 
-fn told(event: &Kept) -> Event {
+fn told(id: &str, event: &Occurrence) -> Event {
     Event {
-        id: event.id.clone(),
+        id: id.to_owned(),
         title: event.title.clone(),
         start: event.start.to_string(),
-        end: event.end().to_string(),
+        end: event.end.to_string(),
         attendees: event.attendees.clone(),
     }
 }
@@ -173,116 +309,5 @@ fn shown(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::keep::testing::Memory;
-
-    fn book(store: &mut Memory, title: &str, start: &str, minutes: u32) -> Booked {
-        let appointment = Appointment::new(title, start, minutes, &["ops".to_owned()]).expect("valid");
-        create_event(store, appointment).expect("booked")
-    }
-
-    fn days(from: &str, to: &str) -> Days {
-        Days::new(from, to).expect("valid")
-    }
-
-    fn free(store: &Memory, from: &str, to: &str, minutes: u32) -> Vec<String> {
-        let slots = find_free_time(store, days(from, to), minutes).expect("found");
-        slots.iter().map(|slot| format!("{} {}", slot.start, &slot.end[11..])).collect()
-    }
-
-    #[test]
-    fn an_event_is_booked_and_its_conflicts_are_told() {
-        let mut store = Memory::default();
-        let first = book(&mut store, "  Standup ", "2026-03-02T10:00", 30);
-        assert_eq!((first.event.title.as_str(), first.event.end.as_str()), ("Standup", "2026-03-02T10:30"));
-        assert!(first.conflicts.is_empty());
-        assert!(book(&mut store, "After", "2026-03-02T10:30", 30).conflicts.is_empty());
-        assert!(book(&mut store, "Before", "2026-03-02T09:30", 30).conflicts.is_empty());
-        let conflicts = book(&mut store, "Long", "2026-03-02T10:15", 16).conflicts;
-        let ids: Vec<_> = conflicts.iter().map(|event| event.id.as_str()).collect();
-        assert_eq!(ids, ["e1", "e2"]);
-    }
-
-    #[test]
-    fn events_are_listed_on_every_day_that_they_touch() {
-        let mut store = Memory::default();
-        book(&mut store, "Night shift", "2026-03-02T22:00", 600);
-        book(&mut store, "Until midnight", "2026-03-04T23:00", 60);
-        let titles = |from, to| -> Vec<String> {
-            list_events(&store, days(from, to))
-                .expect("listed")
-                .into_iter()
-                .map(|event| event.title)
-                .collect()
-        };
-        assert_eq!(titles("2026-03-01", "2026-03-01"), Vec::<String>::new());
-        assert_eq!(titles("2026-03-02", "2026-03-02"), ["Night shift"]);
-        assert_eq!(titles("2026-03-03", "2026-03-04"), ["Night shift", "Until midnight"]);
-        assert_eq!(titles("2026-03-05", "2026-03-05"), Vec::<String>::new());
-    }
-
-    #[test]
-    fn free_time_is_what_events_leave_of_working_days() {
-        let mut store = Memory::default();
-        // A Monday.
-        book(&mut store, "Early", "2026-03-02T08:00", 90);
-        book(&mut store, "Nested outer", "2026-03-02T11:00", 180);
-        book(&mut store, "Nested inner", "2026-03-02T12:00", 30);
-        book(&mut store, "Late", "2026-03-02T16:30", 120);
-        assert_eq!(
-            free(&store, "2026-03-02", "2026-03-02", 60),
-            ["2026-03-02T09:30 11:00", "2026-03-02T14:00 16:30"]
-        );
-        assert_eq!(free(&store, "2026-03-02", "2026-03-02", 120), ["2026-03-02T14:00 16:30"]);
-        assert_eq!(free(&store, "2026-03-02", "2026-03-02", 151), Vec::<String>::new());
-        // Friday to Monday: no weekend.
-        book(&mut store, "All day", "2026-03-09T00:00", 1440);
-        assert_eq!(free(&store, "2026-03-06", "2026-03-09", 480), ["2026-03-06T09:00 17:00"]);
-        assert_eq!(free(&store, "2026-03-07", "2026-03-08", 1), Vec::<String>::new());
-        assert_eq!(free(&store, "2027-01-01", "2027-12-31", 30).len(), MAX_SLOTS);
-    }
-
-    #[test]
-    fn wrong_arguments_are_refused_with_the_value_and_the_mend() {
-        let new = |title: &str, start: &str, minutes, attendees: &[&str]| {
-            let attendees: Vec<String> = attendees.iter().map(|name| (*name).to_owned()).collect();
-            Appointment::new(title, start, minutes, &attendees).expect_err("refused")
-        };
-        let start = "2026-03-02T10:00";
-        let many = vec!["x"; 51];
-        for (error, expected) in [
-            (new(" ", start, 30, &[]), Error::InvalidTitle("title is empty; give a text".into())),
-            (
-                new(&"x".repeat(201), start, 30, &[]),
-                Error::InvalidTitle("title has 201 characters; 200 at most".into()),
-            ),
-            (
-                new("a\nevent 1", start, 30, &[]),
-                Error::InvalidTitle(
-                    "title `a\\nevent 1` has a line break or control character; give one line".into(),
-                ),
-            ),
-            (
-                new("x", "2026-13-01T10:00", 30, &[]),
-                Error::InvalidTime("start `2026-13-01T10:00`: there is no month 13; 01 to 12".into()),
-            ),
-            (new("x", start, 0, &[]), Error::InvalidDuration("duration-minutes is 0; give 1 to 1440".into())),
-            (
-                new("x", start, u32::MAX, &[]),
-                Error::InvalidDuration("duration-minutes is 4294967295; give 1 to 1440".into()),
-            ),
-            (new("x", start, 30, &many), Error::InvalidAttendees("51 attendees; 50 at most".into())),
-            (new("x", start, 30, &[""]), Error::InvalidAttendees("attendee is empty; give a text".into())),
-        ] {
-            assert_eq!(error, expected);
-        }
-        assert!(matches!(Days::new("2026-03-02", "2026-03-01"), Err(Error::InvalidRange(_))));
-        assert!(matches!(Days::new("2026-03-02", "2027-03-03"), Err(Error::InvalidRange(_))));
-        assert!(matches!(Days::new("today", "2026-03-01"), Err(Error::InvalidDate(_))));
-        for minutes in [0, 481] {
-            let found = find_free_time(&Memory::default(), days("2026-03-02", "2026-03-02"), minutes);
-            assert!(matches!(found, Err(Error::InvalidDuration(_))));
-        }
-    }
-}
+#[path = "book_tests.rs"]
+mod tests;

@@ -1,8 +1,8 @@
 //! How events are kept: one key per event, its id, a dot and a random number (`e17.5f0c…`).
 //!
-//! Format of a value, UTF-8 lines: `event 1` (the version), start `YYYY-MM-DDTHH:MM`, minutes, title, then one line
-//! per attendee. No text holds a line break (see `book`). A value of another form is an error that names the key:
-//! nothing that is there is passed over or overwritten.
+//! Format of a value: the line `event 2`, then a VEVENT and its overrides as iCalendar text. Values of the first version
+//! are read as well: the lines `event 1`, start `YYYY-MM-DDTHH:MM`, minutes, title, then one line per attendee. A value
+//! of another form is an error that names the key: nothing that is there is passed over or overwritten.
 //!
 //! Invariant: calls that run at the same moment never replace each other's events nor take the same id, though the
 //! store has no atomic step. Each writes under a key that nobody else writes, then looks who else took the number; who
@@ -11,7 +11,10 @@
 use std::hash::{BuildHasher, RandomState};
 
 use crate::Error;
+use crate::ics::{self, Component};
+use crate::series::{Moment, Series, duration};
 use crate::time::Time;
+use crate::zone::Zone;
 
 /// The plugin's own key-value store.
 pub trait Store {
@@ -29,32 +32,47 @@ pub trait Store {
 pub const MAX_EVENTS: usize = 10_000;
 /// How often an id is looked for before a call gives up.
 const MAX_ATTEMPTS: u32 = 24;
-const VERSION: &str = "event 1";
+const FIRST: &str = "event 1";
+const SECOND: &str = "event 2";
 
 /// An event as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
     /// `e` and a number.
     pub id: String,
-    /// One line.
-    pub title: String,
-    /// When it begins.
-    pub start: Time,
-    /// How long it takes.
-    pub minutes: i64,
-    /// One line each.
-    pub attendees: Vec<String>,
+    /// Where it stands in the store.
+    pub key: String,
+    /// What it is.
+    pub series: Series,
 }
 
-impl Kept {
-    /// The first minute after it.
-    #[must_use]
-    pub fn end(&self) -> Time {
-        self.start.plus(self.minutes)
+/// An event on the user's own clock, as a VEVENT.
+///
+/// # Errors
+/// Never for a title and attendees of one line.
+pub fn vevent(
+    title: &str,
+    start: Time,
+    minutes: i64,
+    attendees: &[String],
+    rule: Option<&str>,
+) -> Result<Series, String> {
+    let mut component = Component::new("VEVENT");
+    component.add("SUMMARY", "", &ics::escape(title));
+    Moment { time: start, zone: Zone::Floating, all_day: false }.write(&mut component, "DTSTART");
+    component.add("DURATION", "", &duration(minutes * 60));
+    if let Some(rule) = rule {
+        component.add("RRULE", "", rule);
     }
+    for name in attendees {
+        // RFC 5545 wants an address; this is what calendars write for a name without one.
+        let address = if name.contains('@') { format!("mailto:{name}") } else { "invalid:nomail".to_owned() };
+        component.add("ATTENDEE", &format!(";CN=\"{}\"", name.replace('"', "'")), &address);
+    }
+    Series::read(vec![component])
 }
 
-/// All events, by start, then by number.
+/// All events, by number.
 ///
 /// # Errors
 /// Where the store cannot be read or a value is not an event.
@@ -65,7 +83,7 @@ pub fn events(store: &impl Store) -> Result<Vec<Kept>, Error> {
             events.push(read(&key, &value).ok_or_else(|| unreadable(&key))?);
         }
     }
-    events.sort_by_key(|event| (event.start, number(&event.id)));
+    events.sort_by_key(|event: &Kept| number(&event.id));
     Ok(events)
 }
 
@@ -73,7 +91,8 @@ pub fn events(store: &impl Store) -> Result<Vec<Kept>, Error> {
 ///
 /// # Errors
 /// Where the calendar is full, the store cannot be written, or too many calls book at the same moment.
-pub fn add(store: &mut impl Store, mut event: Kept) -> Result<Kept, Error> {
+pub fn add(store: &mut impl Store, series: Series) -> Result<Kept, Error> {
+    let mut event = Kept { id: String::new(), key: String::new(), series };
     let mut taken: Vec<u64> = numbers(store)?;
     if taken.len() >= MAX_EVENTS {
         return Err(Error::Storage(format!("the calendar is full: {MAX_EVENTS} events")));
@@ -87,6 +106,7 @@ pub fn add(store: &mut impl Store, mut event: Kept) -> Result<Kept, Error> {
         taken = numbers(store)?;
         if taken.iter().filter(|number| **number == own).count() == 1 {
             event.id = id(&key).to_owned();
+            event.key = key;
             return Ok(event);
         }
         store.delete(&key)?;
@@ -118,30 +138,36 @@ fn number(key: &str) -> Option<u64> {
     id(key).strip_prefix('e')?.parse().ok().filter(|number| *number < 1 << 53)
 }
 
+/// Writes a changed event where it was.
+///
+/// # Errors
+/// `storage`.
+pub fn replace(store: &mut impl Store, event: &Kept) -> Result<(), Error> {
+    store.set(&event.key, write(event).as_bytes())
+}
+
 fn write(event: &Kept) -> String {
-    let mut text = format!("{VERSION}\n{}\n{}\n{}\n", event.start, event.minutes, event.title);
-    for attendee in &event.attendees {
-        text.push_str(attendee);
-        text.push('\n');
+    let mut text = format!("{SECOND}\n");
+    for component in &event.series.components {
+        component.write(&mut text);
     }
     text
 }
 
 fn read(key: &str, value: &[u8]) -> Option<Kept> {
-    let mut lines = std::str::from_utf8(value).ok()?.lines();
-    if lines.next()? != VERSION {
-        return None;
-    }
-    let start = Time::parse(lines.next()?).ok()?;
-    let minutes = lines.next()?.parse().ok().filter(|minutes| (1..=100_000).contains(minutes))?;
-    let title = lines.next()?.to_owned();
-    Some(Kept {
-        id: id(key).to_owned(),
-        title,
-        start,
-        minutes,
-        attendees: lines.map(str::to_owned).collect(),
-    })
+    let (version, rest) = std::str::from_utf8(value).ok()?.split_once('\n')?;
+    let series = match version {
+        FIRST => {
+            let mut lines = rest.lines();
+            let start = Time::parse(lines.next()?).ok()?;
+            let minutes = lines.next()?.parse().ok().filter(|minutes| (1..=100_000).contains(minutes))?;
+            let title = lines.next()?;
+            vevent(title, start, minutes, &lines.map(str::to_owned).collect::<Vec<_>>(), None)
+        }
+        SECOND => Series::read(ics::parse(rest).ok()?),
+        _ => return None,
+    };
+    Some(Kept { id: id(key).to_owned(), key: key.to_owned(), series: series.ok()? })
 }
 
 #[cfg(test)]
@@ -179,23 +205,27 @@ mod tests {
     use super::testing::Memory;
     use super::*;
 
-    fn event(start: &str) -> Kept {
-        Kept {
-            id: String::new(),
-            title: "Größe: 中文".into(),
-            start: Time::parse(start).expect("a minute"),
-            minutes: 45,
-            attendees: vec!["finance team".into(), "ops".into()],
-        }
+    fn event(start: &str) -> Series {
+        let attendees = ["finance team".to_owned(), "ops".to_owned()];
+        vevent("Größe: 中文", Time::parse(start).expect("a minute"), 45, &attendees, None).expect("an event")
     }
 
     #[test]
-    fn events_come_back_as_they_were_kept_by_start() {
+    fn events_come_back_as_they_were_kept() {
         let mut store = Memory::default();
         let later = add(&mut store, event("2026-05-02T10:00")).expect("kept");
         let earlier = add(&mut store, event("2026-05-01T10:00")).expect("kept");
         assert_eq!((later.id.as_str(), earlier.id.as_str()), ("e1", "e2"));
-        assert_eq!(events(&store), Ok(vec![earlier, later]));
+        assert_eq!(events(&store), Ok(vec![later, earlier]));
+    }
+
+    #[test]
+    fn events_of_the_first_version_are_read() {
+        let mut store = Memory::default();
+        let value = "event 1\n2026-05-02T10:00\n45\nGröße: 中文\nfinance team\nops\n";
+        store.0.insert("e7.5f".into(), value.into());
+        let read = events(&store).expect("read");
+        assert_eq!((read[0].id.as_str(), &read[0].series), ("e7", &event("2026-05-02T10:00")));
     }
 
     #[test]

@@ -1,0 +1,79 @@
+//! Events whose recurrences are added, left out, moved and cancelled, across the change of the clock.
+
+use super::*;
+use crate::ics;
+
+fn series(lines: &str) -> Series {
+    Series::read(ics::parse(lines).expect("parsed")).expect("a series")
+}
+
+fn starts(series: &Series, from: &str, to: &str) -> Vec<String> {
+    let user = Zone::named("Europe/Berlin").expect("known");
+    let time = |text: &str| Time::parse(text).expect("a time");
+    let found = series.between(time(from), time(to), &user);
+    found.iter().map(|o| format!("{} {} {}", o.start, &o.end.to_string()[11..], o.title)).collect()
+}
+
+const WEEKLY: &str = "BEGIN:VEVENT\nSUMMARY:Sync\nDTSTART;TZID=America/New_York:20310227T090000\nDURATION:PT1H\n\
+    RRULE:FREQ=WEEKLY;COUNT=5\nEXDATE;TZID=America/New_York:20310306T090000\nRDATE;TZID=America/New_York:20310308T100000\n\
+    END:VEVENT\n";
+
+#[test]
+fn a_recurrence_keeps_its_own_clock_while_the_users_changes() {
+    // New York changes on 9 March 2031, Berlin on 30 March.
+    assert_eq!(
+        starts(&series(WEEKLY), "2031-02-01T00:00", "2031-12-01T00:00"),
+        [
+            "2031-02-27T15:00 16:00 Sync",
+            "2031-03-08T16:00 17:00 Sync",
+            "2031-03-13T14:00 15:00 Sync",
+            "2031-03-20T14:00 15:00 Sync",
+            "2031-03-27T14:00 15:00 Sync"
+        ]
+    );
+}
+
+#[test]
+fn overrides_move_one_or_all_that_follow() {
+    let one = "BEGIN:VEVENT\nSUMMARY:Moved\nRECURRENCE-ID:20310313T130000Z\nDTSTART:20310314T130000Z\nDTEND:20310314T140000Z\nEND:VEVENT\n";
+    assert_eq!(
+        starts(&series(&format!("{WEEKLY}{one}")), "2031-03-13T00:00", "2031-03-21T00:00"),
+        ["2031-03-14T14:00 15:00 Moved", "2031-03-20T14:00 15:00 Sync"]
+    );
+    let following = "BEGIN:VEVENT\nSUMMARY:Later\nRECURRENCE-ID;RANGE=THISANDFUTURE;TZID=America/New_York:20310313T090000\n\
+        DTSTART;TZID=America/New_York:20310313T110000\nDURATION:PT30M\nEND:VEVENT\n";
+    assert_eq!(
+        starts(&series(&format!("{WEEKLY}{following}")), "2031-03-01T00:00", "2031-03-21T00:00"),
+        ["2031-03-08T16:00 17:00 Sync", "2031-03-13T16:00 16:30 Later", "2031-03-20T16:00 16:30 Later"]
+    );
+}
+
+#[test]
+fn what_is_left_out_and_moved_is_so_when_it_is_read_again() {
+    let time = |text: &str| Time::parse(text).expect("a time");
+    let mut changed = series(WEEKLY);
+    changed.move_one(time("2031-03-13T09:00"), time("2031-03-14T12:00"));
+    changed.leave_out(time("2031-03-20T09:00"), true);
+    let again = Series::read(changed.components.clone()).expect("read");
+    let expected =
+        ["2031-02-27T15:00 16:00 Sync", "2031-03-08T16:00 17:00 Sync", "2031-03-14T17:00 18:00 Sync"];
+    assert_eq!(starts(&again, "2031-02-01T00:00", "2031-12-01T00:00"), expected);
+    changed.leave_out(time("2031-02-27T09:00"), false);
+    assert_eq!(starts(&changed, "2031-02-01T00:00", "2031-12-01T00:00"), expected[1..]);
+}
+
+#[test]
+fn days_are_whole_and_a_start_outside_the_rule_counts() {
+    let days =
+        "BEGIN:VEVENT\nSUMMARY:Fair\nDTSTART;VALUE=DATE:20310303\nDTEND;VALUE=DATE:20310305\nEND:VEVENT\n";
+    assert_eq!(
+        starts(&series(days), "2031-03-04T00:00", "2031-03-05T00:00"),
+        ["2031-03-03T00:00 00:00 Fair"]
+    );
+    let tuesday =
+        "BEGIN:VEVENT\nSUMMARY:x\nDTSTART:20310304T090000\nRRULE:FREQ=WEEKLY;BYDAY=FR;COUNT=2\nEND:VEVENT\n";
+    assert_eq!(
+        starts(&series(tuesday), "2031-03-01T00:00", "2031-05-01T00:00"),
+        ["2031-03-04T09:00 09:00 x", "2031-03-07T09:00 09:00 x"]
+    );
+}
