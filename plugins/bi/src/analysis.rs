@@ -73,7 +73,7 @@ pub fn explain(
         values.sort_by(|a, b| (b.1 - b.2).abs().total_cmp(&(a.1 - a.2).abs()).then_with(|| a.0.cmp(&b.0)));
         for (value, now, before) in values.into_iter().filter(|(_, now, before)| now != before).take(EACH) {
             let share_of_change =
-                if change == 0.0 { None } else { Some(100.0 * (now - before) / change).map(tenth) };
+                if change == 0.0 { None } else { Some(tenth(100.0 * (now - before) / change)) };
             movers.push(Mover {
                 dimension: dimension.clone(),
                 value,

@@ -21,9 +21,8 @@ pub fn check(text: &str) -> Result<(), String> {
         }
         match c {
             '\'' | '"' | '`' => {
-                if !chars.by_ref().any(|next| next == c) {
-                    return Err(format!("has no closing {c}"));
-                }
+                let closed = chars.by_ref().any(|next| next == c);
+                closed.then_some(()).ok_or_else(|| format!("has no closing {c}"))?;
             }
             '(' => depth += 1,
             ')' => depth = depth.checked_sub(1).ok_or("has a `)` too many")?,
