@@ -222,7 +222,7 @@ fn a_component_that_came_alone_is_inspected_and_asks_for_nothing() -> Result<()>
     assert_eq!((&inspected["name"], &inspected["in-settings"]), (&json!("foreign"), &json!(false)));
     assert_eq!(inspected["capabilities"], json!([]));
     assert_eq!(inspected["bytes"], json!(file.metadata()?.len()));
-    assert_eq!(inspected["tools"].as_array().map(Vec::len), Some(3));
+    assert_eq!(inspected["tools"].as_array().map(Vec::len), Some(7));
     Ok(())
 }
 
