@@ -45,7 +45,9 @@ pub const MAX_ROWS: u32 = 50;
 /// Each says what to change; see `error` in `wit/sql.wit`.
 pub fn run(database: &impl Database, sql: &str) -> Result<Table, Error> {
     let statement = statement::check(sql)?;
-    if let Ok(tables) = schema::definitions(database) {
+    if fanout::concerns(statement)
+        && let Ok(tables) = schema::definitions(database)
+    {
         fanout::check(&tables, statement)?;
     }
     match database.query(statement, MAX_ROWS) {
