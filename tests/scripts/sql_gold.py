@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks the gold statements of tests/cases/sql/questions.json, with Python's sqlite3 alone.
+"""Checks the gold statements of tests/cases/sql/shop.json and erp.json, with Python's sqlite3 alone.
 
     python3 tests/scripts/sql_gold.py SHOP.sqlite [ERP.sqlite]
 
@@ -94,7 +94,11 @@ def main() -> int:
 
 
 def check(databases: dict[str, sqlite3.Connection]) -> int:
-    cases = json.loads((CASES / "sql" / "questions.json").read_text(encoding="utf-8"))["cases"]
+    cases = [
+        case | {"database": name}
+        for name in ("shop", "erp")
+        for case in json.loads((CASES / "sql" / f"{name}.json").read_text(encoding="utf-8"))["cases"]
+    ]
     chat = json.loads((CASES / "chat.json").read_text(encoding="utf-8"))["cases"]
     wrong: list[str] = []
     seen: list[tuple[str, str, str]] = [(f"chat.json/{c['id']}", c["messages"][-1]["content"], (c["expect"] or {}).get("gold_sql", [""])[0]) for c in chat]

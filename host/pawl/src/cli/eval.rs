@@ -1,7 +1,8 @@
 //! `pawl eval SUITE`: the requests of a suite through the model, scored by the calls that they lead to.
 //!
-//! Each case has a calendar and a shop of its own in a temporary folder: nothing that is there is touched, and no case
-//! sees what another did.
+//! Each case has a calendar and a sample shop of its own in a temporary folder: nothing that is there is touched, and no
+//! case sees what another did. Where the settings grant `sql` another database than the sample shop, that one is asked
+//! (and only read), and the gold statements run on it.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -43,6 +44,7 @@ impl Eval {
         let scratch = tempfile::tempdir()?;
         let shop = scratch.path().join("shop.sqlite");
         sample::write_shop(&shop)?;
+        let database = asked(&config, &shop);
         let zone = TimeZone::get(&suite.zone)?;
         let now = suite.now.to_zoned_datetime(zone)?;
         let (chat, _) = app::start(&config).await?;
@@ -61,7 +63,7 @@ impl Eval {
             let outcome = chat.run(turn(case, now.clone()), None).await?;
             let made: Vec<(String, Value)> =
                 outcome.calls.iter().map(|call| (call.tool.clone(), call.arguments.clone())).collect();
-            let score = eval::score(case, &made, &shop);
+            let score = eval::score(case, &made, &database);
             cases += 1;
             tools += usize::from(score.tool_right);
             calls += usize::from(score.call_right);
@@ -94,6 +96,15 @@ impl Eval {
             }
             println!("       answer: {}", outcome.text.replace('\n', " "));
         }
+    }
+}
+
+/// The database that `sql` is granted: the scratch copy of the sample shop, or the operator's own.
+fn asked(config: &Config, shop: &Path) -> PathBuf {
+    let sql = config.plugins.iter().find(|plugin| plugin.name == "sql");
+    match sql.and_then(|plugin| plugin.grant.database.values().next()) {
+        Some(granted) if *granted != config.home.shop() => granted.clone(),
+        _ => shop.to_path_buf(),
     }
 }
 
