@@ -259,19 +259,22 @@ impl Chat {
 
     /// What the model is offered in this turn.
     async fn offer(&self, plugins: &Set, turn: &Turn) -> Result<round::Offer, TurnError> {
-        let (tools, contexts, examples) = match &turn.tools {
-            Tools::None => (Vec::new(), Vec::new(), Vec::new()),
-            Tools::Client(tools) => (tools.clone(), Vec::new(), Vec::new()),
-            Tools::Plugins => {
-                (plugins.offered().await, plugins.contexts().await, plugins.examples().to_vec())
-            }
+        let (tools, contexts, examples, hints) = match &turn.tools {
+            Tools::None => Default::default(),
+            Tools::Client(tools) => (tools.clone(), Vec::new(), Vec::new(), Vec::new()),
+            Tools::Plugins => (
+                plugins.offered().await,
+                plugins.contexts().await,
+                plugins.examples().await,
+                plugins.hints(&asked(&turn.items)).await,
+            ),
         };
         if let Choice::Named(name) = &turn.choice
             && !tools.iter().any(|tool| tool.name == *name)
         {
             return Err(TurnError::UnknownTool(name.clone()));
         }
-        Ok(round::Offer { told: tools.clone(), tools, contexts, examples })
+        Ok(round::Offer { told: tools.clone(), tools, contexts, examples, hints })
     }
 
     async fn call(
@@ -305,6 +308,15 @@ impl Chat {
             Err(error) => format!("error: {}", bounded(error, self.limits.max_result)),
         }
     }
+}
+
+/// The last request, and the one before it: "And in October?" is about something.
+fn asked(items: &[Item]) -> String {
+    let texts = items.iter().rev().filter_map(|item| match item {
+        Item::User(text) => Some(text.as_str()),
+        _ => None,
+    });
+    texts.take(2).collect::<Vec<_>>().join("\n")
 }
 
 /// At most `limit` bytes of a text, and a word on what is missing.

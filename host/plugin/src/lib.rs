@@ -59,7 +59,7 @@ pub use error::{CallError, Error};
 pub use grant::{CapabilityState, Grant, HttpGrant, LlmGrant, Preopen, Setting as ConfigSetting};
 pub use http_rule::{HttpRule, Scheme};
 pub use limits::Limits;
-pub use manifest::{Access, Capabilities, Example, Manifest, Prompt};
+pub use manifest::{Access, Capabilities, Example, ExamplesFrom, Manifest, Prompt};
 pub use refine::Refined;
 pub use reflect::Excluded;
 pub use schema::SchemaLimits;
@@ -210,14 +210,7 @@ impl Host {
         if reflection.tools.is_empty() {
             return Err(unusable(no_tools(&reflection.excluded)));
         }
-        if let Some(context) = &manifest.prompt.context {
-            let known = reflection.functions.iter().find(|function| &function.name == context);
-            if known.is_none_or(|function| !function.parameters.is_empty()) {
-                return Err(unusable(format!(
-                    "prompt.context `{context}` is not a function without parameters"
-                )));
-            }
-        }
+        reflection.check(&manifest.prompt).map_err(unusable)?;
         let mut capabilities = Effective::new(&manifest, &grant).map_err(unusable)?;
         capability::folder::settle(&mut capabilities).map_err(unusable)?;
         let setting = Setting {
@@ -455,15 +448,19 @@ mod tests {
     }
 
     #[test]
-    fn the_prompts_context_must_be_a_function_without_parameters() -> Result<()> {
+    fn what_the_prompt_names_must_be_functions_of_the_right_kind() -> Result<()> {
         let home = Home::new()?;
-        let component =
-            dummy("package test:test; world w { export f: func() -> u8; export g: func(x: u8); }")?;
-        home.load(&component, "[prompt]\ncontext = 'f'", Grant::default())?;
-        for context in ["g", "h"] {
-            let more = format!("[prompt]\ncontext = '{context}'");
-            let error = home.load(&component, &more, Grant::default()).err().expect("unusable");
-            assert!(error.to_string().contains(context), "{error}");
+        let wit = "package test:test; world w { export f: func() -> u8; export g: func(x: u8); export s: func(x: string) -> string; }";
+        let component = dummy(wit)?;
+        let good = "[prompt]\ncontext = 'f'\nhint = 's'\nhidden = ['g']\nexamples-from = { function = 'f', calls = 'g' }";
+        home.load(&component, good, Grant::default())?;
+        for (key, name) in
+            [("context", "'g'"), ("context", "'h'"), ("hint", "'f'"), ("hint", "'g'"), ("hidden", "['h']")]
+        {
+            let more = format!("[prompt]\n{key} = {name}");
+            let error = home.load(&component, &more, Grant::default()).err().expect("unusable").to_string();
+            let named = name.trim_matches(['[', ']', '\'']);
+            assert!(error.contains(&format!("prompt.{key} `{named}`")), "{error}");
         }
         Ok(())
     }

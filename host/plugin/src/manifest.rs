@@ -30,6 +30,10 @@
 //!
 //! [prompt]
 //! context = "schema"               # a function without parameters whose result is shown to the model beforehand
+//! hint = "relate"                  # a function of one text, the user's request; its result is shown beside it
+//! examples-from = { function = "examples", calls = "query" }   # further examples, made for what was granted: records
+//!                                  # of a `request` and the arguments of the call
+//! hidden = ["draft"]               # functions for people and programs (`pawl call`): the model is not offered them
 //!
 //! [[prompt.examples]]              # a request and the call that is right for it, shown to the model; 4 at most
 //! request = "When am I free on 3 March 2031?"
@@ -124,8 +128,25 @@ pub enum Access {
 pub struct Prompt {
     /// A function without parameters; its result goes into the prompt.
     pub context: Option<String>,
+    /// A function of one text; called with each request, and its result stands beside it. No tool for the model.
+    pub hint: Option<String>,
+    /// A function that makes further examples, for what the operator granted.
+    #[serde(rename = "examples-from")]
+    pub examples_from: Option<ExamplesFrom>,
+    /// Functions that the model is not offered; people and programs can call them.
+    pub hidden: Vec<String>,
     /// Requests and the calls that are right for them.
     pub examples: Vec<Example>,
+}
+
+/// A function without parameters that gives a list of records: the request, and the arguments of the call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExamplesFrom {
+    /// Its name.
+    pub function: String,
+    /// The function that is right to call with those arguments.
+    pub calls: String,
 }
 
 /// A request in a person's words and the call that is right for it.

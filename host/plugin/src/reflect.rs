@@ -12,6 +12,7 @@ use wasmtime::component::{Component, ComponentExportIndex, Type};
 
 use crate::Tool;
 use crate::docs::Docs;
+use crate::manifest::Prompt;
 use crate::refine;
 use crate::schema::{Direction, SchemaLimits, Writer};
 use crate::weight;
@@ -72,6 +73,42 @@ pub(crate) struct Reflection {
     pub(crate) excluded: Vec<Excluded>,
     /// `pawl:plugin/refine`, where the component exports it.
     pub(crate) refine: Option<Function>,
+}
+
+impl Reflection {
+    /// Whether what a manifest's `[prompt]` names are functions of the kind that is wanted there; says what is not.
+    pub(crate) fn check(&self, prompt: &Prompt) -> Result<(), String> {
+        let is_text = |parameters: &[(String, Type)]| matches!(parameters, [(_, Type::String)]);
+        let known = |name: &String| {
+            self.functions.iter().find(|function| &function.name == name).map(|f| &f.parameters)
+        };
+        if let Some(name) = &prompt.context
+            && known(name).is_none_or(|parameters| !parameters.is_empty())
+        {
+            return Err(format!("prompt.context `{name}` is not a function without parameters"));
+        }
+        if let Some(name) = &prompt.hint
+            && known(name).is_none_or(|parameters| !is_text(parameters))
+        {
+            return Err(format!("prompt.hint `{name}` is not a function of one string"));
+        }
+        if let Some(from) = &prompt.examples_from {
+            if known(&from.function).is_none_or(|parameters| !parameters.is_empty()) {
+                let name = &from.function;
+                return Err(format!("prompt.examples-from `{name}` is not a function without parameters"));
+            }
+            if known(&from.calls).is_none() {
+                return Err(format!(
+                    "prompt.examples-from calls `{}`, which is no function of it",
+                    from.calls
+                ));
+            }
+        }
+        match prompt.hidden.iter().find(|name| known(name).is_none()) {
+            Some(name) => Err(format!("prompt.hidden `{name}` is not a function of it")),
+            None => Ok(()),
+        }
+    }
 }
 
 /// An exported function before it has its name.

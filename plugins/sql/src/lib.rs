@@ -1,7 +1,8 @@
 //! The `sql` plugin: a model's way to a database that it can only read.
 //!
-//! `schema` describes the tables in a few lines that fit a prompt ([`schema`]); `query` runs one SELECT
-//! ([`statement`], [`fanout`]), gives its rows in a compact shape ([`table`]) or an error that says how to mend the statement
+//! `schema` describes the tables in a few lines that fit a prompt ([`schema`]), `relate` says what of them bears on a request
+//! ([`relate`]), `examples` shows right statements over them ([`examples`]); `query` runs one SELECT
+//! ([`statement`], [`repair`], [`fanout`]), gives its rows in a compact shape ([`table`]) or an error that says how to mend the statement
 //! ([`mend`]). What the model can write is narrowed to the tables and columns that there are ([`grammar`]). The types of the interface are in `wit/sql.wit`.
 //!
 //! Invariant: whatever the statement, this plugin adds no power to the host's `database` interface, which enforces
@@ -9,9 +10,13 @@
 //! tested natively; the component is a thin layer at the end of this file.
 
 pub mod definition;
+pub mod examples;
 pub mod fanout;
 pub mod grammar;
+pub mod graph;
 pub mod mend;
+pub mod relate;
+pub mod repair;
 pub mod schema;
 pub mod statement;
 pub mod table;
@@ -25,7 +30,7 @@ pub mod bindings {
     wit_bindgen::generate!({ world: "pawl:sql/plugin", path: ["../../wit", "../../wit/plugin", "wit"], generate_all });
 }
 
-pub use bindings::exports::pawl::sql::sql::{Error, Kind, Table};
+pub use bindings::exports::pawl::sql::sql::{Error, Example, Kind, Table};
 pub use bindings::pawl::host::database::{Error as HostError, Rows, TableInfo, Value};
 
 /// The host's `database` interface for one database.
@@ -44,16 +49,45 @@ pub const MAX_ROWS: u32 = 50;
 /// # Errors
 /// Each says what to change; see `error` in `wit/sql.wit`.
 pub fn run(database: &impl Database, sql: &str) -> Result<Table, Error> {
-    let statement = statement::check(sql)?;
-    if fanout::concerns(statement)
-        && let Ok(tables) = schema::definitions(database)
-    {
-        fanout::check(&tables, statement)?;
-    }
+    let given = statement::check(sql)?;
+    // Where the tables cannot be listed, the query says why.
+    let mended = match schema::definitions(database) {
+        Ok(tables) => mended(&tables, given)?,
+        Err(_) => None,
+    };
+    let statement = mended.as_deref().unwrap_or(given);
     match database.query(statement, MAX_ROWS) {
-        Ok(rows) => Ok(table::shape(rows)),
+        Ok(rows) => Ok(Table { ran: mended, ..table::shape(rows) }),
         Err(error) => Err(mend::explain(database, statement, error)),
     }
+}
+
+/// The statement with what code can mend; none where it may run as it is.
+fn mended(tables: &[(String, definition::Definition)], given: &str) -> Result<Option<String>, Error> {
+    let graph = graph::Graph::new(tables);
+    let connected = repair::connect(&graph, given);
+    let statement = connected.as_deref().unwrap_or(given);
+    if let Err(refusal) = fanout::check(tables, statement) {
+        let lean = repair::lean(&graph, statement);
+        return lean.filter(|lean| fanout::check(tables, lean).is_ok()).map(Some).ok_or(refusal);
+    }
+    Ok(connected)
+}
+
+/// What bears on a request; see [`relate`].
+///
+/// # Errors
+/// Where the database cannot be read.
+pub fn relate(database: &impl Database, request: &str) -> Result<String, Error> {
+    relate::relate(database, request).map_err(|error| mend::explain(database, "", error))
+}
+
+/// Requests and right statements for this database; see [`examples`].
+///
+/// # Errors
+/// Where the database cannot be read.
+pub fn examples(database: &impl Database) -> Result<Vec<Example>, Error> {
+    examples::examples(database).map_err(|error| mend::explain(database, "", error))
 }
 
 /// Describes the database for a prompt.
@@ -67,7 +101,7 @@ pub fn describe(database: &impl Database) -> Result<String, Error> {
 #[cfg(target_family = "wasm")]
 mod component {
     use super::bindings::exports::pawl::plugin::refine::{Refinement, Rule};
-    use super::{Database, Error, HostError, Rows, Table, TableInfo, bindings};
+    use super::{Database, Error, Example, HostError, Rows, Table, TableInfo, bindings};
 
     /// The database that plugin.toml requests.
     const DATABASE: &str = "shop";
@@ -89,6 +123,14 @@ mod component {
     impl bindings::exports::pawl::sql::sql::Guest for Component {
         fn schema() -> Result<String, Error> {
             super::describe(&Granted)
+        }
+
+        fn relate(request: String) -> Result<String, Error> {
+            super::relate(&Granted, &request)
+        }
+
+        fn examples() -> Result<Vec<Example>, Error> {
+            super::examples(&Granted)
         }
 
         fn query(sql: String) -> Result<Table, Error> {

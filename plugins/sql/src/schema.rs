@@ -20,15 +20,28 @@ const MAX_VALUE: usize = 24;
 /// Values are looked for in so many rows at most.
 const LOOKED_AT: usize = 20_000;
 
-/// Describes each table in a line.
+/// Databases with more columns are described by the names of their tables only, and [`crate::relate`] says the rest.
+const MANY_COLUMNS: usize = 80;
+
+/// Whether the whole description stands in every prompt.
+pub fn fits(database: &impl Database, tables: &[TableInfo]) -> bool {
+    tables.iter().map(|table| columns(database, table).columns.len()).sum::<usize>() <= MANY_COLUMNS
+}
+
+/// Describes each table in a line; of a large database only what it is for.
 ///
 /// # Errors
 /// What the host says where the tables cannot be listed.
 pub fn describe(database: &impl Database) -> Result<String, HostError> {
     let mut text = String::new();
     let mut left_out = Vec::new();
-    for table in database.tables()? {
-        let line = line(database, &table);
+    let tables = database.tables()?;
+    let whole = fits(database, &tables);
+    if !whole {
+        text.push_str("What bears on a request stands beside it. All tables:\n");
+    }
+    for table in tables {
+        let line = if whole { line(database, &table) } else { short(database, &table) };
         if text.len() + line.len() > MAX_TEXT {
             left_out.push(table.name);
         } else {
@@ -64,7 +77,15 @@ pub fn columns(database: &impl Database, table: &TableInfo) -> Definition {
     definition
 }
 
-fn line(database: &impl Database, table: &TableInfo) -> String {
+/// The table's name and what it is for.
+fn short(database: &impl Database, table: &TableInfo) -> String {
+    let comment = columns(database, table).comment;
+    if comment.is_empty() { plain(&table.name) } else { format!("{} -- {comment}", plain(&table.name)) }
+}
+
+/// A table in a line: columns, types, references, values, rows.
+#[must_use]
+pub fn line(database: &impl Database, table: &TableInfo) -> String {
     let definition = columns(database, table);
     let columns: Vec<String> = definition.columns.iter().map(|each| column(database, table, each)).collect();
     let rows = if table.row_count == 1 { "1 row".to_owned() } else { format!("{} rows", table.row_count) };
@@ -92,7 +113,8 @@ fn column(database: &impl Database, table: &TableInfo, column: &Column) -> Strin
 }
 
 /// Text affinity, or a date type, by SQLite's rules.
-fn is_text(declared: &str) -> bool {
+#[must_use]
+pub fn is_text(declared: &str) -> bool {
     ["char", "clob", "text", "date", "time"].iter().any(|part| declared.contains(part))
 }
 
@@ -128,7 +150,8 @@ fn values(database: &impl Database, table: &TableInfo, column: &Column) -> Optio
 }
 
 /// Begins as `YYYY-MM-DD`.
-fn is_date(text: &str) -> bool {
+#[must_use]
+pub fn is_date(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.len() >= 10
         && bytes[..10].iter().enumerate().all(|(index, byte)| match index {
@@ -211,12 +234,18 @@ mod tests {
     }
 
     #[test]
-    fn a_large_schema_is_cut_and_the_rest_named() {
-        let tables: String = (0..400)
-            .map(|i| format!("CREATE TABLE table_number_{i:03}(a_rather_long_column_name INTEGER);"))
-            .collect();
-        let text = describe(&Memory::new(&tables)).unwrap();
-        assert!(text.len() < MAX_TEXT + 8_000, "{}", text.len());
-        assert!(text.contains("more tables: ") && text.contains("table_number_399"));
+    fn of_a_large_schema_the_tables_are_named_and_what_does_not_fit_too() {
+        let tables = |count: usize| -> String {
+            (0..count)
+                .map(|i| {
+                    format!("CREATE TABLE table_number_{i:04}( -- kept\na_rather_long_column_name INTEGER);")
+                })
+                .collect()
+        };
+        let text = describe(&Memory::new(&tables(100))).unwrap();
+        assert!(text.contains("table_number_0099 -- kept\n") && !text.contains("a_rather_long"), "{text}");
+        let text = describe(&Memory::new(&tables(900))).unwrap();
+        assert!(text.len() < MAX_TEXT + 10_000, "{}", text.len());
+        assert!(text.contains("more tables: ") && text.contains("table_number_0899"));
     }
 }

@@ -80,6 +80,12 @@ fn unknown_letter(format: &str) -> Option<char> {
     None
 }
 
+/// A text as a statement holds it.
+#[must_use]
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
 /// A word, a number, a quoted text or a single other character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token<'a> {

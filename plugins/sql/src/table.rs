@@ -29,7 +29,7 @@ pub fn shape(rows: Rows) -> Table {
         left = left.saturating_sub(length);
         shaped.push(cells);
     }
-    Table { columns, kinds, rows: shaped, truncated }
+    Table { columns, kinds, rows: shaped, truncated, ran: None }
 }
 
 fn kind<'a>(values: impl Iterator<Item = &'a Value>) -> Kind {

@@ -24,6 +24,8 @@ pub(crate) struct Parts<'a> {
     /// Text from plugins on what they hold, as in a database's schema: (tool, text).
     pub(crate) contexts: &'a [(String, String)],
     pub(crate) examples: &'a [Example],
+    /// What plugins say to the last request: (tool, text).
+    pub(crate) hints: &'a [(String, String)],
     pub(crate) items: &'a [Item],
     /// Schema of the answer, where the client asked for one.
     pub(crate) format: Option<&'a Value>,
@@ -111,7 +113,14 @@ impl Parts<'_> {
     }
 
     fn user(&self, text: &str, last: bool, day: &mut Option<Date>) -> String {
-        if self.tools.is_empty() { text.to_owned() } else { annotated(text, self.now, last, day) }
+        if self.tools.is_empty() {
+            return text.to_owned();
+        }
+        let mut text = annotated(text, self.now, last, day);
+        for (tool, hint) in self.hints.iter().filter(|_| last) {
+            text.push_str(&format!("\n{tool} says:\n{}", fenced(hint)));
+        }
+        text
     }
 }
 
@@ -203,7 +212,7 @@ mod tests {
     }
 
     fn messages(tools: &[Offered], items: &[Item]) -> Vec<Message> {
-        Parts { tools, contexts: &[], examples: &[], items, format: None, now: &now() }.messages()
+        Parts { tools, contexts: &[], examples: &[], hints: &[], items, format: None, now: &now() }.messages()
     }
 
     #[test]
@@ -249,6 +258,7 @@ mod tests {
             tools: &tools,
             contexts: &contexts,
             examples: &[],
+            hints: &[],
             items: &items,
             format: None,
             now: &now,

@@ -19,6 +19,8 @@ pub(super) struct Offer {
     pub(super) told: Vec<Offered>,
     pub(super) contexts: Vec<(String, String)>,
     pub(super) examples: Vec<Example>,
+    /// What plugins say to the last request: (tool, text).
+    pub(super) hints: Vec<(String, String)>,
 }
 
 /// What the model may do in this round.
@@ -82,6 +84,7 @@ pub(super) async fn generate(
         tools: &offer.told,
         contexts: &offer.contexts,
         examples: &offer.examples,
+        hints: &offer.hints,
         items: &turn.items,
         format: turn.format.as_ref(),
         now: &turn.now,
@@ -204,7 +207,13 @@ mod tests {
 
     fn offer() -> Offer {
         let tool = Offered::new("a.b", "", json!({"type": "object"}));
-        Offer { tools: vec![tool.clone()], told: vec![tool], contexts: Vec::new(), examples: Vec::new() }
+        Offer {
+            tools: vec![tool.clone()],
+            told: vec![tool],
+            contexts: Vec::new(),
+            examples: Vec::new(),
+            hints: Vec::new(),
+        }
     }
 
     fn call(number: u32, mendable: bool) -> CallRecord {

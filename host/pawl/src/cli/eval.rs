@@ -14,7 +14,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use crate::app;
-use crate::chat::{Chat, Item, Outcome, Turn};
+use crate::chat::{CallRecord, Chat, Item, Outcome, Turn};
 use crate::config::{Config, Home};
 use crate::eval::{self, Case, Score, Suite};
 use crate::plugins::Plugins;
@@ -61,8 +61,7 @@ impl Eval {
             }
             let chat = Chat { plugins, ..chat.clone() };
             let outcome = chat.run(turn(case, now.clone()), None).await?;
-            let made: Vec<(String, Value)> =
-                outcome.calls.iter().map(|call| (call.tool.clone(), call.arguments.clone())).collect();
+            let made: Vec<(String, Value)> = outcome.calls.iter().map(as_it_ran).collect();
             let score = eval::score(case, &made, &database);
             cases += 1;
             tools += usize::from(score.tool_right);
@@ -97,6 +96,15 @@ impl Eval {
             println!("       answer: {}", outcome.text.replace('\n', " "));
         }
     }
+}
+
+/// A call as it was carried out: `sql` says where it mended the statement before it ran.
+fn as_it_ran(call: &CallRecord) -> (String, Value) {
+    let mut arguments = call.arguments.clone();
+    if let Ok(Value::String(ran)) = call.result.as_ref().map(|result| &result["ran"]) {
+        arguments["sql"] = Value::String(ran.clone());
+    }
+    (call.tool.clone(), arguments)
 }
 
 /// The database that `sql` is granted: the scratch copy of the sample shop, or the operator's own.

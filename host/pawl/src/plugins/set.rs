@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pawl_llm::{Grammar, Llm};
-use pawl_plugin::{CallError, Plugin, Tool};
+use pawl_plugin::{CallError, Plugin, Prompt, Tool};
 use serde_json::{Map, Value};
 
 use super::Missing;
@@ -15,10 +15,18 @@ use crate::chat::Example;
 use crate::chat::decision::Offered;
 use crate::config::PluginConfig;
 
+/// Bytes of a request that a plugin's hint is asked about.
+const MAX_REQUEST: usize = 4 << 10;
+/// Examples that one plugin makes.
+const MAX_EXAMPLES: usize = 8;
+/// Bytes of a hint.
+const MAX_HINT: usize = 8 << 10;
+
 /// Everything that is loaded, and what is not.
 pub(crate) struct Set {
     members: Vec<Arc<Member>>,
-    examples: Vec<Example>,
+    /// Of each member, as its manifest and the settings have them.
+    examples: Vec<Vec<Example>>,
     missing: Vec<Missing>,
 }
 
@@ -76,6 +84,8 @@ impl Member {
                 let tool = refined.tool;
                 if let Some(why) = &refined.unavailable {
                     tracing::debug!(tool = tool.name, "not offered: {why}");
+                } else if is_hidden(&self.plugin.manifest().prompt, &tool.function) {
+                    tracing::trace!(tool = tool.name, "for people and programs");
                 } else if decoding.objection(&tool.name, &tool.parameters).is_none() {
                     offered.push(Offered {
                         name: tool.name,
@@ -122,7 +132,7 @@ impl Decoding {
 
 impl Set {
     pub(super) fn new(members: Vec<Arc<Member>>, missing: Vec<Missing>, settings: &[PluginConfig]) -> Set {
-        let examples = examples(&members, settings);
+        let examples = members.iter().map(|member| examples(&member.plugin, settings)).collect();
         Set { members, examples, missing }
     }
 
@@ -212,9 +222,49 @@ impl Set {
         contexts
     }
 
-    /// What the model is shown of good turns.
-    pub(crate) fn examples(&self) -> &[Example] {
-        &self.examples
+    /// What plugins say to a request: at most [`MAX_HINT`] bytes each, nothing where they have nothing to say.
+    pub(crate) async fn hints(&self, request: &str) -> Vec<(String, String)> {
+        let request = &request[..request.floor_char_boundary(MAX_REQUEST)];
+        let mut hints = Vec::new();
+        for plugin in self.loaded() {
+            let Some(function) = &plugin.manifest().prompt.hint else { continue };
+            let Some(tool) = plugin.tools().iter().find(|tool| tool.function == *function) else { continue };
+            let parameter = tool.parameters["properties"].as_object().and_then(|all| all.keys().next());
+            let arguments = parameter.map(|name| serde_json::json!({ name: request })).unwrap_or_default();
+            match plugin.call(function, &arguments).await {
+                Ok(Value::String(text)) if !text.trim().is_empty() => {
+                    hints.push((tool.name.clone(), text[..text.floor_char_boundary(MAX_HINT)].to_owned()));
+                }
+                Ok(_) => {}
+                // A request without its hint is still a request.
+                Err(error) => tracing::warn!(tool = tool.name, "no hint: {error}"),
+            }
+        }
+        hints
+    }
+
+    /// What the model is shown of good turns: the calls of each plugin, with plain answers between them. Where no call
+    /// is shown, no answer is either: a model that sees only answers makes them up.
+    pub(crate) async fn examples(&self) -> Vec<Example> {
+        let made = self.loaded().map(made_examples);
+        let made = futures::future::join_all(made).await;
+        let mut answers = ANSWERS.iter().map(|(request, answer)| Example {
+            request: (*request).to_owned(),
+            call: None,
+            answer: Some((*answer).to_owned()),
+        });
+        let mut examples = Vec::new();
+        for (shown, made) in self.examples.iter().zip(made) {
+            examples.extend(made);
+            examples.extend(shown.iter().cloned());
+            if !examples.is_empty() {
+                examples.extend(answers.by_ref().take(2));
+            }
+        }
+        if !examples.is_empty() {
+            examples.extend(answers);
+        }
+        examples
     }
 }
 
@@ -227,34 +277,52 @@ const ANSWERS: [(&str, &str); 5] = [
     ("A subject line for our spring newsletter, please", "Fresh starts: what is new with us this spring"),
 ];
 
-/// The examples of the plugins and of the settings, with the built-in ones of plain answers between them.
-fn examples(members: &[Arc<Member>], settings: &[PluginConfig]) -> Vec<Example> {
+/// What a plugin's manifest and the settings show of good calls.
+fn examples(plugin: &Plugin, settings: &[PluginConfig]) -> Vec<Example> {
+    let manifest = plugin.manifest();
+    let own = settings.iter().filter(|settings| settings.name == manifest.name);
     let mut examples = Vec::new();
-    let mut answers = ANSWERS.iter().map(|(request, answer)| Example {
-        request: (*request).to_owned(),
-        call: None,
-        answer: Some((*answer).to_owned()),
-    });
-    for Member { plugin, .. } in members.iter().map(Arc::as_ref) {
-        let manifest = plugin.manifest();
-        let own = settings.iter().filter(|settings| settings.name == manifest.name);
-        for example in manifest.prompt.examples.iter().chain(own.flat_map(|settings| &settings.examples)) {
-            let tool = format!("{}.{}", manifest.name, example.function);
-            let known = plugin.tools().iter().any(|tool| tool.function == example.function);
-            if !known {
-                tracing::warn!("an example calls {tool}, which there is not; it is left out");
-                continue;
-            }
-            examples.push(Example {
-                request: example.request.clone(),
-                call: Some((tool, example.arguments.clone(), example.result.clone())),
-                answer: example.answer.clone(),
-            });
+    for example in manifest.prompt.examples.iter().chain(own.flat_map(|settings| &settings.examples)) {
+        let tool = format!("{}.{}", manifest.name, example.function);
+        if !plugin.tools().iter().any(|tool| tool.function == example.function) {
+            tracing::warn!("an example calls {tool}, which there is not; it is left out");
+            continue;
         }
-        examples.extend(answers.by_ref().take(2));
+        examples.push(Example {
+            request: example.request.clone(),
+            call: Some((tool, example.arguments.clone(), example.result.clone())),
+            answer: example.answer.clone(),
+        });
     }
-    examples.extend(answers);
     examples
+}
+
+/// What a plugin shows of good calls, made for what it was granted.
+async fn made_examples(plugin: &Plugin) -> Vec<Example> {
+    let manifest = plugin.manifest();
+    let Some(from) = &manifest.prompt.examples_from else { return Vec::new() };
+    let made = match plugin.call(&from.function, &Value::Object(Map::new())).await {
+        Ok(Value::Array(made)) => made,
+        Ok(_) => Vec::new(),
+        Err(error) => {
+            tracing::warn!(plugin = manifest.name, "no examples: {error}");
+            Vec::new()
+        }
+    };
+    let example = |made: Value| {
+        let Value::Object(mut arguments) = made else { return None };
+        let Some(Value::String(request)) = arguments.remove("request") else { return None };
+        let tool = format!("{}.{}", manifest.name, from.calls);
+        Some(Example { request, call: Some((tool, Value::Object(arguments), None)), answer: None })
+    };
+    made.into_iter().take(MAX_EXAMPLES).filter_map(example).collect()
+}
+
+/// Whether a function is for people and programs only.
+fn is_hidden(prompt: &Prompt, function: &str) -> bool {
+    prompt.hint.as_deref() == Some(function)
+        || prompt.examples_from.as_ref().is_some_and(|from| from.function == function)
+        || prompt.hidden.iter().any(|hidden| hidden == function)
 }
 
 /// `calendar.create-event` on wires that forbid dots.

@@ -1,0 +1,264 @@
+//! What of the database bears on a request: the tables that its words name, the values that it mentions, and how those
+//! tables are joined. It stands beside the request, so a model need not find them among forty tables.
+//!
+//! Tables are ranked by the words that they share with the request (names, comments, values), rare words counting more
+//! (the inverse document frequency of <https://en.wikipedia.org/wiki/Tf-idf>). Words are compared by a plain English
+//! stem; a request in another language shares no words, and then nothing is left out.
+//!
+//! Invariant: every name and value that is said here was read from the database a moment ago.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::definition::Definition;
+use crate::graph::Graph;
+use crate::schema::{self, is_date, is_text, plain, quoted};
+use crate::statement::literal;
+use crate::{Database, HostError, TableInfo, Value};
+
+/// Tables that are described.
+const MAX_TABLES: usize = 7;
+/// Tables that are joined.
+const MAX_JOINED: usize = 4;
+/// Columns that are searched for values.
+const MAX_COLUMNS: usize = 160;
+/// Rows of a column that are searched.
+const LOOKED_AT: usize = 20_000;
+/// Values that are named.
+const MAX_VALUES: usize = 8;
+/// A table with less than this part of the best one's score is left out.
+const NEAR: f64 = 0.5;
+/// What a mentioned value counts, beside a word's 1 to 4.
+const VALUE: f64 = 4.0;
+
+/// A value of the database that the request mentions.
+struct Mention {
+    table: usize,
+    column: String,
+    value: String,
+}
+
+/// What bears on `request`; empty where nothing is known to.
+///
+/// # Errors
+/// What the host says where the tables cannot be listed.
+pub fn relate(database: &impl Database, request: &str) -> Result<String, HostError> {
+    let infos = database.tables()?;
+    let tables: Vec<(String, Definition)> =
+        infos.iter().map(|info| (info.name.clone(), schema::columns(database, info))).collect();
+    let graph = Graph::new(&tables);
+    let mentions = mentions(database, &tables, request);
+    let ranked = rank(&tables, &mentions, request);
+    let mut text = String::new();
+    if !schema::fits(database, &infos) {
+        text.push_str(&lines(database, &infos, &ranked));
+    }
+    for Mention { table, column, value } in mentions.iter().take(MAX_VALUES) {
+        let column = format!("{}.{}", plain(&tables[*table].0), plain(column));
+        text.push_str(&format!("{} is a value of {column}\n", literal(value)));
+    }
+    let joined: Vec<usize> = ranked.iter().copied().take(MAX_JOINED).collect();
+    if joined.len() > 1
+        && let Some(from) = graph.connected(&joined)
+    {
+        text.push_str(&format!("FROM {from}\n"));
+    }
+    Ok(text)
+}
+
+/// The tables in full: the ranked ones; where no word was shared, as many as there is room for.
+fn lines(database: &impl Database, infos: &[TableInfo], ranked: &[usize]) -> String {
+    let chosen: Vec<usize> = if ranked.is_empty() { (0..infos.len()).collect() } else { ranked.to_vec() };
+    let mut text = String::new();
+    for info in chosen.iter().filter_map(|table| infos.get(*table)) {
+        let line = schema::line(database, info);
+        if text.len() + line.len() <= schema::MAX_TEXT / 2 {
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// The tables that bear on the request, best first, those between two of them included by `connected` later.
+fn rank(tables: &[(String, Definition)], mentions: &[Mention], request: &str) -> Vec<usize> {
+    let asked: BTreeSet<String> = stems(request).collect();
+    let known: Vec<BTreeMap<String, f64>> =
+        tables.iter().map(|(name, definition)| words(name, definition)).collect();
+    let rare = |word: &str| {
+        let with = known.iter().filter(|words| words.contains_key(word)).count().max(1);
+        (1.0 + tables.len() as f64 / with as f64).ln()
+    };
+    let mut scored: Vec<(f64, usize)> = Vec::new();
+    for (table, words) in known.iter().enumerate() {
+        let shared = asked.iter().filter_map(|word| words.get(word).map(|weight| weight * rare(word)));
+        let values = mentions.iter().filter(|mention| mention.table == table).count();
+        let score = shared.sum::<f64>() + VALUE * values.min(2) as f64;
+        if score > 0.0 {
+            scored.push((score, table));
+        }
+    }
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    let best = scored.first().map_or(0.0, |(score, _)| *score);
+    let near = scored.into_iter().filter(|(score, _)| *score >= best * NEAR);
+    near.map(|(_, table)| table).take(MAX_TABLES).collect()
+}
+
+/// The words of a table, each with what it counts where a request shares it.
+fn words(name: &str, definition: &Definition) -> BTreeMap<String, f64> {
+    let mut words = BTreeMap::new();
+    let mut add = |text: &str, weight: f64| {
+        for stem in stems(text) {
+            let known: &mut f64 = words.entry(stem).or_default();
+            *known = known.max(weight);
+        }
+    };
+    add(name, 3.0);
+    add(&definition.comment, 1.2);
+    for column in &definition.columns {
+        add(&column.name, if column.references.is_some() { 0.5 } else { 1.4 });
+        add(&column.comment, 0.7);
+    }
+    words
+}
+
+/// Values of text columns that the request holds as whole words.
+fn mentions(database: &impl Database, tables: &[(String, Definition)], request: &str) -> Vec<Mention> {
+    let lower = request.to_lowercase();
+    let text = literal(&lower.chars().filter(|c| !c.is_control()).take(500).collect::<String>());
+    let mut found = Vec::new();
+    let columns = tables.iter().enumerate().flat_map(|(table, (name, definition))| {
+        let texts = definition.columns.iter().filter(|c| is_text(&c.declared) && c.references.is_none());
+        texts.map(move |column| (table, name, column))
+    });
+    for (table, name, column) in columns.take(MAX_COLUMNS) {
+        let (own, from) = (quoted(&column.name), quoted(name));
+        let sql = format!(
+            "SELECT DISTINCT v FROM (SELECT {own} AS v FROM {from} WHERE {own} IS NOT NULL LIMIT {LOOKED_AT}) AS s \
+             WHERE length(v) > 1 AND instr({text}, lower(v)) > 0"
+        );
+        let Ok(rows) = database.query(&sql, 20) else { continue };
+        for value in rows.rows.into_iter().flatten() {
+            let Value::Text(value) = value else { continue };
+            if !is_date(&value) && is_word_of(&lower, &value.to_lowercase()) {
+                found.push(Mention { table, column: column.name.clone(), value });
+            }
+        }
+    }
+    // A longer value is meant rather than one inside it.
+    found.sort_by_key(|mention| std::cmp::Reverse(mention.value.len()));
+    let mut kept: Vec<Mention> = Vec::new();
+    for mention in found {
+        let inside = |other: &Mention| {
+            other.value.len() > mention.value.len()
+                && other.value.to_lowercase().contains(&mention.value.to_lowercase())
+        };
+        if !kept.iter().any(inside) {
+            kept.push(mention);
+        }
+    }
+    kept
+}
+
+/// Whether `value` stands in `text` as whole words; an English plural of it too. Languages without spaces have no ends of
+/// words.
+fn is_word_of(text: &str, value: &str) -> bool {
+    let latin = |c: char| c.is_alphanumeric() && (c.is_ascii() || ('\u{c0}'..'\u{250}').contains(&c));
+    text.match_indices(value).any(|(start, _)| {
+        let before = text[..start].chars().next_back();
+        let after = &text[start + value.len()..];
+        let after = ["es", "s"]
+            .iter()
+            .find_map(|plural| after.strip_prefix(plural).filter(|rest| !rest.starts_with(latin)))
+            .unwrap_or(after);
+        let open = value.starts_with(latin) && before.is_some_and(latin);
+        let goes_on = value.ends_with(latin) && after.starts_with(latin);
+        !open && !goes_on
+    })
+}
+
+/// The words of a text, without endings and without those that say nothing.
+fn stems(text: &str) -> impl Iterator<Item = String> + '_ {
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 1);
+    words.map(|word| stem(&word.to_lowercase())).filter(|stem| !COMMON.contains(&stem.as_str()))
+}
+
+/// Words that every request has.
+const COMMON: [&str; 36] = [
+    "the", "of", "in", "and", "or", "to", "for", "by", "on", "at", "is", "are", "wa", "were", "how", "many",
+    "much", "what", "which", "who", "do", "did", "doe", "we", "our", "ha", "have", "had", "with", "from",
+    "that", "id", "all", "per", "each", "it",
+];
+
+/// Without a plural's or a participle's ending: `deliveries`, `delivery` and `delivered` are near enough.
+fn stem(word: &str) -> String {
+    for (ending, instead) in
+        [("ies", "y"), ("sses", "ss"), ("ches", "ch"), ("xes", "x"), ("ing", ""), ("ed", ""), ("s", "")]
+    {
+        if let Some(start) = word.strip_suffix(ending)
+            && start.len() > 2 - usize::from(ending == "s")
+            && !(ending == "s" && start.ends_with('s'))
+        {
+            return format!("{start}{instead}");
+        }
+    }
+    word.to_owned()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "the databases of these tests are their own")]
+mod tests {
+    use super::*;
+    use crate::testing::Memory;
+
+    const SHOP: &str = "CREATE TABLE makers(id INTEGER PRIMARY KEY, name TEXT);
+        CREATE TABLE lamps( -- what we sell
+          id INTEGER PRIMARY KEY, maker_id INTEGER REFERENCES makers(id), name TEXT, kind TEXT);
+        CREATE TABLE repairs(id INTEGER PRIMARY KEY, lamp_id INTEGER REFERENCES lamps(id), done_on TEXT, cost REAL);
+        CREATE TABLE holidays(day TEXT, name TEXT);
+        INSERT INTO makers VALUES (1, 'Velora'), (2, 'Velora North');
+        INSERT INTO lamps VALUES (1, 1, 'Desk Lamp', 'desk'), (2, 2, '落地灯', 'floor');
+        INSERT INTO repairs VALUES (1, 1, '2025-03-04', 12.5);";
+
+    #[test]
+    fn mentioned_values_and_their_tables_joined_are_said() {
+        let text = relate(&Memory::new(SHOP), "What did repairing Desk Lamps of Velora North cost?").unwrap();
+        assert!(text.contains("'Desk Lamp' is a value of lamps.name\n"), "{text}");
+        assert!(text.contains("'Velora North' is a value of makers.name\n"), "{text}");
+        assert!(!text.contains("'Velora' is"), "the longer name was meant: {text}");
+        assert!(!text.contains("'desk' is"), "{text}");
+        let from = text.lines().find(|line| line.starts_with("FROM ")).unwrap();
+        for join in ["makers m", "lamps l", "repairs r", "ON "] {
+            assert!(from.contains(join), "{from}");
+        }
+        assert!(!from.contains("holidays"), "{from}");
+    }
+
+    #[test]
+    fn a_value_is_found_in_a_language_without_spaces_and_not_inside_a_word() {
+        let text = relate(&Memory::new(SHOP), "我们卖了多少落地灯?").unwrap();
+        assert!(text.contains("'落地灯' is a value of lamps.name"), "{text}");
+        let text = relate(&Memory::new(SHOP), "Is the desktop repaired?").unwrap();
+        assert!(!text.contains("is a value"), "{text}");
+    }
+
+    #[test]
+    fn of_a_large_schema_only_what_bears_on_the_request_is_described() {
+        let many: String = (0..300)
+            .map(|i| format!("CREATE TABLE archive_{i:03}(id INTEGER, some_rather_long_column_name TEXT);"))
+            .collect();
+        let database = Memory::new(&format!("{SHOP}{many}"));
+        let text = relate(&database, "How much did repairs cost by lamp kind?").unwrap();
+        assert!(text.contains("repairs(id integer, lamp_id integer -> lamps.id"), "{text}");
+        assert!(text.contains("lamps(id integer"), "{text}");
+        assert!(!text.contains("archive_"), "{text}");
+    }
+
+    #[test]
+    fn a_request_with_quotes_and_odd_characters_is_only_text() {
+        for request in ["it's '; DROP TABLE lamps; --", "\u{0}\\\"", "", "'''"] {
+            let database = Memory::new(SHOP);
+            relate(&database, request).unwrap();
+            assert_eq!(database.tables().unwrap().len(), 4, "{request}");
+        }
+    }
+}
