@@ -1,0 +1,160 @@
+//! One connection to a granted database: SQLite, PostgreSQL, MySQL and MariaDB.
+//!
+//! A [`Reader`] answers one SELECT at a time and can change nothing; a [`Writer`] runs INSERT, UPDATE, DELETE and DDL in one
+//! transaction that is rolled back unless it was opened as [`Purpose::Approved`] and committed. Both are synchronous and may be
+//! used on any thread that may block.
+//!
+//! Invariants: nothing that a statement says reaches beyond the granted database or past what the connection is for, by two
+//! layers at least that do not depend on one another (SQLite: how the file is opened, and an authorizer; the servers: a parser
+//! with allow-lists, and the server's own transaction mode); every call ends at its deadline, also on the server; no message
+//! holds a password.
+
+mod error;
+mod limits;
+#[expect(dead_code, reason = "the servers come next")]
+mod location;
+mod sqlite;
+mod value;
+
+use std::time::Instant;
+
+pub use error::Error;
+pub use limits::Limits;
+pub use location::{Location, Secret};
+pub use value::{Cost, Dialect, Rows, Table, Value};
+
+/// What a [`Writer`] is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To see what would happen: it is rolled back, whatever becomes of this process, and refuses statements that could not be.
+    Trial,
+    /// Approved; [`Writer::commit`] keeps it.
+    Approved,
+}
+
+/// A connection that only reads.
+pub struct Reader(Reading);
+
+enum Reading {
+    Sqlite(sqlite::Reader),
+}
+
+impl Reader {
+    /// Connects. `name` is the logical name for the log.
+    pub fn open(
+        name: &str,
+        location: &Location,
+        limits: &Limits,
+        deadline: Instant,
+    ) -> Result<Reader, Error> {
+        match location {
+            Location::Sqlite(file) => {
+                Ok(Reader(Reading::Sqlite(sqlite::Reader::open(name, file, limits, deadline)?)))
+            }
+            Location::Postgres(_) | Location::Mysql(_) => Err(not_built(location)),
+        }
+    }
+
+    /// Which SQL it takes.
+    pub fn dialect(&self) -> Dialect {
+        match &self.0 {
+            Reading::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
+    /// The tables and views, by name; no more than [`Limits::tables`].
+    pub fn tables(&mut self, deadline: Instant) -> Result<Vec<Table>, Error> {
+        match &mut self.0 {
+            Reading::Sqlite(reader) => reader.tables(deadline),
+        }
+    }
+
+    /// Runs one SELECT (or WITH … SELECT, VALUES) and gives at most `max_rows` rows, never more than [`Limits::rows`].
+    ///
+    /// `parameters` stand for `?1`, `?2` … in SQLite, `$1`, `$2` … in PostgreSQL, each `?` in MySQL.
+    pub fn query(
+        &mut self,
+        sql: &str,
+        parameters: &[Value],
+        max_rows: usize,
+        deadline: Instant,
+    ) -> Result<Rows, Error> {
+        match &mut self.0 {
+            Reading::Sqlite(reader) => reader.query(sql, parameters, max_rows, deadline),
+        }
+    }
+
+    /// What the planner expects of a query that is not run; `None` where the database does not say (SQLite).
+    pub fn cost(
+        &mut self,
+        sql: &str,
+        parameters: &[Value],
+        deadline: Instant,
+    ) -> Result<Option<Cost>, Error> {
+        match &mut self.0 {
+            Reading::Sqlite(reader) => reader.cost(sql, parameters, deadline),
+        }
+    }
+}
+
+/// One transaction of writes. Dropped, it is rolled back.
+pub struct Writer {
+    writing: Writing,
+    purpose: Purpose,
+}
+
+enum Writing {
+    Sqlite(sqlite::Writer),
+}
+
+impl Writer {
+    /// Connects and begins the transaction. `name` is the logical name for the log.
+    pub fn open(
+        name: &str,
+        location: &Location,
+        limits: &Limits,
+        purpose: Purpose,
+        deadline: Instant,
+    ) -> Result<Writer, Error> {
+        let writing = match location {
+            Location::Sqlite(file) => Writing::Sqlite(sqlite::Writer::open(name, file, limits, deadline)?),
+            Location::Postgres(_) | Location::Mysql(_) => return Err(not_built(location)),
+        };
+        Ok(Writer { writing, purpose })
+    }
+
+    /// Which SQL it takes.
+    pub fn dialect(&self) -> Dialect {
+        match &self.writing {
+            Writing::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
+    /// Runs one statement and gives how many rows it inserted, updated or deleted itself (0 for DDL).
+    ///
+    /// After an error only a SQLite transaction goes on, and not after the database rolled it back by itself.
+    pub fn execute(&mut self, sql: &str, parameters: &[Value], deadline: Instant) -> Result<u64, Error> {
+        match &mut self.writing {
+            Writing::Sqlite(writer) => writer.execute(sql, parameters, deadline),
+        }
+    }
+
+    /// Keeps what was written. A trial refuses.
+    pub fn commit(self) -> Result<(), Error> {
+        if self.purpose == Purpose::Trial {
+            return Err(Error::NotAllowed("a trial is never committed".to_owned()));
+        }
+        match self.writing {
+            Writing::Sqlite(writer) => writer.commit(),
+        }
+    }
+}
+
+fn not_built(location: &Location) -> Error {
+    let kind = match location {
+        Location::Sqlite(_) => Dialect::Sqlite,
+        Location::Postgres(_) => Dialect::Postgres,
+        Location::Mysql(_) => Dialect::Mysql,
+    };
+    Error::Unavailable(format!("this build has no {} client", kind.name()))
+}
