@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use pawl_plugin::{Grant, Host, HostOptions, Manifest, Plugin};
+use pawl_plugin::{DatabaseGrant, Grant, Host, HostOptions, Manifest, Plugin};
 use serde_json::Value;
 
 /// A plugin host whose plugins keep their data in `data`. Compiled components are shared by all tests.
@@ -83,7 +83,7 @@ pub fn guest(name: &str) -> PathBuf {
 
 /// Grants the database `shop` at a path.
 pub fn shop_at(path: &Path) -> Grant {
-    Grant { database: [("shop".to_owned(), path.to_path_buf())].into(), ..Grant::default() }
+    Grant { database: [("main".to_owned(), DatabaseGrant::file(path))].into(), ..Grant::default() }
 }
 
 /// The payload of a guest's own error; any other outcome is the test's failure.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
 use jiff::tz::TimeZone;
-use pawl_plugin::{Example, Grant};
+use pawl_plugin::{DatabaseGrant, Example, Grant};
 use serde::Deserialize;
 
 /// The settings file that is used when none is given.
@@ -301,7 +301,8 @@ fn plugins_folder(given: Option<&Path>) -> PathBuf {
 
 fn absolute_grant(mut grant: Grant, base: &Path) -> Grant {
     let preopens = grant.filesystem.values_mut().map(|preopen| &mut preopen.folder);
-    for path in grant.database.values_mut().chain(grant.documents.values_mut()).chain(preopens) {
+    let files = grant.database.values_mut().filter_map(DatabaseGrant::file_mut);
+    for path in files.chain(grant.documents.values_mut()).chain(preopens) {
         *path = base.join(&*path);
     }
     grant

@@ -13,7 +13,7 @@ use wasmtime::component::{InstancePre, ResourceTable, Val};
 use wasmtime::{CallHook, PoolConcurrencyLimitError, ResourceLimiter, Store, Trap, UpdateDeadline};
 use wasmtime_wasi::{I32Exit, WasiCtxView, WasiView};
 
-use crate::capability::database::Databases;
+use crate::capability::database::{Databases, Mode, Write};
 use crate::capability::random::Random;
 use crate::capability::store::KeyValue;
 use crate::capability::wasi::{self, Log};
@@ -88,15 +88,20 @@ pub(crate) struct Setting {
     pub(crate) model: llm::Slot,
 }
 
-/// Runs one function to its end. Blocks; the time limit counts from here.
-pub(crate) fn run(setting: &Setting, function: &Function, arguments: &[Val]) -> Result<Value, CallError> {
+/// Runs one function to its end. Blocks; the time limit counts from here. With the result come the writes of a trial.
+pub(crate) fn run(
+    setting: &Setting,
+    function: &Function,
+    arguments: &[Val],
+    mode: Mode,
+) -> Result<(Value, Vec<Write>), CallError> {
     let limits = &setting.limits;
     let log = Log::new(Arc::clone(&setting.plugin), limits.log);
     let state = State {
         plugin: Arc::clone(&setting.plugin),
-        capabilities: Arc::clone(&setting.capabilities),
+        capabilities: effects(&setting.capabilities, &mode),
         keyvalue: setting.keyvalue.clone(),
-        databases: Databases::default(),
+        databases: Databases::new(mode.clone()),
         table: wasi::table(),
         deadline: Instant::now() + limits.time,
         random: Random::default(),
@@ -104,7 +109,7 @@ pub(crate) fn run(setting: &Setting, function: &Function, arguments: &[Val]) -> 
         http: None,
         model: Arc::clone(&setting.model),
         model_calls: 0,
-        wasi: wasi::Context::open(&setting.plugin, &setting.capabilities, &log)?,
+        wasi: wasi::Context::open(&setting.plugin, &effects(&setting.capabilities, &mode), &log)?,
         log,
         resources: Resources::new(limits),
         host_calls: limits.host_calls,
@@ -131,9 +136,24 @@ pub(crate) fn run(setting: &Setting, function: &Function, arguments: &[Val]) -> 
     });
     let fuelled = limits.fuel.map_or(Ok(()), |fuel| store.set_fuel(fuel));
     let result = fuelled.and_then(|()| enter(&mut store, setting, function, arguments));
-    match result {
+    let result = match result {
         Ok(value) => outcome(function, value, limits.output),
         Err(error) => Err(failure(&error, store.data(), limits)),
+    };
+    let databases = &mut store.data_mut().databases;
+    if databases.wants_to_write() {
+        return Err(CallError::NeedsApproval);
+    }
+    let value = result?;
+    let writes = databases.finish().map_err(CallError::NotAsApproved)?;
+    Ok((value, writes))
+}
+
+/// A trial has no effect but on databases, where it is rolled back: nothing is sent, stored or asked of the model.
+fn effects(capabilities: &Arc<Effective>, mode: &Mode) -> Arc<Effective> {
+    match mode {
+        Mode::Trial => Arc::new(capabilities.without_effects()),
+        Mode::Ordinary | Mode::Approved(_) => Arc::clone(capabilities),
     }
 }
 

@@ -133,6 +133,12 @@ pub enum CallError {
         /// The limit, with its unit.
         value: String,
     },
+    /// The call would write to a database. Nothing was written: a person must approve it first ([`crate::Plugin::trial`]).
+    #[error("it would write, which a person must approve first")]
+    NeedsApproval,
+    /// The call that was approved would now write something else, or failed. Nothing was written.
+    #[error("nothing was written, for it is not what was approved: {0}")]
+    NotAsApproved(String),
     /// The plugin's refinement of its own arguments cannot be used.
     #[error("the plugin narrows its arguments in a way that cannot be enforced: {0}")]
     Refinement(String),

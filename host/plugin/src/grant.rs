@@ -10,7 +10,9 @@
 //! random = true
 //! keyvalue = true
 //! config = { region = "eu", api-key = { env = "CALENDAR_API_KEY" } }
-//! database = { shop = "shop.sqlite" }             # logical name = SQLite file
+//! database = { shop = "shop.sqlite" }             # logical name = SQLite file, to read; or one of
+//! #            { shop = { file = "shop.sqlite", write = true } }       each write still waits for a person's approval
+//! #            { shop = { url = { env = "SHOP_URL" } } }               postgres://… or mysql://…
 //! documents = { contracts = "/srv/contracts" }    # collection = folder, read only; its files, not its folders
 //! llm = { max-calls = 4, max-tokens = 512 }       # of one call of the plugin; or `llm = true`
 //! filesystem = { "/in" = { folder = "/srv/in", access = "read" } }
@@ -27,6 +29,8 @@
 //! a plugin writes into a folder has no quota: give it a volume of its own where that matters. `max-response` bounds
 //! what is sent as well.
 
+mod database;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -37,6 +41,9 @@ use serde::{Deserialize, Serialize};
 use crate::http_rule::{HttpRule, Scheme};
 use crate::limits;
 use crate::manifest::{Access, Capabilities, Manifest};
+
+pub(crate) use database::Granted;
+pub use database::{DatabaseGrant, Place};
 
 /// What the operator allows: `[plugins.NAME.grant]` in pawl.toml. The default grants nothing.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -50,8 +57,8 @@ pub struct Grant {
     pub keyvalue: bool,
     /// Settings by key.
     pub config: BTreeMap<String, Setting>,
-    /// Logical database names, each with the SQLite file that it stands for.
-    pub database: BTreeMap<String, PathBuf>,
+    /// Logical database names, each with the database that it stands for.
+    pub database: BTreeMap<String, DatabaseGrant>,
     /// Collections of documents, each with the folder that it stands for; read only.
     pub documents: BTreeMap<String, PathBuf>,
     /// Folders as the guest sees them, each with the folder that it stands for.
@@ -192,7 +199,7 @@ pub(crate) struct Effective {
     pub(crate) random: bool,
     pub(crate) keyvalue: bool,
     pub(crate) config: BTreeMap<String, Secret>,
-    pub(crate) database: BTreeMap<String, PathBuf>,
+    pub(crate) database: BTreeMap<String, Granted>,
     pub(crate) documents: BTreeMap<String, PathBuf>,
     pub(crate) filesystem: BTreeMap<String, Preopen>,
     pub(crate) http: HttpPolicy,
@@ -239,7 +246,12 @@ impl Effective {
         let requested = &manifest.capabilities;
         let mut config = BTreeMap::new();
         for (key, setting) in grant.config.iter().filter(|(key, _)| requested.config.contains(key)) {
-            config.insert(key.clone(), Secret(setting.read(key)?));
+            config.insert(key.clone(), Secret(setting.read(&format!("config.{key}"))?));
+        }
+        let mut database = BTreeMap::new();
+        for (name, grant) in grant.database.iter().filter(|(name, _)| requested.database.contains(name)) {
+            let write = requested.database_write.contains(name);
+            database.insert(name.clone(), Granted::new(name, grant, write)?);
         }
         let folder = |(guest, preopen): (&String, &Preopen)| {
             let access = preopen.access.min(*requested.filesystem.get(guest)?);
@@ -250,12 +262,28 @@ impl Effective {
             random: requested.random && grant.random,
             keyvalue: requested.keyvalue && grant.keyvalue,
             config,
-            database: both(&requested.database, &grant.database),
+            database,
             documents: both(&requested.documents, &grant.documents),
             filesystem: grant.filesystem.iter().filter_map(folder).collect(),
             http: HttpPolicy { requested: requested.http.clone(), granted: grant.http.clone() },
             llm: if requested.llm { grant.llm } else { LlmGrant::default() },
         })
+    }
+}
+
+impl Effective {
+    /// The same without what reaches beyond the call: a store, folders to write to, the network, the model.
+    pub(crate) fn without_effects(&self) -> Effective {
+        let mut without = Effective {
+            keyvalue: false,
+            http: HttpPolicy::default(),
+            llm: LlmGrant::default(),
+            ..self.clone()
+        };
+        for preopen in without.filesystem.values_mut() {
+            preopen.access = Access::Read;
+        }
+        without
     }
 }
 
@@ -269,7 +297,7 @@ impl Setting {
         match self {
             Setting::Value(value) => Ok(value.clone()),
             Setting::Environment { env } => std::env::var(env).map_err(|_| {
-                format!("grant.config.{key} is to come from the environment variable {env}, which is not set")
+                format!("grant.{key} is to come from the environment variable {env}, which is not set")
             }),
         }
     }
@@ -319,6 +347,15 @@ pub(crate) fn states(requested: &Capabilities, grant: &Grant) -> Vec<CapabilityS
         for name in given.into_iter().filter(|name| !asked.contains(name)) {
             push(format!("{kind} {name}"), false, true);
         }
+    }
+    let writable = |name: &String| grant.database.get(name).is_some_and(|grant| grant.write);
+    for name in &requested.database_write {
+        push(format!("database {name} (write, each approved)"), true, writable(name));
+    }
+    for name in
+        grant.database.keys().filter(|name| writable(name) && !requested.database_write.contains(name))
+    {
+        push(format!("database {name} (write, each approved)"), false, true);
     }
     for (guest, access) in &requested.filesystem {
         let given = grant.filesystem.get(guest).is_some_and(|preopen| preopen.access >= *access);

@@ -52,11 +52,15 @@ use crate::grant::Effective;
 use crate::reflect::Function;
 use crate::weight::Weight;
 
+use capability::database::Mode;
+pub use capability::database::Write;
 pub use capability::llm::{Answer, Completion, Message, Model, ModelError, Role};
 pub use compiler::{Compiler, compile_stdin};
 pub use docs::embed_wit;
 pub use error::{CallError, Error};
-pub use grant::{CapabilityState, Grant, HttpGrant, LlmGrant, Preopen, Setting as ConfigSetting};
+pub use grant::{
+    CapabilityState, DatabaseGrant, Grant, HttpGrant, LlmGrant, Place, Preopen, Setting as ConfigSetting,
+};
 pub use http_rule::{HttpRule, Scheme};
 pub use limits::Limits;
 pub use manifest::{Access, Capabilities, Example, ExamplesFrom, Manifest, Prompt};
@@ -298,7 +302,34 @@ impl Plugin {
     pub async fn call(&self, function: &str, arguments: &Value) -> Result<Value, CallError> {
         let index = self.index(function)?;
         let values = self.lower(index, arguments)?;
-        self.run(Callee::Tool(index), values).await
+        Ok(self.run(Callee::Tool(index), values, Mode::Ordinary).await?.0)
+    }
+
+    /// Finds out what a call would write to databases: runs it, in transactions that are rolled back, without anything else
+    /// that reaches beyond the call (no store, no network, no files written, no model).
+    ///
+    /// # Errors
+    /// As [`Plugin::call`] gives.
+    pub async fn trial(&self, function: &str, arguments: &Value) -> Result<Vec<Write>, CallError> {
+        let index = self.index(function)?;
+        let values = self.lower(index, arguments)?;
+        Ok(self.run(Callee::Tool(index), values, Mode::Trial).await?.1)
+    }
+
+    /// Runs a call that a person approved: it may make exactly the writes that they were shown, and they are kept if all of
+    /// them are made and touch as many rows. The host does not know whether it was done before.
+    ///
+    /// # Errors
+    /// As [`Plugin::call`] gives, and [`CallError::NotAsApproved`]; then nothing was written.
+    pub async fn carry_out(
+        &self,
+        function: &str,
+        arguments: &Value,
+        approved: Vec<Write>,
+    ) -> Result<Value, CallError> {
+        let index = self.index(function)?;
+        let values = self.lower(index, arguments)?;
+        Ok(self.run(Callee::Tool(index), values, Mode::Approved(approved)).await?.0)
     }
 
     /// Its tools narrowed to what exists now, by its export `pawl:plugin/refine`; as they are where it has none.
@@ -309,12 +340,17 @@ impl Plugin {
         if self.inner.refine.is_none() {
             return Ok(self.inner.tools.iter().map(Refined::plain).collect());
         }
-        let returned = self.run(Callee::Refine, Vec::new()).await?;
+        let (returned, _) = self.run(Callee::Refine, Vec::new(), Mode::Ordinary).await?;
         refine::apply(&self.inner.tools, returned).map_err(CallError::Refinement)
     }
 
     /// Waits for its turn and runs a function on a blocking thread.
-    async fn run(&self, callee: Callee, values: Vec<Val>) -> Result<Value, CallError> {
+    async fn run(
+        &self,
+        callee: Callee,
+        values: Vec<Val>,
+        mode: Mode,
+    ) -> Result<(Value, Vec<Write>), CallError> {
         // A plugin's own turn first, so that one that is full holds nobody else's place.
         let turns = async {
             let own = Arc::clone(&self.inner.own_calls).acquire_owned().await;
@@ -332,9 +368,9 @@ impl Plugin {
         let inner = Arc::clone(&self.inner);
         let run = move || {
             let result = match (callee, &inner.refine) {
-                (Callee::Refine, Some(refine)) => call::run(&inner.setting, refine, &values),
-                (Callee::Tool(index), _) => call::run(&inner.setting, &inner.functions[index], &values),
-                (Callee::Refine, None) => Ok(Value::Array(Vec::new())),
+                (Callee::Refine, Some(refine)) => call::run(&inner.setting, refine, &values, mode),
+                (Callee::Tool(index), _) => call::run(&inner.setting, &inner.functions[index], &values, mode),
+                (Callee::Refine, None) => Ok((Value::Array(Vec::new()), Vec::new())),
             };
             drop((own, shared));
             result

@@ -14,6 +14,7 @@
 //! keyvalue = true                  # wasi:keyvalue, a store of the plugin's own
 //! config = ["region"]              # wasi:config, by key
 //! database = ["shop"]              # pawl:host/database, by logical name
+//! database-write = ["shop"]        # to propose writes to it; each waits for a person's approval
 //! documents = ["contracts"]        # pawl:host/documents, by the name of a collection
 //! llm = true                       # pawl:host/llm, the host's model
 //! filesystem = { "/in" = "read", "/out" = "write" }   # wasi:filesystem, by the folder that the guest sees
@@ -106,6 +107,9 @@ pub struct Capabilities {
     pub http: Vec<HttpRule>,
     /// Logical names of databases, read through `pawl:host/database`.
     pub database: Vec<String>,
+    /// Those of them to which writes may be proposed; a person approves each.
+    #[serde(rename = "database-write")]
+    pub database_write: Vec<String>,
     /// Collections of documents, read through `pawl:host/documents`.
     pub documents: Vec<String>,
     /// The host's model, asked through `pawl:host/llm`.
@@ -219,6 +223,7 @@ impl Capabilities {
         for (what, names) in [
             ("config", &self.config),
             ("database", &self.database),
+            ("database-write", &self.database_write),
             ("documents", &self.documents),
             ("filesystem", &folders),
             ("http", &hosts),

@@ -68,6 +68,8 @@ pub fn failed(error: HostError) -> Error {
         }
         HostError::Missing(name) => format!("the file of the database `{name}` is missing"),
         HostError::NotReadOnly(why) => format!("refused as not only reading: {why}"),
+        HostError::NotAllowed(why) | HostError::NoTrial(why) | HostError::Unavailable(why) => why,
+        HostError::NeedsApproval => "this plugin only reads".to_owned(),
         HostError::Sql(why) => {
             format!("SQLite says: {why}. An expression of the layer names what is not there?")
         }

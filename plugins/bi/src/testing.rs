@@ -42,7 +42,7 @@ impl Database for Memory {
         let list = "SELECT name, sql FROM sqlite_schema WHERE type IN ('table', 'view') ORDER BY name";
         let table = |row: Vec<Value>| match row.as_slice() {
             [Value::Text(name), Value::Text(sql)] => {
-                Some(TableInfo { name: name.clone(), sql: sql.clone(), row_count: 0 })
+                Some(TableInfo { name: name.clone(), sql: sql.clone(), row_count: None })
             }
             _ => None,
         };

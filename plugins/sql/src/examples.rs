@@ -23,7 +23,7 @@ pub fn examples(database: &impl Database) -> Result<Vec<Example>, HostError> {
     let infos = database.tables()?;
     let tables: Vec<(String, Definition)> =
         infos.iter().map(|info| (info.name.clone(), schema::columns(database, info))).collect();
-    let rows: Vec<u64> = infos.iter().map(|info| info.row_count).collect();
+    let rows: Vec<u64> = infos.iter().map(|info| info.row_count.unwrap_or_default()).collect();
     let made = made(&Graph::new(&tables), &rows);
     Ok(made
         .into_iter()

@@ -22,9 +22,8 @@ const MAX_GRAMMAR: usize = 120 << 10;
 /// What does not depend on the database. `expr`, `cond`, `select` and what is in them exist twice: in a statement that
 /// begins with WITH, `name` may be any (see [`rules`]).
 const COMMON: &str = r#"
-start: select | "WITH " cte (", " cte)* " " w_select
 cte: DERIVED " AS (" w_select ")"
-set: " UNION ALL " | " UNION " | " EXCEPT " | " INTERSECT "
+union: " UNION ALL " | " UNION " | " EXCEPT " | " INTERSECT "
 join: " JOIN " | " INNER JOIN " | " LEFT JOIN " | " CROSS JOIN " | ", "
 direction: (" ASC" | " DESC")? (" NULLS FIRST" | " NULLS LAST")?
 compare: " = " | " != " | " <> " | " < " | " <= " | " > " | " >= "
@@ -39,9 +38,17 @@ TEXT: /'([^'"\\\x00-\x1f\x7f]|'')*'/
 TIME: /'(%[YmdHMSjwWuGV]([-\/: T.]?%[YmdHMSjwWuGV])*)'/
 "#;
 
+/// The first rule of a SELECT.
+const START: &str = "start: select | \"WITH \" cte (\", \" cte)* \" \" w_select\n";
+
+/// The first rules of a change.
+const CHANGE: &str = r#"start: "INSERT INTO " into " VALUES " row (", " row)* | "UPDATE " set " WHERE " cond | "DELETE FROM " of " WHERE " cond
+row: "(" expr (", " expr)* ")"
+"#;
+
 /// The rules that exist twice; `@` is what stands before their names.
 const TWICE: &str = r#"
-@select: @core (set @core)* @order? limit?
+@select: @core (union @core)* @order? limit?
 @core: "SELECT " "DISTINCT "? @items (" FROM " @source (join @source @on?)*)? (" WHERE " @cond)? @group?
 @items: "*" | @item (", " @item)*
 @item: STAR | @expr (" AS " ALIAS)?
@@ -69,11 +76,38 @@ const TWICE: &str = r#"
 /// # Errors
 /// What the host says where the tables cannot be listed.
 pub fn select(database: &impl Database) -> Result<Option<String>, HostError> {
-    let grammar = grammar(&definitions(database)?);
+    let grammar = rules(&definitions(database)?).map(|rules| format!("{START}{rules}"));
     Ok(grammar.filter(|grammar| grammar.len() <= MAX_GRAMMAR))
 }
 
-fn grammar(tables: &[(String, Definition)]) -> Option<String> {
+/// The grammar of `change`: one INSERT, UPDATE or DELETE over the columns of one table, the last two never without a WHERE.
+///
+/// # Errors
+/// What the host says where the tables cannot be listed.
+pub fn change(database: &impl Database) -> Result<Option<String>, HostError> {
+    let tables = definitions(database)?;
+    let Some(rules) = rules(&tables) else { return Ok(None) };
+    let mut grammar = String::from(CHANGE);
+    let mut each: [Vec<String>; 3] = Default::default();
+    let with_columns = tables.iter().filter(|(_, definition)| !definition.columns.is_empty());
+    for (index, (table, definition)) in with_columns.enumerate() {
+        let table = escaped(&plain(table));
+        let names: Vec<String> =
+            definition.columns.iter().map(|column| escaped(&plain(&column.name))).collect();
+        let _ = writeln!(grammar, "OWN_{index}: /{}/", names.join("|"));
+        each[0].push(format!("/{table}/ \" (\" OWN_{index} (\", \" OWN_{index})* \")\""));
+        each[1]
+            .push(format!("/{table}/ \" SET \" OWN_{index} \" = \" expr (\", \" OWN_{index} \" = \" expr)*"));
+        each[2].push(format!("/{table}/"));
+    }
+    let [insert, update, delete] = each.map(|rules| rules.join(" | "));
+    let _ = writeln!(grammar, "into: {insert}\nset: {update}\nof: {delete}");
+    grammar.push_str(&rules);
+    Ok(Some(grammar).filter(|grammar| grammar.len() <= MAX_GRAMMAR))
+}
+
+/// Everything but the first rule.
+fn rules(tables: &[(String, Definition)]) -> Option<String> {
     let tables: Vec<_> = tables.iter().filter(|(_, definition)| !definition.columns.is_empty()).collect();
     if tables.is_empty() {
         return None;
@@ -119,7 +153,7 @@ pub fn aliases(tables: &[&str]) -> Vec<Vec<String>> {
     taken.extend(tables.iter().map(|table| table.to_ascii_lowercase()));
     let mut all: Vec<Vec<String>> = vec![Vec::new(); tables.len()];
     // The first choice of every table comes before the second of any.
-    for turn in 0..4 {
+    for turn in 0..7 {
         for (own, table) in all.iter_mut().zip(tables) {
             let candidate = candidates(table).into_iter().nth(turn);
             own.extend(candidate.filter(|candidate| taken.insert(candidate.clone())));
@@ -137,7 +171,7 @@ pub fn aliases(tables: &[&str]) -> Vec<Vec<String>> {
     all
 }
 
-/// Initials, the last word's first letter, the first two letters and the first three.
+/// Initials, the last word's first letter, then more and more letters of the first and the last word.
 fn candidates(table: &str) -> Vec<String> {
     let table = table.to_ascii_lowercase();
     let words: Vec<&str> =
@@ -149,6 +183,9 @@ fn candidates(table: &str) -> Vec<String> {
         letters(last, 1),
         letters(first, 2),
         letters(first, 3),
+        letters(first, 4),
+        letters(last, 3),
+        letters(first, 5),
     ]
 }
 

@@ -30,7 +30,7 @@ pub mod bindings {
     wit_bindgen::generate!({ world: "pawl:sql/plugin", path: ["../../wit", "../../wit/plugin", "wit"], generate_all });
 }
 
-pub use bindings::exports::pawl::sql::sql::{Error, Example, Kind, Table};
+pub use bindings::exports::pawl::sql::sql::{Changed, Error, Example, Kind, Table};
 pub use bindings::pawl::host::database::{Error as HostError, Rows, TableInfo, Value};
 
 /// The host's `database` interface for one database.
@@ -101,10 +101,10 @@ pub fn describe(database: &impl Database) -> Result<String, Error> {
 #[cfg(target_family = "wasm")]
 mod component {
     use super::bindings::exports::pawl::plugin::refine::{Refinement, Rule};
-    use super::{Database, Error, Example, HostError, Rows, Table, TableInfo, bindings};
+    use super::{Changed, Database, Error, Example, HostError, Rows, Table, TableInfo, bindings, mend};
 
     /// The database that plugin.toml requests.
-    const DATABASE: &str = "shop";
+    const DATABASE: &str = "main";
 
     struct Granted;
 
@@ -136,18 +136,32 @@ mod component {
         fn query(sql: String) -> Result<Table, Error> {
             super::run(&Granted, &sql)
         }
+
+        fn change(sql: String) -> Result<Changed, Error> {
+            let rows = bindings::pawl::host::database::execute(DATABASE, &sql, &[]);
+            let rows = rows.map_err(|error| mend::explain(&Granted, &sql, error))?;
+            Ok(Changed { rows })
+        }
     }
 
     impl bindings::exports::pawl::plugin::refine::Guest for Component {
         fn refine() -> Result<Vec<Refinement>, String> {
-            let grammar = super::grammar::select(&Granted).map_err(|error| format!("{error:?}"))?;
-            let refinement = |grammar| Refinement {
-                function: "query".to_owned(),
+            let refinement = |function: &str, rule| Refinement {
+                function: function.to_owned(),
                 path: "/sql".to_owned(),
-                rule: Rule::Lark(grammar),
+                rule,
                 shown: false,
             };
-            Ok(grammar.map(refinement).into_iter().collect())
+            let failed = |error| format!("{error:?}");
+            let mut refinements = Vec::new();
+            if let Some(select) = super::grammar::select(&Granted).map_err(failed)? {
+                refinements.push(refinement("query", Rule::Lark(select)));
+            }
+            // Where writing is not granted, there is nothing that could be said.
+            let writable = bindings::pawl::host::database::writable(DATABASE).map_err(failed)?;
+            let change = if writable { super::grammar::change(&Granted).map_err(failed)? } else { None };
+            refinements.push(refinement("change", change.map_or(Rule::Choices(Vec::new()), Rule::Lark)));
+            Ok(refinements)
         }
     }
 

@@ -27,6 +27,14 @@ pub fn explain(database: &impl Database, statement: &str, error: HostError) -> E
             Error::Limit(format!("{limit}; ask for less: aggregate, add a WHERE or a LIMIT"))
         }
         HostError::Sql(message) => sql(database, statement, &message),
+        HostError::NotAllowed(why) => Error::NotAllowed(why),
+        HostError::NoTrial(why) => {
+            Error::NotAllowed(format!("{why}; a person has to run it with the database's own tools"))
+        }
+        HostError::NeedsApproval => Error::NotAllowed("a person must approve it first".to_owned()),
+        HostError::Unavailable(why) => {
+            Error::Unavailable(format!("the database cannot be reached: {why}; tell the user"))
+        }
     }
 }
 

@@ -57,9 +57,7 @@ pub fn relate(database: &impl Database, request: &str) -> Result<String, HostErr
         text.push_str(&format!("{} is a value of {column}\n", literal(value)));
     }
     let joined: Vec<usize> = ranked.iter().copied().take(MAX_JOINED).collect();
-    if joined.len() > 1
-        && let Some(from) = graph.connected(&joined)
-    {
+    if let Some(from) = graph.connected(&joined) {
         text.push_str(&format!("FROM {from}\n"));
     }
     Ok(text)

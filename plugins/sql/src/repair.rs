@@ -1,5 +1,5 @@
-//! What code can mend in a statement without guessing: a table whose column is used and that was not joined, and a join
-//! that only counts rows twice.
+//! What code can mend in a statement without guessing: a table that is called by another of its names than the FROM gives it, a
+//! table whose column is used and that was not joined, and a join that only counts rows twice.
 //!
 //! The statement is read by `sqlparser`, changed as a tree and written again. Invariant: a join that is added follows a
 //! reference that the database declares; a table that is left out is used nowhere but in its own join. What was mended is
@@ -141,13 +141,22 @@ impl VisitorMut for Connecting<'_> {
     }
 
     fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
-        if let Expr::CompoundIdentifier(parts) = expression
-            && let [table, _] = parts.as_slice()
+        let Expr::CompoundIdentifier(parts) = expression else { return ControlFlow::Continue(()) };
+        if let [table, _] = parts.as_mut_slice()
             && !self.is_known(&table.value)
-            && self.graph.named(&table.value).is_some()
+            && let Some(named) = self.graph.named(&table.value)
             && let Some(scope) = self.scopes.last_mut()
         {
-            scope.wanted.push(table.value.clone());
+            let mut here = scope.known.iter().filter(|(_, known)| *known == Some(named));
+            match (here.next(), here.next()) {
+                (Some((known, _)), None) => {
+                    table.value.clone_from(known);
+                    self.changed = true;
+                }
+                (None, _) => scope.wanted.push(table.value.clone()),
+                // Joined with itself: which one is meant, nobody knows.
+                _ => return ControlFlow::Break(()),
+            }
         }
         ControlFlow::Continue(())
     }
@@ -329,6 +338,10 @@ mod tests {
                  JOIN regions r ON r.id = c.region_id GROUP BY r.name ORDER BY spent",
             ),
             (
+                "SELECT SUM(orders.total) FROM orders WHERE o.total > 3",
+                "SELECT SUM(orders.total) FROM orders WHERE orders.total > 3",
+            ),
+            (
                 "SELECT name FROM customers c WHERE EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = c.id AND i.quantity = 1)",
                 "SELECT name FROM customers c WHERE EXISTS (SELECT 1 FROM orders o JOIN order_items i ON i.order_id = o.id \
                  WHERE o.customer_id = c.id AND i.quantity = 1)",
@@ -350,6 +363,7 @@ mod tests {
             "SELECT t1.n FROM (SELECT COUNT(*) AS n FROM orders) t1",
             "SELECT (SELECT COUNT(*) FROM orders o WHERE o.customer_id = c.id) FROM customers c",
             "SELECT o.total",
+            "SELECT o.total FROM orders o1 JOIN orders o2 ON o1.id = o2.id",
             "not SQL at all (",
         ] {
             assert_eq!(connect(&graph, sql), None, "{sql}");

@@ -88,10 +88,12 @@ fn short(database: &impl Database, table: &TableInfo) -> String {
 pub fn line(database: &impl Database, table: &TableInfo) -> String {
     let definition = columns(database, table);
     let columns: Vec<String> = definition.columns.iter().map(|each| column(database, table, each)).collect();
-    let rows = if table.row_count == 1 { "1 row".to_owned() } else { format!("{} rows", table.row_count) };
-    let comment =
-        if definition.comment.is_empty() { rows } else { format!("{}, {rows}", definition.comment) };
-    format!("{}({}) -- {comment}", plain(&table.name), columns.join(", "))
+    let rows =
+        table.row_count.map(|rows| if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") });
+    let comment = Some(definition.comment).filter(|comment| !comment.is_empty());
+    let said: Vec<String> = comment.into_iter().chain(rows).collect();
+    let said = if said.is_empty() { String::new() } else { format!(" -- {}", said.join(", ")) };
+    format!("{}({}){said}", plain(&table.name), columns.join(", "))
 }
 
 fn column(database: &impl Database, table: &TableInfo, column: &Column) -> String {

@@ -48,8 +48,8 @@ impl Database for Memory {
             .map(|(name, sql)| {
                 let count = format!("SELECT count(*) FROM {}", crate::schema::quoted(&name));
                 let row_count = match self.query(&count, 1)?.rows[0][0] {
-                    Value::Integer(count) => count as u64,
-                    _ => 0,
+                    Value::Integer(count) => u64::try_from(count).ok(),
+                    _ => None,
                 };
                 Ok(TableInfo { name, sql, row_count })
             })

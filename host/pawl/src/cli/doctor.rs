@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use pawl_llm::Runtime;
+use pawl_plugin::Place;
 use serde::Serialize;
 use tokio::net::TcpListener;
 
@@ -141,7 +142,13 @@ async fn plugins(config: &Config) -> Vec<Finding> {
 fn databases(config: &Config) -> Vec<Finding> {
     let granted = config.plugins.iter().flat_map(|plugin| &plugin.grant.database);
     granted
-        .map(|(name, path)| {
+        .map(|(name, grant)| {
+            let Place::File(path) = &grant.place else {
+                return Finding::good(
+                    "database",
+                    format!("{name} is on a server; the first question connects"),
+                );
+            };
             let found = format!("{name} = {}", path.display());
             if path.is_file() {
                 Finding::good("database", found)

@@ -11,6 +11,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use jiff::ZonedDateTime;
 use jiff::tz::TimeZone;
+use pawl_plugin::{DatabaseGrant, Place};
 use serde_json::{Value, json};
 
 use crate::app;
@@ -111,7 +112,7 @@ fn as_it_ran(call: &CallRecord) -> (String, Value) {
 fn asked(config: &Config, shop: &Path) -> PathBuf {
     let sql = config.plugins.iter().find(|plugin| plugin.name == "sql");
     match sql.and_then(|plugin| plugin.grant.database.values().next()) {
-        Some(granted) if *granted != config.home.shop() => granted.clone(),
+        Some(DatabaseGrant { place: Place::File(file), .. }) if *file != config.home.shop() => file.clone(),
         _ => shop.to_path_buf(),
     }
 }
@@ -120,7 +121,8 @@ fn asked(config: &Config, shop: &Path) -> PathBuf {
 fn fresh_plugins(config: &Config, folder: &Path, shop: &Path) -> Result<Plugins> {
     let mut config = config.clone();
     let usual = config.home.shop();
-    for database in config.plugins.iter_mut().flat_map(|plugin| plugin.grant.database.values_mut()) {
+    let granted = config.plugins.iter_mut().flat_map(|plugin| plugin.grant.database.values_mut());
+    for database in granted.filter_map(DatabaseGrant::file_mut) {
         if *database == usual {
             *database = shop.to_path_buf();
         }

@@ -253,16 +253,18 @@ impl Set {
             call: None,
             answer: Some((*answer).to_owned()),
         });
-        let mut examples = Vec::new();
+        let mut groups: Vec<Vec<Example>> = Vec::new();
         for (shown, made) in self.examples.iter().zip(made) {
-            examples.extend(made);
-            examples.extend(shown.iter().cloned());
-            if !examples.is_empty() {
-                examples.extend(answers.by_ref().take(2));
-            }
+            let calls: Vec<Example> = made.into_iter().chain(shown.iter().cloned()).collect();
+            groups.extend((!calls.is_empty()).then_some(calls));
         }
-        if !examples.is_empty() {
-            examples.extend(answers);
+        // Answers come before calls: what stands last is imitated most, and a call too many costs less than a made-up answer.
+        let mut examples = Vec::new();
+        let (many, last) = (ANSWERS.len() / groups.len().max(1), groups.len().saturating_sub(1));
+        for (index, calls) in groups.into_iter().enumerate() {
+            let left = if index == last { usize::MAX } else { many };
+            examples.extend(answers.by_ref().take(left));
+            examples.extend(calls);
         }
         examples
     }

@@ -1,328 +1,254 @@
-//! `pawl:host/database`: one SELECT at a time over the SQLite files that the operator granted, by logical name.
+//! `pawl:host/database`: SQL over the databases that the operator granted, by logical name. Reading, and writes that a person
+//! approved.
 //!
-//! Invariant: nothing that a statement says can change a file or reach another one. The file is opened read-only and
-//! never created, no second file can be attached, and every action that SQLite prepares passes an allow-list
-//! (SELECT, reading a column, recursion, functions known to be pure); each of the two alone has been got round.
-//! Time, rows, bytes and the statement's length are limited. SQLite's own interfaces: <https://sqlite.org/c3ref/set_authorizer.html>,
-//! <https://sqlite.org/c3ref/progress_handler.html>.
+//! Reading is `pawl_database::Reader`'s, which can change nothing. A write ([`Host::execute`]) does nothing by itself: in an
+//! ordinary call it is refused and noted, so that the host can ask for approval; in a trial it runs in a transaction that is
+//! always rolled back, and is recorded; in the call that a person approved it runs only if it is, word for word, the write
+//! that was recorded, and is committed only if all of them ran and touched as many rows as were shown.
+//!
+//! Invariant: no plugin and no model can have a row changed that a person was not shown the statement of.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
-use rusqlite::limits::Limit;
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use pawl_database as db;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::bindings::pawl::host::database::{Error, Host, Rows, TableInfo, Value};
+use super::bindings::pawl::host::database::{Error, Estimate, Host, Rows, SqlDialect, TableInfo, Value};
 use crate::call::State;
 
-/// The longest that one query runs.
-const MAX_TIME: Duration = Duration::from_secs(3);
-/// The most rows of one query.
-const MAX_ROWS: u32 = 10_000;
-/// The most bytes of one query's cells.
-const MAX_BYTES: usize = 4 << 20;
-/// The longest statement, in bytes.
-const MAX_SQL: usize = 64 << 10;
-/// The most tables that are described.
-const MAX_TABLES: usize = 256;
-/// How often SQLite looks at the clock, in its own instructions.
-const PROGRESS: i32 = 1000;
+/// The most writes of one call.
+const MAX_WRITES: usize = 100;
 
-/// Functions that read nothing but their arguments. Everything else, `load_extension` first, is refused.
-const FUNCTIONS: &[&str] = &[
-    "abs",
-    "avg",
-    "ceil",
-    "ceiling",
-    "char",
-    "coalesce",
-    "concat",
-    "concat_ws",
-    "count",
-    "cume_dist",
-    "current_date",
-    "current_time",
-    "current_timestamp",
-    "date",
-    "datetime",
-    "dense_rank",
-    "exp",
-    "first_value",
-    "floor",
-    "format",
-    "glob",
-    "group_concat",
-    "hex",
-    "ifnull",
-    "iif",
-    "instr",
-    "json",
-    "json_array",
-    "json_array_length",
-    "json_each",
-    "json_extract",
-    "json_group_array",
-    "json_group_object",
-    "json_object",
-    "json_tree",
-    "json_type",
-    "json_valid",
-    "julianday",
-    "lag",
-    "last_value",
-    "lead",
-    "length",
-    "like",
-    "likelihood",
-    "likely",
-    "ln",
-    "log",
-    "log10",
-    "log2",
-    "lower",
-    "ltrim",
-    "max",
-    "min",
-    "mod",
-    "nth_value",
-    "ntile",
-    "nullif",
-    "octet_length",
-    "percent_rank",
-    "pi",
-    "pow",
-    "power",
-    "printf",
-    "quote",
-    "random",
-    "rank",
-    "replace",
-    "round",
-    "row_number",
-    "rtrim",
-    "sign",
-    "sqrt",
-    "strftime",
-    "string_agg",
-    "substr",
-    "substring",
-    "sum",
-    "time",
-    "timediff",
-    "total",
-    "trim",
-    "trunc",
-    "typeof",
-    "unhex",
-    "unicode",
-    "unixepoch",
-    "unlikely",
-    "upper",
-    "->",
-    "->>",
-];
+/// One write, as a person is shown it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Write {
+    /// The logical name of the database.
+    pub database: String,
+    /// The statement.
+    pub sql: String,
+    /// What stands for its placeholders; bytes as `{"blob": "hex"}`.
+    pub parameters: Vec<serde_json::Value>,
+    /// How many rows it inserted, changed or deleted in the trial; 0 for DDL.
+    pub rows: u64,
+}
 
-/// Connections that one call opened, by logical name. They are gone with the store.
+/// What becomes of the writes of a call.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) enum Mode {
+    /// They are refused, and that is noted.
+    #[default]
+    Ordinary,
+    /// They run, are recorded and rolled back.
+    Trial,
+    /// Exactly these run, and are kept.
+    Approved(Vec<Write>),
+}
+
+/// The databases of one call. They are gone with the store, and what was not committed is rolled back.
 #[derive(Default)]
-pub(crate) struct Databases(BTreeMap<String, Database>);
-
-struct Database {
-    connection: Connection,
-    /// The first action that the allow-list refused since it was last taken.
-    refused: Arc<Mutex<Option<String>>>,
-    /// When the running statement is stopped.
-    until: Arc<Mutex<Instant>>,
+pub(crate) struct Databases {
+    readers: BTreeMap<String, db::Reader>,
+    writers: BTreeMap<String, db::Writer>,
+    mode: Mode,
+    /// Writes of the call so far; in an ordinary one, those that were refused.
+    writes: Vec<Write>,
+    /// An approved call would write something else than was approved.
+    other: Option<String>,
 }
 
-impl Database {
-    fn open(name: &str, file: &Path) -> Result<Database, Error> {
-        if !file.is_file() {
-            tracing::error!("database {name}: {} is missing", file.display());
-            return Err(Error::Missing(name.to_owned()));
-        }
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let set_up = || {
-            let mut connection = Connection::open_with_flags(file, flags)?;
-            connection.busy_timeout(Duration::from_millis(500))?;
-            for (limit, value) in [
-                (Limit::SQLITE_LIMIT_ATTACHED, 0),
-                (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
-                (Limit::SQLITE_LIMIT_LENGTH, MAX_BYTES as i32),
-                (Limit::SQLITE_LIMIT_SQL_LENGTH, MAX_SQL as i32),
-                (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1000),
-            ] {
-                connection.set_limit(limit, value)?;
-            }
-            let refused: Arc<Mutex<Option<String>>> = Arc::default();
-            let until = Arc::new(Mutex::new(Instant::now() + MAX_TIME));
-            let (seen, clock) = (Arc::clone(&refused), Arc::clone(&until));
-            connection.authorizer(Some(move |context: AuthContext<'_>| authorize(&context.action, &seen)))?;
-            connection.progress_handler(PROGRESS, Some(move || Instant::now() >= *lock(&clock)))?;
-            Ok(Database { connection, refused, until })
+impl Databases {
+    pub(crate) fn new(mode: Mode) -> Databases {
+        Databases { mode, ..Databases::default() }
+    }
+
+    /// Whether an ordinary call wanted to write.
+    pub(crate) fn wants_to_write(&self) -> bool {
+        self.mode == Mode::Ordinary && !self.writes.is_empty()
+    }
+
+    /// Ends a call whose function succeeded: keeps what was approved, or says why it is not what was approved. Gives the
+    /// writes of a trial.
+    pub(crate) fn finish(&mut self) -> Result<Vec<Write>, String> {
+        let writers = std::mem::take(&mut self.writers);
+        let Mode::Approved(approved) = &self.mode else {
+            return Ok(std::mem::take(&mut self.writes));
         };
-        set_up().map_err(|error: rusqlite::Error| {
-            tracing::error!("database {name} ({}): {error}", file.display());
-            Error::Sql(format!("database `{name}` cannot be opened; the host's log says why"))
-        })
+        if let Some(other) = self.other.take() {
+            return Err(other);
+        }
+        if self.writes.len() < approved.len() {
+            return Err(format!("{} of the {} approved writes were made", self.writes.len(), approved.len()));
+        }
+        for (name, writer) in writers {
+            writer.commit().map_err(|error| format!("database `{name}`: {error}"))?;
+        }
+        Ok(Vec::new())
     }
 
-    fn query(&self, sql: &str, max_rows: usize, deadline: Instant) -> Result<Rows, Error> {
-        if sql.len() > MAX_SQL {
-            return Err(Error::Limit(format!("the statement has {} bytes; {MAX_SQL} at most", sql.len())));
-        }
-        *lock(&self.until) = deadline.min(Instant::now() + MAX_TIME);
-        *lock(&self.refused) = None;
-        let mut statement = self.connection.prepare(sql).map_err(|error| self.error(error))?;
-        if statement.column_count() == 0 {
-            return Err(Error::NotReadOnly(
-                "it is not a SELECT; give exactly one SELECT statement".to_owned(),
-            ));
-        }
-        if !statement.readonly() {
-            return Err(Error::NotReadOnly("it would write; give exactly one SELECT statement".to_owned()));
-        }
-        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
-        let mut result = Rows { columns, rows: Vec::new(), truncated: false };
-        let mut left = MAX_BYTES;
-        let mut rows = statement.raw_query();
-        while let Some(row) = rows.next().map_err(|error| self.error(error))? {
-            if result.rows.len() == max_rows {
-                result.truncated = true;
-                break;
-            }
-            let cells = (0..result.columns.len()).map(|index| Ok(cell(row.get_ref(index)?)));
-            let cells = cells.collect::<rusqlite::Result<Vec<Value>>>().map_err(|error| self.error(error))?;
-            match left.checked_sub(cells.iter().map(size).sum()) {
-                Some(rest) => left = rest,
-                None if result.rows.is_empty() => {
-                    return Err(Error::Limit(format!(
-                        "one row has more than {MAX_BYTES} bytes; select fewer columns"
-                    )));
-                }
-                None => {
-                    result.truncated = true;
-                    break;
-                }
-            }
-            result.rows.push(cells);
-        }
-        Ok(result)
-    }
-
-    fn tables(&self, deadline: Instant) -> Result<Vec<TableInfo>, Error> {
-        let sql = "SELECT name, sql FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' \
-                   ESCAPE '\\' ORDER BY name";
-        let listed = self.query(sql, MAX_TABLES, deadline)?;
-        let table = |row: Vec<Value>| {
-            let mut cells = row.into_iter().map(|cell| match cell {
-                Value::Text(text) => text,
-                _ => String::new(),
-            });
-            let (name, sql) = (cells.next().unwrap_or_default(), cells.next().unwrap_or_default());
-            let count = format!("SELECT count(*) FROM \"{}\"", name.replace('"', "\"\""));
-            let row_count = match self.query(&count, 1, deadline)?.rows.first().and_then(|row| row.first()) {
-                Some(Value::Integer(count)) => u64::try_from(*count).unwrap_or(0),
-                _ => 0,
-            };
-            Ok(TableInfo { name, sql, row_count })
-        };
-        listed.rows.into_iter().map(table).collect()
-    }
-
-    fn error(&self, error: rusqlite::Error) -> Error {
-        if let rusqlite::Error::MultipleStatement = error {
-            return Error::NotReadOnly("there are several statements; give exactly one SELECT".to_owned());
-        }
-        // SQLite reports a refused function as an ordinary error, so what was refused comes first.
-        if let Some(refused) = lock(&self.refused).take() {
-            return Error::NotReadOnly(format!(
-                "{refused} is not allowed; give exactly one SELECT statement"
-            ));
-        }
-        match error.sqlite_error_code() {
-            Some(ErrorCode::OperationInterrupted) => {
-                Error::Limit(format!("the query ran longer than {} s; narrow it", MAX_TIME.as_secs()))
-            }
-            Some(ErrorCode::TooBig) => Error::Limit(format!("a value has more than {MAX_BYTES} bytes")),
-            Some(ErrorCode::ReadOnly) => Error::NotReadOnly("the database is read-only".to_owned()),
-            _ => Error::Sql(message(error)),
+    /// Whether `write` is the next that was approved.
+    fn expected(&self, write: &Write) -> Result<(), String> {
+        let Mode::Approved(approved) = &self.mode else { return Ok(()) };
+        match approved.get(self.writes.len()) {
+            Some(next) if same_statement(next, write) => Ok(()),
+            Some(next) => Err(format!("it would run `{}` where `{}` was approved", write.sql, next.sql)),
+            None => Err(format!("it would run `{}`, which was not approved", write.sql)),
         }
     }
 }
 
-/// SQLite's message, without the statement that rusqlite repeats and without paths.
-fn message(error: rusqlite::Error) -> String {
-    match error {
-        rusqlite::Error::SqlInputError { msg, .. } => msg,
-        rusqlite::Error::SqliteFailure(code, message) => message.unwrap_or_else(|| code.to_string()),
-        other => other.to_string(),
+fn same_statement(a: &Write, b: &Write) -> bool {
+    a.database == b.database && a.sql == b.sql && a.parameters == b.parameters
+}
+
+impl From<db::Error> for Error {
+    fn from(error: db::Error) -> Error {
+        match error {
+            db::Error::Missing => Error::Unavailable("its file is missing".to_owned()),
+            db::Error::NotReadOnly(why) => Error::NotReadOnly(why),
+            db::Error::NotAllowed(why) => Error::NotAllowed(why),
+            db::Error::NoTrial(why) => Error::NoTrial(why),
+            db::Error::Sql(message) => Error::Sql(message),
+            db::Error::Limit(limit) => Error::Limit(limit),
+            db::Error::Unavailable(why) => Error::Unavailable(why),
+        }
     }
 }
 
-/// The allow-list.
-fn authorize(action: &AuthAction<'_>, refused: &Mutex<Option<String>>) -> Authorization {
-    let denied = match action {
-        AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => return Authorization::Allow,
-        AuthAction::Function { function_name } => {
-            if FUNCTIONS.iter().any(|known| known.eq_ignore_ascii_case(function_name)) {
-                return Authorization::Allow;
-            }
-            format!("function {function_name}")
+impl From<db::Value> for Value {
+    fn from(value: db::Value) -> Value {
+        match value {
+            db::Value::Null => Value::Null,
+            db::Value::Integer(value) => Value::Integer(value),
+            db::Value::Real(value) => Value::Real(value),
+            db::Value::Text(value) => Value::Text(value),
+            db::Value::Blob(value) => Value::Blob(value),
         }
-        AuthAction::Insert { table_name } => format!("INSERT into {table_name}"),
-        AuthAction::Update { table_name, .. } => format!("UPDATE of {table_name}"),
-        AuthAction::Delete { table_name } => format!("DELETE from {table_name}"),
-        AuthAction::Attach { .. } => "ATTACH".to_owned(),
-        AuthAction::Pragma { pragma_name, .. } => format!("PRAGMA {pragma_name}"),
-        AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => "a transaction".to_owned(),
-        other => format!("{other:?}").split([' ', '{']).next().unwrap_or_default().to_owned(),
-    };
-    lock(refused).get_or_insert(denied);
-    Authorization::Deny
+    }
 }
 
-fn cell(value: ValueRef<'_>) -> Value {
+impl From<Value> for db::Value {
+    fn from(value: Value) -> db::Value {
+        match value {
+            Value::Null => db::Value::Null,
+            Value::Integer(value) => db::Value::Integer(value),
+            Value::Real(value) => db::Value::Real(value),
+            Value::Text(value) => db::Value::Text(value),
+            Value::Blob(value) => db::Value::Blob(value),
+        }
+    }
+}
+
+/// A parameter as a person is shown it.
+fn shown(value: &db::Value) -> serde_json::Value {
     match value {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(value) => Value::Integer(value),
-        ValueRef::Real(value) => Value::Real(value),
-        ValueRef::Text(text) => Value::Text(String::from_utf8_lossy(text).into_owned()),
-        ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
+        db::Value::Null => serde_json::Value::Null,
+        db::Value::Integer(value) => json!(value),
+        db::Value::Real(value) => json!(value),
+        db::Value::Text(value) => json!(value),
+        db::Value::Blob(bytes) => {
+            json!({"blob": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()})
+        }
     }
-}
-
-fn size(value: &Value) -> usize {
-    match value {
-        Value::Null | Value::Integer(_) | Value::Real(_) => 16,
-        Value::Text(text) => 16 + text.len(),
-        Value::Blob(bytes) => 16 + bytes.len(),
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl State {
-    fn database(&mut self, name: &str) -> Result<&Database, Error> {
-        let Some(file) = self.capabilities.database.get(name) else {
-            return Err(Error::NotGranted(name.chars().take(100).collect()));
-        };
-        if !self.databases.0.contains_key(name) {
-            self.databases.0.insert(name.to_owned(), Database::open(name, file)?);
+    fn granted(&self, name: &str) -> Result<crate::grant::Granted, Error> {
+        let granted = self.capabilities.database.get(name).cloned();
+        granted.ok_or_else(|| Error::NotGranted(name.chars().take(100).collect()))
+    }
+
+    fn reader(&mut self, name: &str) -> Result<(&mut db::Reader, Instant), Error> {
+        let deadline = self.deadline;
+        let granted = self.granted(name)?;
+        if !self.databases.readers.contains_key(name) {
+            let reader = db::Reader::open(name, &granted.location, &db::Limits::default(), deadline);
+            let reader = reader.map_err(|error| match error {
+                db::Error::Missing => Error::Missing(name.to_owned()),
+                other => other.into(),
+            })?;
+            self.databases.readers.insert(name.to_owned(), reader);
         }
-        self.databases.0.get(name).ok_or_else(|| Error::Missing(name.to_owned()))
+        let reader = self.databases.readers.get_mut(name);
+        reader.map(|reader| (reader, deadline)).ok_or_else(|| Error::Missing(name.to_owned()))
+    }
+
+    fn write(&mut self, name: &str, sql: String, parameters: Vec<Value>) -> Result<u64, Error> {
+        let granted = self.granted(name)?;
+        if !granted.write {
+            return Err(Error::NotAllowed(format!(
+                "writing to `{name}` is not granted; the operator can grant it: database.{name} = {{ …, write = true }}"
+            )));
+        }
+        let parameters: Vec<db::Value> = parameters.into_iter().map(db::Value::from).collect();
+        let mut write = Write {
+            database: name.to_owned(),
+            sql,
+            parameters: parameters.iter().map(shown).collect(),
+            rows: 0,
+        };
+        let databases = &mut self.databases;
+        if databases.writes.len() >= MAX_WRITES {
+            return Err(Error::Limit(format!("{MAX_WRITES} writes in one call")));
+        }
+        let purpose = match databases.mode {
+            Mode::Ordinary => {
+                databases.writes.push(write);
+                return Err(Error::NeedsApproval);
+            }
+            Mode::Trial => db::Purpose::Trial,
+            Mode::Approved(_) => db::Purpose::Approved,
+        };
+        if let Err(other) = databases.expected(&write) {
+            databases.other.get_or_insert(other);
+            return Err(Error::NeedsApproval);
+        }
+        let deadline = self.deadline;
+        if !databases.writers.contains_key(name) {
+            if !databases.writers.is_empty() {
+                return Err(Error::NotAllowed("one call writes to one database".to_owned()));
+            }
+            let limits = db::Limits::default();
+            let writer = db::Writer::open(name, &granted.location, &limits, purpose, deadline)?;
+            databases.writers.insert(name.to_owned(), writer);
+        }
+        let Some(writer) = databases.writers.get_mut(name) else { return Err(Error::NeedsApproval) };
+        write.rows = writer.execute(&write.sql, &parameters, deadline)?;
+        let rows = write.rows;
+        if let Mode::Approved(approved) = &databases.mode
+            && let Some(shown) = approved.get(databases.writes.len())
+            && shown.rows != rows
+        {
+            databases.other.get_or_insert(format!(
+                "`{}` would change {rows} rows now, and {} were approved",
+                write.sql, shown.rows
+            ));
+        }
+        databases.writes.push(write);
+        Ok(rows)
     }
 }
 
 impl Host for State {
+    fn dialect(&mut self, database: String) -> wasmtime::Result<Result<SqlDialect, Error>> {
+        Ok(self.reader(&database).map(|(reader, _)| match reader.dialect() {
+            db::Dialect::Sqlite => SqlDialect::Sqlite,
+            db::Dialect::Postgres => SqlDialect::Postgres,
+            db::Dialect::Mysql => SqlDialect::Mysql,
+        }))
+    }
+
+    fn writable(&mut self, database: String) -> wasmtime::Result<Result<bool, Error>> {
+        Ok(self.granted(&database).map(|granted| granted.write))
+    }
+
     fn tables(&mut self, database: String) -> wasmtime::Result<Result<Vec<TableInfo>, Error>> {
-        let deadline = self.deadline;
-        Ok(self.database(&database).and_then(|database| database.tables(deadline)))
+        let tables = self.reader(&database).and_then(|(reader, deadline)| Ok(reader.tables(deadline)?));
+        let table =
+            |table: db::Table| TableInfo { name: table.name, sql: table.sql, row_count: table.row_count };
+        Ok(tables.map(|tables| tables.into_iter().map(table).collect()))
     }
 
     fn query(
@@ -331,11 +257,28 @@ impl Host for State {
         sql: String,
         max_rows: u32,
     ) -> wasmtime::Result<Result<Rows, Error>> {
-        let (deadline, max_rows) = (self.deadline, max_rows.min(MAX_ROWS) as usize);
-        Ok(self.database(&database).and_then(|database| database.query(&sql, max_rows, deadline)))
+        let rows = self
+            .reader(&database)
+            .and_then(|(reader, deadline)| Ok(reader.query(&sql, &[], max_rows as usize, deadline)?));
+        Ok(rows.map(|rows| Rows {
+            columns: rows.columns,
+            rows: rows.rows.into_iter().map(|row| row.into_iter().map(Value::from).collect()).collect(),
+            truncated: rows.truncated,
+        }))
+    }
+
+    fn cost(&mut self, database: String, sql: String) -> wasmtime::Result<Result<Option<Estimate>, Error>> {
+        let cost =
+            self.reader(&database).and_then(|(reader, deadline)| Ok(reader.cost(&sql, &[], deadline)?));
+        Ok(cost.map(|cost| cost.map(|cost| Estimate { rows: cost.rows, units: cost.units })))
+    }
+
+    fn execute(
+        &mut self,
+        database: String,
+        sql: String,
+        parameters: Vec<Value>,
+    ) -> wasmtime::Result<Result<u64, Error>> {
+        Ok(self.write(&database, sql, parameters))
     }
 }
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a database that fails fails the test")]
-mod tests;
