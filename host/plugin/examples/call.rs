@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p pawl-plugin --example call -- FOLDER [FUNCTION JSON [REPEAT [DATABASE=FILE]]]`
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -14,7 +14,7 @@ async fn main() -> Result<()> {
     let folder = Path::new(arguments.first().context("the folder of a plugin is missing")?);
     let manifest = Manifest::read(&folder.join("plugin.toml"))?;
     let database = arguments.get(4).and_then(|pair| pair.split_once('='));
-    let database = database.map(|(name, file)| (name.to_owned(), PathBuf::from(file))).into_iter().collect();
+    let database = database.map(|(name, file)| (name.to_owned(), pawl_plugin::DatabaseGrant::file(file))).into_iter().collect();
     let home = std::env::temp_dir().join("pawl-plugin-example");
     let options = HostOptions {
         compiled: Some(home.join("compiled")),
