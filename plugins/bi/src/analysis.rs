@@ -3,8 +3,6 @@
 //! Invariant: contributions are differences of figures that add up, so that within a dimension they sum to the whole
 //! change; each mover names its two statements. Causes are not claimed: the data say what moved, people find out why.
 
-use jiff::civil::Date;
-
 use crate::answer::said;
 use crate::figures::{percent, run, span};
 use crate::layer::Layer;
@@ -23,9 +21,8 @@ pub fn explain(
     layer: &Layer,
     database: &impl Database,
     measure: &str,
-    period: Option<&str>,
+    (from, to): (Option<&str>, Option<&str>),
     compare: Option<Comparison>,
-    today: Date,
 ) -> Result<Explanation, Error> {
     let measure = ground::measure(layer, measure)?;
     let mut spec = Spec { measures: vec![measure.clone()], ..Spec::default() };
@@ -34,9 +31,9 @@ pub fn explain(
             "`{measure}` has no time, so that it cannot have changed; use a dated measure"
         )));
     };
-    let now = match period {
-        Some(text) => period::read(text, today)?,
-        None => Period::last_quarter(last).ok_or_else(|| Error::InvalidPeriod("give a period".into()))?,
+    let now = match period::read(from, to, Some((first, last)))? {
+        Some(period) => period,
+        None => Period::last_quarter(last).ok_or_else(|| Error::InvalidPeriod("give `from` and `to`".into()))?,
     };
     let then = now.compared(compare.unwrap_or(Comparison::SamePeriodLastYear))?;
     spec.period = Some(now.clone());

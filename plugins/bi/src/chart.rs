@@ -32,10 +32,11 @@ pub struct Plot {
 ///
 /// # Errors
 /// Where a chart would say nothing or too much, with the mend.
-pub fn picture(table: &Table) -> Result<Picture, Error> {
+pub fn picture(table: &Table, sentence: String) -> Result<Picture, Error> {
     let plot = plot(table)?;
     let spec = vega_lite(&plot);
     Ok(Picture {
+        sentence,
         kind: plot.kind,
         title: plot.title.clone(),
         vega_lite: spec.to_string(),

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use crate::fragment::{is_name, quoted};
 use crate::layer::Layer;
-use crate::{Database, Error, TableInfo, Value, failed};
+use crate::{Created, Database, Error, Value, failed};
 
 struct Table {
     name: String,
@@ -80,7 +80,7 @@ pub fn draft(database: &impl Database, logical: &str) -> Result<String, Error> {
     Ok(out)
 }
 
-fn read(database: &impl Database, info: &TableInfo) -> Result<Table, Error> {
+fn read(database: &impl Database, info: &Created) -> Result<Table, Error> {
     let rows = database.query(&format!("SELECT * FROM {}", quoted(&info.name)), 20).map_err(failed)?;
     let references = references(&info.sql);
     let columns: Vec<String> = rows.columns.iter().filter(|name| is_name(name)).cloned().collect();

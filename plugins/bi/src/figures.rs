@@ -41,6 +41,8 @@ pub struct Line {
     pub before: Vec<Option<f64>>,
     /// Per measure, calculated.
     pub calculated: Vec<Option<f64>>,
+    /// Whether the period holds only a part of the step.
+    pub cut: bool,
 }
 
 /// The figures of a question.
@@ -75,7 +77,7 @@ type Groups = Vec<(Vec<String>, Vec<Option<f64>>)>;
 pub fn run(database: &impl Database, sql: &str, keys: usize) -> Result<Groups, Error> {
     let rows = database.query(sql, MAX_ROWS).map_err(failed)?;
     if rows.truncated {
-        let why = format!("more than {MAX_ROWS} rows; give `top`, a shorter `period`, or fewer dimensions");
+        let why = format!("more than {MAX_ROWS} rows; give `top`, a shorter period, or fewer dimensions");
         return Err(Error::NotAnswerable(why));
     }
     let cell = |value: &Value| match value {
@@ -94,7 +96,7 @@ pub fn run(database: &impl Database, sql: &str, keys: usize) -> Result<Groups, E
 }
 
 /// The question with the layer's names.
-fn spec(layer: &Layer, database: &impl Database, question: &Question, today: Date) -> Result<Spec, Error> {
+fn spec(layer: &Layer, database: &impl Database, question: &Question) -> Result<Spec, Error> {
     let refuse = |why: &str| Err(Error::NotAnswerable(why.to_owned()));
     if question.measures.is_empty() || question.measures.len() > 4 || question.by.len() > 2 {
         return refuse("`measures` takes 1 to 4 names, `by` at most 2");
@@ -112,7 +114,8 @@ fn spec(layer: &Layer, database: &impl Database, question: &Question, today: Dat
             spec.by.push(name);
         }
     }
-    spec.period = question.period.as_deref().map(|text| period::read(text, today)).transpose()?;
+    let data = span(layer, database, &spec);
+    spec.period = period::read(question.from.as_deref(), question.to.as_deref(), data)?;
     spec.conditions =
         ground::conditions(layer, database, question.only.as_deref().unwrap_or_default(), false)?;
     spec.conditions.extend(ground::conditions(
@@ -134,7 +137,7 @@ fn spec(layer: &Layer, database: &impl Database, question: &Question, today: Dat
         return refuse("`compare` and `calculate` are two questions: ask one after the other");
     }
     if question.compare.is_some() && spec.period.is_none() {
-        return refuse("`compare` needs a `period`, such as 2026-Q3");
+        return refuse("`compare` needs a period: give `from` and `to`");
     }
     if question.top.is_some_and(|top| !(1..=50).contains(&top)) {
         return refuse("`top` is 1 to 50");
@@ -150,9 +153,8 @@ pub fn table(
     layer: &Layer,
     database: &impl Database,
     question: &Question,
-    today: Date,
 ) -> Result<Table, Error> {
-    let mut spec = spec(layer, database, question, today)?;
+    let mut spec = spec(layer, database, question)?;
     let lowest = question.order == Some(Order::LowestFirst);
     let mut sql = Vec::new();
     let mut cut = None;
@@ -222,6 +224,7 @@ pub fn table(
             table.notes.push(format!("the data begin on {first}: {} is not complete", then.label));
         }
     }
+    name_cut(&mut table);
     calculate(&mut table);
     sort(&mut table, question.order);
     if let Some(top) = cut {
@@ -287,7 +290,7 @@ fn joined(now: Groups, before: Groups, measures: usize) -> Vec<Line> {
     {
         let place = *places.entry(keys.clone()).or_insert_with(|| {
             let none = vec![None; measures];
-            lines.push(Line { keys, now: none.clone(), before: none, calculated: Vec::new() });
+            lines.push(Line { keys, now: none.clone(), before: none, calculated: Vec::new(), cut: false });
             lines.len() - 1
         });
         if let Some(line) = lines.get_mut(place) {
@@ -319,7 +322,7 @@ fn fill(table: &mut Table, first: Date, last: Date) {
                 let keys: Vec<String> = std::iter::once(label.clone()).chain(tail.iter().cloned()).collect();
                 if !there.contains(&keys) {
                     let none = vec![None; table.columns.len()];
-                    table.lines.push(Line { keys, now: none.clone(), before: none, calculated: Vec::new() });
+                    table.lines.push(Line { keys, now: none.clone(), before: none, calculated: Vec::new(), cut: false });
                 }
             }
         }
@@ -338,18 +341,37 @@ fn fill(table: &mut Table, first: Date, last: Date) {
     }
 }
 
+/// Steps at the ends of which the period holds a part say so, and are compared with no whole one.
+fn name_cut(table: &mut Table) {
+    let (Some(grain), Some(period)) = (table.spec.grain, &table.spec.period) else { return };
+    for (whole, part) in period.cut(grain) {
+        let mut there = false;
+        for line in &mut table.lines {
+            if let Some(step) = line.keys.first_mut().filter(|step| **step == whole) {
+                step.clone_from(&part);
+                (line.cut, there) = (true, true);
+            }
+        }
+        if there {
+            table.notes.push(format!("{part}: the period holds only these days of it"));
+        }
+    }
+}
+
 fn calculate(table: &mut Table) {
     let Some(calculation) = table.calculation else { return };
     let window = if table.spec.grain == Some(Grain::Day) { 7 } else { 3 };
+    let compares = matches!(calculation, Calculation::Growth | Calculation::MovingAverage);
     let mut series: HashMap<Vec<String>, Vec<Vec<Option<f64>>>> = HashMap::new();
     for line in &mut table.lines {
         let tail: Vec<String> = line.keys.iter().skip(1).cloned().collect();
         let past = series.entry(tail).or_default();
-        past.push(line.now.clone());
+        let none = || vec![None; line.now.len()];
+        past.push(if line.cut && compares { none() } else { line.now.clone() });
         line.calculated = (0..line.now.len())
             .map(|place| {
                 let at = |row: &Vec<Option<f64>>| row.get(place).copied().flatten();
-                let now = line.now.get(place).copied().flatten();
+                let now = past.last().and_then(at);
                 match calculation {
                     Calculation::ShareOfTotal => percent(now?, table.total.get(place).copied().flatten()?),
                     Calculation::Growth => {

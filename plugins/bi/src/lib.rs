@@ -38,7 +38,16 @@ pub mod bindings {
 pub use bindings::exports::pawl::bi::bi::{
     Answer, Calculation, ChartKind, Comparison, Error, Explanation, Grain, Mover, Order, Picture, Question,
 };
-pub use bindings::pawl::host::database::{Error as HostError, Rows, TableInfo, Value};
+pub use bindings::pawl::host::database::{Error as HostError, Rows, Value};
+
+/// A table or view of the database.
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// Its name.
+    pub name: String,
+    /// Its CREATE statement.
+    pub sql: String,
+}
 
 /// The host's `database` interface for one database.
 pub trait Database {
@@ -46,7 +55,7 @@ pub trait Database {
     ///
     /// # Errors
     /// As the host says.
-    fn tables(&self) -> Result<Vec<TableInfo>, HostError>;
+    fn tables(&self) -> Result<Vec<Created>, HostError>;
     /// Runs one SELECT and gives at most `max_rows` rows.
     ///
     /// # Errors
