@@ -17,6 +17,7 @@ import pathlib
 import sqlite3
 import sys
 import time
+import urllib.error
 import urllib.request
 
 import yaml
@@ -29,8 +30,11 @@ def ask(base: str, question: str, short: bool) -> dict:
     if short:  # what the model says after the call is not judged here: let it be brief
         body["stop"] = [" is ", " was ", " were ", " in ", " from ", "。", "："]
     request = urllib.request.Request(f"{base}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=400) as reply:
-        return json.load(reply)
+    try:
+        with urllib.request.urlopen(request, timeout=400) as reply:
+            return json.load(reply)
+    except urllib.error.HTTPError as error:
+        sys.exit(f"{question}: {error.code} {error.read().decode(errors='replace')}")
 
 
 def vocabulary(layer: dict, shop: sqlite3.Connection) -> tuple[set, set, set]:

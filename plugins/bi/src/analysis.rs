@@ -33,7 +33,9 @@ pub fn explain(
     };
     let now = match period::read(from, to, Some((first, last)))? {
         Some(period) => period,
-        None => Period::last_quarter(last).ok_or_else(|| Error::InvalidPeriod("give `from` and `to`".into()))?,
+        None => {
+            Period::last_quarter(last).ok_or_else(|| Error::InvalidPeriod("give `from` and `to`".into()))?
+        }
     };
     let then = now.compared(compare.unwrap_or(Comparison::SamePeriodLastYear))?;
     spec.period = Some(now.clone());

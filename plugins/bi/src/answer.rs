@@ -165,7 +165,8 @@ fn sentence(table: &Table) -> String {
     };
     let share = |line: &Line| match (table.calculation, at(&line.calculated, 0)) {
         (Some(calculation), Some(figure)) => {
-            let (figure, what) = (said(Some(figure), &calculated_format(table, first)), calculated(calculation));
+            let (figure, what) =
+                (said(Some(figure), &calculated_format(table, first)), calculated(calculation));
             format!(" ({} {figure})", what.trim_end_matches(" (%)"))
         }
         _ => String::new(),

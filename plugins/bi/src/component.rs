@@ -6,8 +6,8 @@ use crate::bindings::exports::pawl::plugin::refine::{self, Refinement};
 use crate::bindings::pawl::host::{database, documents};
 use crate::layer::Layer;
 use crate::{
-    Answer, Comparison, Created, Database, Error, Explanation, HostError, Picture, Question, Rows,
-    analysis, answer, bindings, chart, draft, ground,
+    Answer, Comparison, Created, Database, Error, Explanation, HostError, Picture, Question, Rows, analysis,
+    answer, bindings, chart, draft, ground,
 };
 
 struct Granted(String);

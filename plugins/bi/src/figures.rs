@@ -98,7 +98,8 @@ pub fn run(database: &impl Database, sql: &str, keys: usize) -> Result<Groups, E
 /// The question with the layer's names.
 fn spec(layer: &Layer, database: &impl Database, question: &Question) -> Result<Spec, Error> {
     let refuse = |why: &str| Err(Error::NotAnswerable(why.to_owned()));
-    if question.measures.is_empty() || question.measures.len() > 4 || question.by.len() > 2 {
+    let by = question.by.as_deref().unwrap_or_default();
+    if question.measures.is_empty() || question.measures.len() > 4 || by.len() > 2 {
         return refuse("`measures` takes 1 to 4 names, `by` at most 2");
     }
     let mut spec = Spec { grain: question.grain, ..Spec::default() };
@@ -108,7 +109,7 @@ fn spec(layer: &Layer, database: &impl Database, question: &Question) -> Result<
             spec.measures.push(name);
         }
     }
-    for name in &question.by {
+    for name in by {
         let name = ground::dimension(layer, name)?;
         if !spec.by.contains(&name) {
             spec.by.push(name);
@@ -149,11 +150,7 @@ fn spec(layer: &Layer, database: &impl Database, question: &Question) -> Result<
 ///
 /// # Errors
 /// Why it cannot be answered, with the mend.
-pub fn table(
-    layer: &Layer,
-    database: &impl Database,
-    question: &Question,
-) -> Result<Table, Error> {
+pub fn table(layer: &Layer, database: &impl Database, question: &Question) -> Result<Table, Error> {
     let mut spec = spec(layer, database, question)?;
     let lowest = question.order == Some(Order::LowestFirst);
     let mut sql = Vec::new();
@@ -322,7 +319,13 @@ fn fill(table: &mut Table, first: Date, last: Date) {
                 let keys: Vec<String> = std::iter::once(label.clone()).chain(tail.iter().cloned()).collect();
                 if !there.contains(&keys) {
                     let none = vec![None; table.columns.len()];
-                    table.lines.push(Line { keys, now: none.clone(), before: none, calculated: Vec::new(), cut: false });
+                    table.lines.push(Line {
+                        keys,
+                        now: none.clone(),
+                        before: none,
+                        calculated: Vec::new(),
+                        cut: false,
+                    });
                 }
             }
         }

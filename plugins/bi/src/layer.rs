@@ -193,7 +193,7 @@ pub struct Filter {
 }
 
 /// How a figure is written.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Format {
     /// After the figure, such as `EUR`.

@@ -1,7 +1,7 @@
 //! The `bi` plugin: business questions answered from a database through a semantic layer.
 //!
 //! A question is typed (`wit/bi.wit`), its names are held to the layer by [`ground`], it is resolved and compiled to SQL
-//! by [`plan`], run and calculated by [`figures`], said by [`answer`], drawn by [`chart`] and [`svg`]; [`analysis`] finds
+//! by [`plan`], run and calculated by [`figures`], said by [`answer`], drawn by [`chart`], [`axis`] and [`svg`]; [`analysis`] finds
 //! what moved. [`layer`] reads the layer, [`draft`] proposes one.
 //!
 //! Invariant: no figure leaves this plugin that was not computed by a statement shown with it, and no row of a table is
@@ -9,6 +9,7 @@
 
 pub mod analysis;
 pub mod answer;
+pub mod axis;
 pub mod chart;
 pub mod draft;
 pub mod figures;

@@ -25,9 +25,14 @@ pub struct Period {
 ///
 /// # Errors
 /// Where a day is none, or the ends are the wrong way round, with what to write.
-pub fn read(from: Option<&str>, to: Option<&str>, data: Option<(Date, Date)>) -> Result<Option<Period>, Error> {
+pub fn read(
+    from: Option<&str>,
+    to: Option<&str>,
+    data: Option<(Date, Date)>,
+) -> Result<Option<Period>, Error> {
     let read = |text: &str| {
-        let help = || Error::InvalidPeriod(format!("`{text}` is no day of the calendar; write it as 2026-03-15"));
+        let help =
+            || Error::InvalidPeriod(format!("`{text}` is no day of the calendar; write it as 2026-03-15"));
         if text.len() == 10 { text.parse::<Date>().map_err(|_| help()) } else { Err(help()) }
     };
     let (from, to) = (from.map(read).transpose()?, to.map(read).transpose()?);
@@ -38,9 +43,23 @@ pub fn read(from: Option<&str>, to: Option<&str>, data: Option<(Date, Date)>) ->
         (None, Some(to), data) => (data.map_or(to, |(first, _)| first.min(to)), to),
     };
     if from > to {
-        return Err(Error::InvalidPeriod(format!("from {from} to {to} is no period; give the earlier day as `from`")));
+        return Err(Error::InvalidPeriod(format!(
+            "from {from} to {to} is no period; give the earlier day as `from`"
+        )));
     }
     Ok(Some(Period::between(from, to)))
+}
+
+/// What a step is called.
+#[must_use]
+pub fn word(grain: Grain) -> &'static str {
+    match grain {
+        Grain::Day => "day",
+        Grain::Week => "week",
+        Grain::Month => "month",
+        Grain::Quarter => "quarter",
+        Grain::Year => "year",
+    }
 }
 
 /// So many steps later; none beyond the calendar.
@@ -223,7 +242,8 @@ mod tests {
 
     #[test]
     fn what_is_no_period_is_refused_and_an_open_end_is_that_of_the_data() {
-        for bad in ["", "soon", "2026", "2026-13-01", "2026-02-30", "02-03-2026", "2026-W10-1", "99999-01-01"] {
+        for bad in ["", "soon", "2026", "2026-13-01", "2026-02-30", "02-03-2026", "2026-W10-1", "99999-01-01"]
+        {
             assert!(read(Some(bad), None, None).is_err(), "{bad}");
         }
         assert!(read(Some("2026-05-01"), Some("2026-04-30"), None).is_err());
@@ -237,7 +257,8 @@ mod tests {
 
     #[test]
     fn steps_that_the_period_cuts_say_how_many_days_count() {
-        let cut = |from, to, grain| days(from, to).cut(grain).into_iter().map(|(_, to)| to).collect::<Vec<_>>();
+        let cut =
+            |from, to, grain| days(from, to).cut(grain).into_iter().map(|(_, to)| to).collect::<Vec<_>>();
         // 1 March 2026 is a Sunday, 31 March a Tuesday
         assert_eq!(
             cut("2026-03-01", "2026-03-31", Grain::Week),
@@ -261,7 +282,11 @@ mod tests {
             (("2026-03-11", "2026-03-20"), PreviousPeriod, ("2026-03-01", "2026-03-10")),
         ] {
             let period = days(from, to).compared(comparison).unwrap();
-            assert_eq!((period.from.to_string().as_str(), period.to.to_string().as_str()), past, "{from}..{to}");
+            assert_eq!(
+                (period.from.to_string().as_str(), period.to.to_string().as_str()),
+                past,
+                "{from}..{to}"
+            );
         }
     }
 }

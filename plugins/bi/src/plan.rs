@@ -236,7 +236,9 @@ fn answerable(layer: &Layer, from: &str, spec: &Spec) -> Result<(), String> {
     if spec.grain.is_some() || spec.period.is_some() {
         let own = entity(layer, from).map_err(say)?;
         match own.time.as_deref().map(|time| time.split_once('.')) {
-            None => return Err(format!("has no time: {from} are not dated; leave `from`, `to` and `grain` out")),
+            None => {
+                return Err(format!("has no time: {from} are not dated; leave `from`, `to` and `grain` out"));
+            }
             Some(Some((other, _))) => path(layer, from, other, None).map(|_| ())?,
             Some(None) => {}
         }

@@ -41,9 +41,7 @@ impl Database for Memory {
     fn tables(&self) -> Result<Vec<Created>, HostError> {
         let list = "SELECT name, sql FROM sqlite_schema WHERE type IN ('table', 'view') ORDER BY name";
         let table = |row: Vec<Value>| match row.as_slice() {
-            [Value::Text(name), Value::Text(sql)] => {
-                Some(Created { name: name.clone(), sql: sql.clone() })
-            }
+            [Value::Text(name), Value::Text(sql)] => Some(Created { name: name.clone(), sql: sql.clone() }),
             _ => None,
         };
         Ok(self.query(list, 1_000)?.rows.into_iter().filter_map(table).collect())
