@@ -44,7 +44,7 @@ def vocabulary(layer: dict, shop: sqlite3.Connection) -> tuple[set, set, set]:
         table = layer["entities"][dimension["entity"]]["table"]
         for (value,) in shop.execute(f"SELECT DISTINCT {dimension['expression']} FROM {table}"):
             conditions.add(f"{name}: {'(none)' if value is None else value}")
-    return set(layer["measures"]), set(layer["dimensions"]), conditions
+    return set(layer["measures"]), set(layer["dimensions"]) | {"day", "week", "month", "quarter", "year"}, conditions
 
 
 def invented(call: dict, known: tuple[set, set, set]) -> list[str]:

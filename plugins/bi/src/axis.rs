@@ -4,6 +4,7 @@
 
 use crate::ChartKind;
 use crate::chart::Plot;
+use crate::layer::Format;
 
 /// An axis.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +63,11 @@ impl Axis {
             _ => (1.0, ""),
         };
         let decimals = (-(self.step / unit).log10() - 1e-9).ceil().clamp(0.0, 12.0) as usize;
-        if figure == 0.0 { "0".into() } else { format!("{:.decimals$}{letter}", figure / unit) }
+        if figure == 0.0 {
+            return "0".into();
+        }
+        let format = Format { decimals: decimals as u8, ..Format::default() };
+        crate::answer::said(Some(figure / unit), &format) + letter
     }
 }
 
@@ -78,6 +83,6 @@ pub fn figure(figure: f64, plot: &Plot) -> String {
         1.0.. => 2,
         _ => (2.0 - widest.max(1e-12).log10()).ceil().clamp(0.0, 12.0) as u8,
     };
-    let format = crate::layer::Format { decimals: decimals.min(9), ..Default::default() };
+    let format = Format { decimals: decimals.min(9), ..Format::default() };
     crate::answer::said(Some(figure), &format)
 }

@@ -57,7 +57,7 @@ fn plot(table: &Table) -> Result<Plot, Error> {
     let Some(column) = table.columns.first() else { return refuse("there is no measure to draw") };
     let time = table.spec.grain.is_some();
     if !time && table.spec.by.is_empty() {
-        return refuse("a single figure needs no chart: use `query`, or give `by` or `grain`");
+        return refuse("a single figure needs no chart: use `query`, or give `by`");
     }
     let calculated = matches!(
         table.calculation,
@@ -128,7 +128,7 @@ fn plot(table: &Table) -> Result<Plot, Error> {
     }
     if series.len() > MAX_SERIES || places.len() > MAX_PLACES {
         let why = format!(
-            "{} series over {} places cannot be read; at most {MAX_SERIES} over {MAX_PLACES}: give `top`, one dimension, or a wider `grain`",
+            "{} series over {} places cannot be read; at most {MAX_SERIES} over {MAX_PLACES}: give `top`, one dimension, or a wider step of time",
             series.len(),
             places.len()
         );

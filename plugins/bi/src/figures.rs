@@ -14,6 +14,8 @@ use crate::{Calculation, Database, Error, Grain, Order, Question, Value, failed,
 
 /// What the others are called under `top`.
 pub const REST: &str = "(rest)";
+/// Groups that are told by name where no `top` is given.
+const MANY: u32 = 40;
 /// Rows of one statement.
 const MAX_ROWS: u32 = 2_000;
 /// Steps of time that are filled.
@@ -99,10 +101,10 @@ pub fn run(database: &impl Database, sql: &str, keys: usize) -> Result<Groups, E
 fn spec(layer: &Layer, database: &impl Database, question: &Question) -> Result<Spec, Error> {
     let refuse = |why: &str| Err(Error::NotAnswerable(why.to_owned()));
     let by = question.by.as_deref().unwrap_or_default();
-    if question.measures.is_empty() || question.measures.len() > 4 || by.len() > 2 {
-        return refuse("`measures` takes 1 to 4 names, `by` at most 2");
+    if question.measures.is_empty() || question.measures.len() > 4 {
+        return refuse("`measures` takes 1 to 4 names");
     }
-    let mut spec = Spec { grain: question.grain, ..Spec::default() };
+    let mut spec = Spec::default();
     for name in &question.measures {
         let name = ground::measure(layer, name)?;
         if !spec.measures.contains(&name) {
@@ -110,10 +112,20 @@ fn spec(layer: &Layer, database: &impl Database, question: &Question) -> Result<
         }
     }
     for name in by {
+        if let Some(grain) = period::grain(name) {
+            if spec.grain.is_some_and(|other| other != grain) {
+                return refuse("`by` takes one step of time: day, week, month, quarter or year");
+            }
+            spec.grain = Some(grain);
+            continue;
+        }
         let name = ground::dimension(layer, name)?;
         if !spec.by.contains(&name) {
             spec.by.push(name);
         }
+    }
+    if spec.by.len() > 2 {
+        return refuse("`by` takes at most 2 dimensions and a step of time");
     }
     let data = span(layer, database, &spec);
     spec.period = period::read(question.from.as_deref(), question.to.as_deref(), data)?;
@@ -125,12 +137,12 @@ fn spec(layer: &Layer, database: &impl Database, question: &Question) -> Result<
         question.excluding.as_deref().unwrap_or_default(),
         true,
     )?);
-    match (question.calculate, question.grain) {
+    match (question.calculate, spec.grain) {
         (Some(Calculation::ShareOfTotal), None) if spec.by.is_empty() => {
             return refuse("a share needs parts: give a dimension in `by`");
         }
         (Some(Calculation::Growth | Calculation::MovingAverage | Calculation::RunningTotal), None) => {
-            return refuse("this calculation goes over steps of time: give `grain`, such as month");
+            return refuse("this calculation goes over steps of time: add one to `by`, such as month");
         }
         _ => {}
     }
@@ -140,8 +152,8 @@ fn spec(layer: &Layer, database: &impl Database, question: &Question) -> Result<
     if question.compare.is_some() && spec.period.is_none() {
         return refuse("`compare` needs a period: give `from` and `to`");
     }
-    if question.top.is_some_and(|top| !(1..=50).contains(&top)) {
-        return refuse("`top` is 1 to 50");
+    if question.top.is_some_and(|top| !(1..=500).contains(&top)) {
+        return refuse("`top` is 1 to 500");
     }
     Ok(spec)
 }
@@ -154,8 +166,9 @@ pub fn table(layer: &Layer, database: &impl Database, question: &Question) -> Re
     let mut spec = spec(layer, database, question)?;
     let lowest = question.order == Some(Order::LowestFirst);
     let mut sql = Vec::new();
-    let mut cut = None;
-    if let Some(top) = question.top {
+    let (mut cut, mut left_out) = (None, None);
+    let most = question.top.or_else(|| (spec.grain.is_none() && !spec.by.is_empty()).then_some(MANY));
+    if let Some(top) = most {
         if spec.by.is_empty() {
             cut = Some(top as usize);
         } else {
@@ -165,6 +178,10 @@ pub fn table(layer: &Layer, database: &impl Database, question: &Question) -> Re
             groups.sort_by(|a, b| by_figure(a.1.first(), b.1.first(), lowest).then_with(|| a.0.cmp(&b.0)));
             if groups.len() > top as usize {
                 sql.push(compiled.sql);
+                if question.top.is_none() {
+                    left_out =
+                        Some(format!("{} groups; those after the first {MANY} are in {REST}", groups.len()));
+                }
                 spec.keep = Some(groups.into_iter().take(top as usize).flat_map(|(keys, _)| keys).collect());
             }
         }
@@ -221,6 +238,7 @@ pub fn table(layer: &Layer, database: &impl Database, question: &Question) -> Re
             table.notes.push(format!("the data begin on {first}: {} is not complete", then.label));
         }
     }
+    table.notes.extend(left_out);
     name_cut(&mut table);
     calculate(&mut table);
     sort(&mut table, question.order);
@@ -365,6 +383,16 @@ fn calculate(table: &mut Table) {
     let Some(calculation) = table.calculation else { return };
     let window = if table.spec.grain == Some(Grain::Day) { 7 } else { 3 };
     let compares = matches!(calculation, Calculation::Growth | Calculation::MovingAverage);
+    // over time the parts are those of each step
+    let parts = table.spec.grain.is_some() && !table.spec.by.is_empty();
+    let mut steps: HashMap<String, Vec<f64>> = HashMap::new();
+    for line in table.lines.iter().filter(|_| parts) {
+        let sums = steps.entry(line.keys.first().cloned().unwrap_or_default()).or_default();
+        sums.resize(line.now.len(), 0.0);
+        for (sum, figure) in sums.iter_mut().zip(&line.now) {
+            *sum += figure.unwrap_or(0.0);
+        }
+    }
     let mut series: HashMap<Vec<String>, Vec<Vec<Option<f64>>>> = HashMap::new();
     for line in &mut table.lines {
         let tail: Vec<String> = line.keys.iter().skip(1).cloned().collect();
@@ -376,7 +404,10 @@ fn calculate(table: &mut Table) {
                 let at = |row: &Vec<Option<f64>>| row.get(place).copied().flatten();
                 let now = past.last().and_then(at);
                 match calculation {
-                    Calculation::ShareOfTotal => percent(now?, table.total.get(place).copied().flatten()?),
+                    Calculation::ShareOfTotal => {
+                        let step = line.keys.first().and_then(|step| steps.get(step)?.get(place).copied());
+                        percent(now?, step.or(table.total.get(place).copied().flatten())?)
+                    }
                     Calculation::Growth => {
                         let before = past.len().checked_sub(2).and_then(|i| past.get(i)).and_then(at)?;
                         percent(now? - before, before)

@@ -9,7 +9,7 @@ use crate::bindings::exports::pawl::plugin::refine::{Refinement, Rule};
 use crate::fragment::{literal, quoted};
 use crate::layer::{Layer, missing};
 use crate::plan::{self, Condition};
-use crate::{Database, Error, Value, failed};
+use crate::{Database, Error, Value, failed, period};
 
 /// A dimension with more values than this is not listed: its values are free text, checked here.
 const MAX_VALUES: u32 = 300;
@@ -145,13 +145,15 @@ pub fn refinements(layer: &Layer, database: &impl Database) -> Result<Vec<Refine
             free.iter().map(|name| format!("{:?} /[^\"\\\\\\n]{{1,80}}/", format!("{name}: "))).collect();
         Rule::Lark(format!("start: {}\n", [fixed, free].concat().join(" | ")))
     };
+    let steps = period::WORDS.map(str::to_owned);
+    let by: Vec<String> = dimensions.iter().cloned().chain(steps).collect();
     let mut all = Vec::new();
     let mut add = |function: &str, path: &str, rule: Rule, shown| {
         all.push(Refinement { function: function.into(), path: path.into(), rule, shown });
     };
     for function in ["query", "chart"] {
         add(function, "/question/measures/*", Rule::Choices(measures.clone()), true);
-        add(function, "/question/by/*", Rule::Choices(dimensions.clone()), true);
+        add(function, "/question/by/*", Rule::Choices(by.clone()), true);
         add(function, "/question/only/*", conditions.clone(), false);
         add(function, "/question/excluding/*", conditions.clone(), false);
     }
@@ -184,6 +186,7 @@ pub fn describe(layer: &Layer, database: &impl Database) -> Result<String, Error
         let more = if some.len() < all.len() { ", …" } else { "" };
         let _ = writeln!(out, "- {name}: {}{more}{}", some.join(", "), also(&at.value.synonyms));
     }
+    out.push_str("Steps of time, for `by`: day, week (from Monday), month, quarter, year\n");
     for (name, at) in &layer.filters {
         let said = at.value.description.as_deref().unwrap_or(&at.value.condition);
         let _ = writeln!(out, "Filter, for `only`: {name} ({said})");
@@ -210,7 +213,8 @@ pub fn describe(layer: &Layer, database: &impl Database) -> Result<String, Error
 /// A key that is none would multiply rows in every join: better no answer.
 fn keys_are_keys(layer: &Layer, database: &impl Database) -> Result<(), Error> {
     for (name, at) in &layer.entities {
-        let (key, table) = (quoted(&at.value.key), quoted(&at.value.table));
+        let Some(key) = &at.value.key else { continue };
+        let (key, table) = (quoted(key), quoted(&at.value.table));
         let sql = format!("SELECT {key} FROM {table} GROUP BY {key} HAVING count(*) > 1 LIMIT 1");
         if !database.query(&sql, 1).map_err(failed)?.rows.is_empty() {
             return Err(Error::Layer(format!(

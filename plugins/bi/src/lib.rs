@@ -2,7 +2,7 @@
 //!
 //! A question is typed (`wit/bi.wit`), its names are held to the layer by [`ground`], it is resolved and compiled to SQL
 //! by [`plan`], run and calculated by [`figures`], said by [`answer`], drawn by [`chart`], [`axis`] and [`svg`]; [`analysis`] finds
-//! what moved. [`layer`] reads the layer, [`draft`] proposes one.
+//! what moved. [`layer`] reads the layer, [`draft`] proposes one from a [`schema`].
 //!
 //! Invariant: no figure leaves this plugin that was not computed by a statement shown with it, and no row of a table is
 //! counted more than once in a sum. The logic is plain Rust over [`Database`]; the component is the end of this file.
@@ -18,6 +18,7 @@ pub mod ground;
 pub mod layer;
 pub mod period;
 pub mod plan;
+pub mod schema;
 pub mod svg;
 #[cfg(test)]
 mod testing;
@@ -37,8 +38,10 @@ pub mod bindings {
 }
 
 pub use bindings::exports::pawl::bi::bi::{
-    Answer, Calculation, ChartKind, Comparison, Error, Explanation, Grain, Mover, Order, Picture, Question,
+    Answer, Calculation, ChartKind, Comparison, Error, Explanation, Mover, Order, Picture, Question,
 };
+pub use period::Grain;
+
 pub use bindings::pawl::host::database::{Error as HostError, Rows, Value};
 
 /// A table or view of the database.

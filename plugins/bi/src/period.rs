@@ -6,7 +6,25 @@
 use jiff::ToSpan;
 use jiff::civil::Date;
 
-use crate::{Comparison, Error, Grain};
+use crate::{Comparison, Error};
+
+/// The width of a step in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grain {
+    /// One day.
+    Day,
+    /// From Monday; called by its Monday.
+    Week,
+    /// Of the calendar.
+    Month,
+    /// Three months, the first from January.
+    Quarter,
+    /// Of the calendar.
+    Year,
+}
+
+/// What steps of time are called in `by`.
+pub const WORDS: [&str; 5] = ["day", "week", "month", "quarter", "year"];
 
 /// Some days, both ends included.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,13 +71,21 @@ pub fn read(
 /// What a step is called.
 #[must_use]
 pub fn word(grain: Grain) -> &'static str {
+    let [day, week, month, quarter, year] = WORDS;
     match grain {
-        Grain::Day => "day",
-        Grain::Week => "week",
-        Grain::Month => "month",
-        Grain::Quarter => "quarter",
-        Grain::Year => "year",
+        Grain::Day => day,
+        Grain::Week => week,
+        Grain::Month => month,
+        Grain::Quarter => quarter,
+        Grain::Year => year,
     }
+}
+
+/// The step that is so called.
+#[must_use]
+pub fn grain(name: &str) -> Option<Grain> {
+    let all = [Grain::Day, Grain::Week, Grain::Month, Grain::Quarter, Grain::Year];
+    all.into_iter().find(|grain| word(*grain).eq_ignore_ascii_case(name.trim()))
 }
 
 /// So many steps later; none beyond the calendar.

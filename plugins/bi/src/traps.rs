@@ -4,7 +4,7 @@
 
 use crate::layer::Layer;
 use crate::testing::Memory;
-use crate::{Answer, Calculation, Comparison, Error, Grain, Question, analysis, answer};
+use crate::{Answer, Calculation, Comparison, Database as _, Error, Question, Value, analysis, answer};
 
 const TABLES: &str = "
 CREATE TABLE regions (id INTEGER PRIMARY KEY, name TEXT);
@@ -27,7 +27,6 @@ fn ask(measures: &[&str], by: &[&str]) -> Question {
     Question {
         measures: list(measures),
         by: Some(list(by)),
-        grain: None,
         from: None,
         to: None,
         only: None,
@@ -57,6 +56,58 @@ fn figures_of_orders_and_of_their_items_do_not_multiply_each_other() {
         rows(&ask(&["revenue", "orders", "units"], &["region"])),
         ["South|60.00|1|12", "North|34.00|2|5", "(none)|7.00|1|2"]
     );
+}
+
+#[test]
+fn the_trap_is_there_for_a_plain_join() {
+    let naive = "SELECT sum(o.total), count(o.id) FROM orders o JOIN order_items i ON i.order_id = o.id";
+    let found = Memory::new(TABLES).query(naive, 1).expect("it is SQL");
+    assert_eq!(found.rows, [[Value::Real(192.0), Value::Integer(7)]], "101 EUR and 5 orders in truth");
+}
+
+/// Two tables of facts that meet only in a third: joined, each row of one is repeated for every row of the other.
+#[test]
+fn facts_that_meet_in_a_third_table_do_not_multiply_each_other() {
+    let tables = "CREATE TABLE clients (id INTEGER PRIMARY KEY, city TEXT);
+        CREATE TABLE invoices (id INTEGER PRIMARY KEY, client INTEGER, day TEXT, amount INTEGER);
+        CREATE TABLE visits (id INTEGER PRIMARY KEY, client INTEGER, day TEXT, minutes INTEGER);
+        INSERT INTO clients VALUES (1, 'Graz'), (2, 'Linz'), (3, 'Wels');
+        INSERT INTO invoices VALUES (1, 1, '2026-01-02', 10), (2, 1, '2026-02-02', 20), (3, 2, '2026-02-03', 5);
+        INSERT INTO visits VALUES (1, 1, '2026-01-05', 30), (2, 1, '2026-01-06', 30), (3, 1, '2026-02-07', 45), (4, 3, '2026-02-08', 15);";
+    let database = Memory::new(tables);
+    let naive = "SELECT sum(amount), sum(minutes) FROM clients c LEFT JOIN invoices i ON i.client = c.id LEFT JOIN visits v ON v.client = c.id";
+    let trapped = database.query(naive, 1).expect("it is SQL");
+    assert_eq!(trapped.rows, [[Value::Integer(95), Value::Integer(225)]], "35 EUR and 120 minutes in truth");
+    // the joins are declared from the side of many rows, where a careless compiler would follow them
+    let layer = Layer::read(
+        "database: main
+entities:
+  clients:
+    table: clients
+    key: id
+    joins: {invoices: {on: client, cardinality: one-to-many}, visits: {on: client, cardinality: one-to-many}}
+  invoices: {table: invoices, key: id, time: day}
+  visits: {table: visits, key: id, time: day}
+measures:
+  amount: {entity: invoices, aggregate: sum, expression: amount}
+  minutes: {entity: visits, aggregate: sum, expression: minutes}
+  clients: {entity: clients, aggregate: count}
+dimensions:
+  city: {entity: clients, expression: city}
+",
+    )
+    .expect("the layer is whole");
+    let rows = |question: &Question| {
+        let answer =
+            answer::answer(&layer, &database, question).map(|(_, answer)| answer).expect("it is answered");
+        answer.rows.iter().map(|row| row.join("|")).collect::<Vec<_>>()
+    };
+    assert_eq!(rows(&ask(&["amount", "minutes", "clients"], &[])), ["35|120|3"]);
+    assert_eq!(rows(&ask(&["amount", "minutes"], &["city"])), ["Graz|30|105", "Linz|5|0", "Wels|0|15"]);
+    let monthly = ask(&["amount", "minutes"], &["month"]);
+    assert_eq!(rows(&monthly), ["2026-01|10|60", "2026-02|25|60"]);
+    let refused = answer::answer(&layer, &database, &ask(&["clients"], &["month"]));
+    assert!(matches!(refused, Err(Error::NotAnswerable(_))), "{refused:?}");
 }
 
 #[test]
@@ -124,17 +175,17 @@ fn the_rest_is_counted_anew_and_not_added_up() {
 
 #[test]
 fn steps_without_rows_are_there_and_growth_skips_none() {
-    let steps = |calculate| Question {
-        grain: Some(Grain::Quarter),
-        calculate: Some(calculate),
-        ..ask(&["revenue"], &[])
-    };
+    let steps = |calculate| Question { calculate: Some(calculate), ..ask(&["revenue"], &["quarter"]) };
     assert_eq!(
         rows(&steps(Calculation::Growth)),
         ["2025-Q1|34.00|", "2025-Q2|60.00|76.5", "2025-Q3|0.00|-100.0", "2025-Q4|0.00|", "2026-Q1|7.00|"]
     );
     assert_eq!(rows(&steps(Calculation::MovingAverage))[4], "2026-Q1|7.00|2.33");
     assert_eq!(rows(&steps(Calculation::RunningTotal))[4], "2026-Q1|7.00|101.00");
+    let parts =
+        Question { by: Some(vec!["category".into(), "quarter".into()]), ..steps(Calculation::ShareOfTotal) };
+    // the first quarter sold 30 of ware and 4 of drinks
+    assert_eq!(rows(&parts)[..2], ["2025-Q1|Ware|30.00|88.2", "2025-Q1|Drinks|4.00|11.8"]);
     let share = Question { calculate: Some(Calculation::ShareOfTotal), ..ask(&["revenue"], &["category"]) };
     assert_eq!(rows(&share), ["Ware|75.00|74.3", "Drinks|26.00|25.7"]);
 }
