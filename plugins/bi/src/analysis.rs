@@ -41,7 +41,7 @@ pub fn explain(
     spec.period = Some(now.clone());
     let compiled = plan::compile(layer, &spec)?;
     if compiled.additive != [true] {
-        let parts = layer.measures.get(&measure).and_then(|at| at.value.ratio.as_ref());
+        let parts = layer.measures.get(&measure).and_then(|at| at.ratio.as_ref());
         let instead = parts.map_or_else(
             || "ask for a sum or a count".to_owned(),
             |ratio| format!("ask for its parts, `{}` and `{}`", ratio.of, ratio.to),
@@ -61,7 +61,7 @@ pub fn explain(
     let (_, whole) = pair(&spec)?;
     let (total_now, total_before) = whole.first().map_or((0.0, 0.0), |(_, now, before)| (*now, *before));
     let change = total_now - total_before;
-    let format = layer.measures.get(&measure).map(|at| layer.format(&at.value)).unwrap_or_default();
+    let format = layer.measures.get(&measure).map(|at| layer.format(at)).unwrap_or_default();
     let mut movers = Vec::new();
     for dimension in plan::further(layer, &spec) {
         let split = Spec { by: vec![dimension.clone()], ..spec.clone() };
@@ -144,13 +144,13 @@ fn related(
 ) -> Result<String, Error> {
     let mut text = String::new();
     for (name, at) in &layer.measures {
-        let Some(ratio) = at.value.ratio.as_ref().filter(|ratio| ratio.of == measure) else { continue };
+        let Some(ratio) = at.ratio.as_ref().filter(|ratio| ratio.of == measure) else { continue };
         for part in [&ratio.to, name] {
             let Ok((_, values)) = pair(&Spec { measures: vec![part.clone()], ..spec.clone() }) else {
                 continue;
             };
             let Some((_, now, before)) = values.first() else { continue };
-            let format = layer.measures.get(part).map(|at| layer.format(&at.value)).unwrap_or_default();
+            let format = layer.measures.get(part).map(|at| layer.format(at)).unwrap_or_default();
             let change = percent(now - before, *before).map_or(String::new(), |p| format!(" ({p:+.1} %)"));
             let (before, now) = (said(Some(*before), &format), said(Some(*now), &format));
             text.push_str(&format!(" {part} went from {before} to {now}{change}."));

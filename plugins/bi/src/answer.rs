@@ -51,7 +51,11 @@ pub fn said(figure: Option<f64>, format: &Format) -> String {
 /// A figure for a program: its decimals, no separators.
 #[must_use]
 pub fn fixed(figure: f64, format: &Format) -> String {
-    let text = format!("{:.*}", usize::from(format.decimals), figure * format.factor.unwrap_or(1.0));
+    let text = format!(
+        "{:.*}",
+        usize::try_from(format.decimals).unwrap_or(0),
+        figure * format.factor.unwrap_or(1.0)
+    );
     if text.trim_start_matches(['-', '0', '.']).is_empty() {
         text.trim_start_matches('-').to_owned()
     } else {

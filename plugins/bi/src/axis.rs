@@ -66,7 +66,7 @@ impl Axis {
         if figure == 0.0 {
             return "0".into();
         }
-        let format = Format { decimals: decimals as u8, ..Format::default() };
+        let format = Format { decimals: decimals as i64, ..Format::default() };
         crate::answer::said(Some(figure / unit), &format) + letter
     }
 }
@@ -81,7 +81,7 @@ pub fn figure(figure: f64, plot: &Plot) -> String {
         1000.0.. => 0,
         10.0.. => 1,
         1.0.. => 2,
-        _ => (2.0 - widest.max(1e-12).log10()).ceil().clamp(0.0, 12.0) as u8,
+        _ => (2.0 - widest.max(1e-12).log10()).ceil().clamp(0.0, 12.0) as i64,
     };
     let format = Format { decimals: decimals.min(9), ..Format::default() };
     crate::answer::said(Some(figure), &format)

@@ -244,13 +244,13 @@ mod tests {
         );
         let drafted = draft(&database, "main").unwrap();
         let layer = Layer::read(&drafted).unwrap();
-        let sales = &layer.entities["sales"].value;
+        let sales = &layer.entities["sales"];
         assert_eq!(sales.time.as_deref(), Some("sold_on"));
         assert_eq!(sales.joins["shops"].on, "shop_id");
         assert_eq!(sales.joins["sales_by_twin"].on, "twin");
-        let lines = &layer.entities["lines"].value;
+        let lines = &layer.entities["lines"];
         assert_eq!((lines.key.as_deref(), lines.time.as_deref()), (None, Some("sales.sold_on")));
-        let amount = &layer.measures["sales amount"].value;
+        let amount = &layer.measures["sales amount"];
         assert_eq!(amount.description.as_deref(), Some("EUR, without tax"));
         assert!(
             layer.measures.contains_key("mean sales tax pct") && layer.measures.contains_key("lines pieces")

@@ -189,7 +189,7 @@ pub fn table(layer: &Layer, database: &impl Database, question: &Question) -> Re
     let compiled = plan::compile(layer, &spec)?;
     let keys = spec.by.len() + usize::from(spec.grain.is_some());
     let columns = spec.measures.iter().zip(&compiled.additive).filter_map(|(name, additive)| {
-        let measure = &layer.measures.get(name)?.value;
+        let measure = layer.measures.get(name)?;
         Some(Column { name: name.clone(), format: layer.format(measure), additive: *additive })
     });
     let mut table = Table {
@@ -268,15 +268,12 @@ fn total(
 /// The first and last day of the data of the first measure.
 #[must_use]
 pub fn span(layer: &Layer, database: &impl Database, spec: &Spec) -> Option<(Date, Date)> {
-    let measure = &layer.measures.get(spec.measures.first()?)?.value;
-    let measure = measure
-        .ratio
-        .as_ref()
-        .map_or(Some(measure), |ratio| layer.measures.get(&ratio.of).map(|at| &at.value))?;
-    let entity = &layer.entities.get(measure.entity.as_ref()?)?.value;
+    let measure = layer.measures.get(spec.measures.first()?)?;
+    let measure = measure.ratio.as_ref().map_or(Some(measure), |ratio| layer.measures.get(&ratio.of))?;
+    let entity = layer.entities.get(measure.entity.as_ref()?)?;
     let time = entity.time.as_deref()?;
     let (table, column) = match time.split_once('.') {
-        Some((other, column)) => (&layer.entities.get(other)?.value.table, column),
+        Some((other, column)) => (&layer.entities.get(other)?.table, column),
         None => (&entity.table, time),
     };
     let sql = format!("SELECT min({column}), max({column}) FROM {}", crate::fragment::quoted(table));

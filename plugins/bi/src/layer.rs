@@ -4,12 +4,12 @@
 //! the database's to say.
 
 mod check;
+mod line;
 mod names;
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_saphyr::Spanned;
 
 pub use check::Wrong;
 pub use names::missing;
@@ -19,17 +19,20 @@ pub use names::missing;
 #[serde(deny_unknown_fields)]
 pub struct Layer {
     /// Logical name of the granted database.
+    #[serde(default)]
     pub database: String,
     /// Tables with their keys and joins.
-    pub entities: BTreeMap<String, Spanned<Entity>>,
+    #[serde(default)]
+    pub entities: BTreeMap<String, Entity>,
     /// What is computed.
-    pub measures: BTreeMap<String, Spanned<Measure>>,
+    #[serde(default)]
+    pub measures: BTreeMap<String, Measure>,
     /// By what it is split.
     #[serde(default)]
-    pub dimensions: BTreeMap<String, Spanned<Dimension>>,
+    pub dimensions: BTreeMap<String, Dimension>,
     /// Conditions with a name.
     #[serde(default)]
-    pub filters: BTreeMap<String, Spanned<Filter>>,
+    pub filters: BTreeMap<String, Filter>,
     /// How figures are written.
     #[serde(default)]
     pub formats: BTreeMap<String, Format>,
@@ -180,7 +183,7 @@ pub struct Format {
     pub unit: String,
     /// Digits after the point, 0 to 6.
     #[serde(default)]
-    pub decimals: u8,
+    pub decimals: i64,
     /// By which the figure is multiplied before; 100 for percent of a ratio.
     pub factor: Option<f64>,
 }

@@ -10,6 +10,7 @@ mod joins;
 
 use group::group;
 use joins::answerable;
+pub(crate) use joins::reaches;
 
 use crate::fragment::quoted;
 use crate::layer::{Aggregate, Dimension, Entity, Layer, Measure, missing};
@@ -157,7 +158,7 @@ pub fn compile(layer: &Layer, spec: &Spec) -> Result<Compiled, Error> {
 }
 
 fn measure<'a>(layer: &'a Layer, name: &str) -> Result<&'a Measure, Error> {
-    let found = layer.measures.get(name).map(|at| &at.value);
+    let found = layer.measures.get(name);
     found.ok_or_else(|| Error::UnknownName(missing("measure", name, layer.measures.keys())))
 }
 
@@ -166,12 +167,12 @@ fn measure<'a>(layer: &'a Layer, name: &str) -> Result<&'a Measure, Error> {
 /// # Errors
 /// Where there is none.
 pub fn dimension<'a>(layer: &'a Layer, name: &str) -> Result<&'a Dimension, Error> {
-    let found = layer.dimensions.get(name).map(|at| &at.value);
+    let found = layer.dimensions.get(name);
     found.ok_or_else(|| Error::UnknownName(missing("dimension", name, layer.dimensions.keys())))
 }
 
 fn entity<'a>(layer: &'a Layer, name: &str) -> Result<&'a Entity, Error> {
-    let found = layer.entities.get(name).map(|at| &at.value);
+    let found = layer.entities.get(name);
     found.ok_or_else(|| Error::Layer(missing("entity", name, layer.entities.keys())))
 }
 

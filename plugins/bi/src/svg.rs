@@ -99,9 +99,10 @@ fn broken(words: &str, most: f64) -> Vec<String> {
     if width(words) <= most {
         return vec![words.to_owned()];
     }
-    let space = words.char_indices().filter(|(at, c)| *c == ' ' && width(&words[..*at]) <= most).last();
-    match space {
-        Some((at, _)) => vec![words[..at].to_owned(), fitted(words[at..].trim_start(), most)],
+    let fits = |at: &usize| words.get(..*at).is_some_and(|first| width(first) <= most);
+    let space = words.match_indices(' ').map(|(at, _)| at).take_while(fits).last();
+    match space.and_then(|at| words.split_at_checked(at)) {
+        Some((first, rest)) => vec![first.to_owned(), fitted(rest.trim_start(), most)],
         None => vec![fitted(words, most)],
     }
 }

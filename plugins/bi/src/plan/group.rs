@@ -119,8 +119,8 @@ pub(super) fn group(layer: &Layer, base: &str, atoms: &[Atom], spec: &Spec) -> R
                 let at = layer.filters.get(name);
                 let at =
                     at.ok_or_else(|| Error::UnknownName(missing("filter", name, layer.filters.keys())))?;
-                let alias = from.alias(&at.value.entity, None)?;
-                let value = from.value(alias, &at.value.condition);
+                let alias = from.alias(&at.entity, None)?;
+                let value = from.value(alias, &at.condition);
                 format!("coalesce({value}, 0) = {}", u8::from(!*excluded))
             }
         });

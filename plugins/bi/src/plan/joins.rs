@@ -34,7 +34,7 @@ pub(super) fn answerable(layer: &Layer, from: &str, spec: &Spec) -> Result<(), S
             Condition::Filter { name, .. } => {
                 let found =
                     layer.filters.get(name).ok_or_else(|| missing("filter", name, layer.filters.keys()))?;
-                (name, &found.value.entity, None)
+                (name, &found.entity, None)
             }
         };
         path(layer, from, to, via).map_err(|why| format!("cannot be limited by `{name}`: {why}"))?;
@@ -82,6 +82,19 @@ pub(super) fn path<'a>(
     }
 }
 
+/// Whether one way of joins leads from an entity to another.
+///
+/// # Errors
+/// Why not, with the mend.
+pub(crate) fn reaches(layer: &Layer, from: &str, to: &str) -> Result<(), String> {
+    match path(layer, from, to, None) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!(
+            "no join leads from {from} to {to}, or several do; declare one, or name a column of {from}"
+        )),
+    }
+}
+
 fn walk<'a>(
     layer: &'a Layer,
     at: &'a str,
@@ -112,20 +125,20 @@ fn walk<'a>(
 fn edges<'a>(layer: &'a Layer, from: &str) -> Vec<Edge<'a>> {
     let mut all: Vec<Edge<'a>> = Vec::new();
     if let Some(at) = layer.entities.get(from) {
-        for (name, join) in &at.value.joins {
+        for (name, join) in &at.joins {
             let to = join.to.as_deref().unwrap_or(name);
             if join.cardinality != Cardinality::OneToMany
-                && let Some(theirs) = layer.entities.get(to).and_then(|other| other.value.key.as_ref())
+                && let Some(theirs) = layer.entities.get(to).and_then(|other| other.key.as_ref())
             {
                 all.push(Edge { name, to, ours: &join.on, theirs });
             }
         }
     }
     for (other, at) in &layer.entities {
-        for (name, join) in &at.value.joins {
+        for (name, join) in &at.joins {
             let declared =
                 join.cardinality == Cardinality::OneToMany && join.to.as_deref().unwrap_or(name) == from;
-            if let Some(theirs) = at.value.key.as_ref().filter(|_| declared)
+            if let Some(theirs) = at.key.as_ref().filter(|_| declared)
                 && !all.iter().any(|edge| edge.to == other && edge.ours == join.on)
             {
                 all.push(Edge { name, to: other, ours: &join.on, theirs });
