@@ -17,12 +17,13 @@ pub fn answer(
     question: &Question,
 ) -> Result<(Table, Answer), Error> {
     let table = figures::table(layer, database, question)?;
-    let (columns, rows) = written(&table);
+    let (columns, rows, total) = written(&table);
     let drill_down = plan::further(layer, &table.spec);
     let answer = Answer {
         sentence: sentence(&table),
         columns,
         rows,
+        total,
         notes: table.notes.clone(),
         drill_down,
         sql: table.sql.clone(),
@@ -104,7 +105,8 @@ pub fn calculated_format(table: &Table, column: &Column) -> Format {
     }
 }
 
-fn written(table: &Table) -> (Vec<String>, Vec<Vec<String>>) {
+/// Columns, rows, and all rows together.
+fn written(table: &Table) -> (Vec<String>, Vec<Vec<String>>, Vec<String>) {
     let mut names: Vec<String> = table.spec.grain.map(|_| "time".to_owned()).into_iter().collect();
     names.extend(table.spec.by.iter().cloned());
     for column in &table.columns {
@@ -119,8 +121,8 @@ fn written(table: &Table) -> (Vec<String>, Vec<Vec<String>>) {
             names.push(format!("{} {}", column.name, calculated(calculation)));
         }
     }
-    let rows = table.lines.iter().map(|line| {
-        let mut row = line.keys.clone();
+    let row = |keys: &[String], line: &Line| {
+        let mut row = keys.to_vec();
         for (place, column) in table.columns.iter().enumerate() {
             let put =
                 |figure: Option<f64>, format: &Format| figure.map_or(String::new(), |f| fixed(f, format));
@@ -136,8 +138,18 @@ fn written(table: &Table) -> (Vec<String>, Vec<Vec<String>>) {
             }
         }
         row
-    });
-    (names, rows.collect())
+    };
+    let mut total = Vec::new();
+    if table.lines.len() > 1 {
+        let keys = table.lines.first().map_or(0, |line| line.keys.len());
+        let keys: Vec<String> =
+            (0..keys).map(|key| if key == 0 { "(total)" } else { "" }.to_owned()).collect();
+        let (now, before) = (table.total.clone(), table.total_before.clone());
+        let line = Line { keys: Vec::new(), now, before, calculated: Vec::new(), cut: false };
+        total = row(&keys, &line);
+    }
+    let rows = table.lines.iter().map(|line| row(&line.keys, line)).collect();
+    (names, rows, total)
 }
 
 fn sentence(table: &Table) -> String {
