@@ -1,71 +1,91 @@
 #!/usr/bin/env python3
 """Every chart of the BI plugin: valid under Vega-Lite's schema, compiled without a warning, its SVG well-formed.
 
-    pip install altair vl-convert-python
-    python3 tests/scripts/bi_charts.py PAWL pawl.toml [OUT]     # OUT: pictures to look at, .svg and .png
+    (mkdir -p /tmp/vega && cd /tmp/vega && npm install vega-lite vega ajv ajv-formats)
+    python3 tests/scripts/bi_charts.py PAWL PLUGIN SHOP.sqlite /tmp/vega OUT
 
-Asks `pawl call bi.chart` for every case of tests/cases/bi/questions.json that splits its figures. The schema is the one
-that altair ships; vl-convert runs the real vega-lite and writes its warnings to standard error.
+Asks `pawl call bi.chart` for every case of tests/cases/bi/questions.json that splits its figures, and for the hard ones
+of tests/cases/bi/charts. PLUGIN is the folder with bi.wasm. OUT gets what was drawn: NAME.svg of the plugin, NAME.json
+its specification, NAME.vega.svg vega's drawing of that, and NAME.png of both side by side where rsvg-convert is there.
 """
 
 import json
-import os
 import pathlib
+import shutil
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import xml.etree.ElementTree
 
-import altair
-import jsonschema
-import vl_convert
-
-CASES = pathlib.Path(__file__).resolve().parents[1] / "cases" / "bi" / "questions.json"
+HERE = pathlib.Path(__file__).resolve().parent
+CASES = HERE.parent / "cases" / "bi"
+SVG = "{http://www.w3.org/2000/svg}"
 
 
-def with_warnings(work):
-    """What a function gives and what it wrote to the file descriptor of standard error."""
-    saved, (read, write) = os.dup(2), os.pipe()
-    os.dup2(write, 2)
-    try:
-        result = work()
-    finally:
-        os.dup2(saved, 2)
-        os.close(write)
-    with os.fdopen(read) as told:
-        return result, told.read().strip()
+def settings(folder: pathlib.Path, plugin: pathlib.Path, grants: str) -> pathlib.Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "pawl.toml"
+    file.write_text(f'[plugins.bi]\npath = "{plugin.resolve()}"\npin = false\n[plugins.bi.grant]\n{grants}\n')
+    return file
+
+
+def drawn(text: str) -> str | None:
+    """What is wrong with a drawing: not well-formed, text outside, or a figure that is no number."""
+    root = xml.etree.ElementTree.fromstring(text)
+    width, height = (float(root.get(side)) for side in ("width", "height"))
+    for node in root.iter():
+        for name in ("x", "y", "width", "height", "cx", "cy", "r"):
+            value = node.get(name)
+            if value and not value.endswith("%") and not -0.1 <= float(value) <= max(width, height):
+                return f"{node.tag.removeprefix(SVG)} {name}={value} is outside"
+        if node.tag == SVG + "text" and not 0 <= float(node.get("y")) <= height:
+            return f"{node.text!r} is outside"
+    return "a figure is no number" if "NaN" in text or "inf" in text else None
 
 
 def main() -> int:
-    pawl, config = sys.argv[1], sys.argv[2]
-    out = pathlib.Path(sys.argv[3]) if len(sys.argv) > 3 else None
-    schema = altair.load_schema()
-    drawn, bad, kinds = 0, 0, {}
-    for case in json.loads(CASES.read_text())["cases"]:
-        call = case["call"]
-        if not call["by"] and not call.get("grain"):
-            continue
-        command = [pawl, "call", "bi.chart", "--config", config, "--json", json.dumps({"question": call})]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-        try:
-            picture = json.loads(done.stdout)
-            spec = json.loads(picture["vega-lite"])
-            jsonschema.validate(spec, schema)
-            xml.etree.ElementTree.fromstring(picture["svg"])
-            _, warned = with_warnings(lambda: vl_convert.vegalite_to_svg(spec))
-            if warned:
-                raise ValueError(warned)
-        except Exception as error:  # any failure is the finding
-            bad += 1
-            print(case["id"], str(error)[:400], done.stderr[-300:])
-            continue
-        drawn += 1
-        kinds[picture["kind"]] = kinds.get(picture["kind"], 0) + 1
-        if out:
-            out.mkdir(parents=True, exist_ok=True)
-            (out / f"{case['id']}.svg").write_text(picture["svg"])
-            (out / f"{case['id']}.png").write_bytes(vl_convert.svg_to_png(picture["svg"]))
-    print(f"{drawn} charts valid without a warning, {bad} not: {kinds}")
-    return 1 if bad else 0
+    if len(sys.argv) != 6:
+        print(__doc__.strip(), file=sys.stderr)
+        return 2
+    pawl, plugin, shop, packages, out = sys.argv[1], *map(pathlib.Path, sys.argv[2:])
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        ledger = sqlite3.connect(folder / "ledger.sqlite")
+        ledger.executescript((CASES / "charts" / "data.sql").read_text())
+        ledger.close()
+        hard = f'documents = {{ layer = "{CASES / "charts"}" }}\ndatabase = {{ main = "{folder / "ledger.sqlite"}" }}'
+        sets = [
+            ("questions.json", settings(folder / "shop", plugin, f'database = {{ shop = "{shop.resolve()}" }}')),
+            ("charts/charts.json", settings(folder / "ledger", plugin, hard)),
+        ]
+        names, bad, kinds = [], 0, {}
+        for file, config in sets:
+            for case in json.loads((CASES / file).read_text())["cases"]:
+                call = case["call"]
+                if not call.get("by"):
+                    continue
+                command = [pawl, "call", "bi.chart", "--config", config, "--json", json.dumps({"question": call})]
+                done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+                try:
+                    picture = json.loads(done.stdout)
+                    (out / f"{case['id']}.json").write_text(picture["vega-lite"])
+                    (out / f"{case['id']}.svg").write_text(picture["svg"])
+                    names.append(case["id"])
+                    kinds[picture["kind"]] = kinds.get(picture["kind"], 0) + 1
+                    if fault := drawn(picture["svg"]):
+                        raise ValueError(fault)
+                except (ValueError, KeyError, xml.etree.ElementTree.ParseError) as error:
+                    bad += 1
+                    print(case["id"], error, (done.stdout + done.stderr)[-300:])
+    vega = subprocess.run(["node", HERE / "bi_charts.mjs", packages, *(out / f"{name}.json" for name in names)], check=False)
+    if shutil.which("rsvg-convert"):
+        for name in names:
+            for kind in (".svg", ".vega.svg"):
+                subprocess.run(["rsvg-convert", "-z", "1", "-o", out / (name + kind[:-4] + ".png"), out / (name + kind)], check=True)
+    print(f"{len(names)} charts drawn, {bad} wrong: {kinds}")
+    return 1 if bad or vega.returncode else 0
 
 
 if __name__ == "__main__":

@@ -10,11 +10,14 @@ asked with `pawl call bi.query`; names of groups must be equal, figures may diff
 import argparse
 import json
 import pathlib
+import re
 import sqlite3
 import subprocess
 import sys
 
 CASES = pathlib.Path(__file__).resolve().parents[1] / "cases" / "bi" / "questions.json"
+
+CUT = re.compile(r" \(\d+ of \d+ days\)$")
 
 
 def close(a, b, tolerance=0.011):
@@ -30,18 +33,29 @@ def key(row, names):
     return tuple(str(cell) for cell in row[:names])
 
 
-def agrees(gold, rows, columns):
-    """Row for row by the names in front; `(rest)` is not part of the gold."""
+def agrees(gold, rows, columns, first=False):
+    """Row for row by the names in front; with `first`, the first rows in their order.
+
+    `(rest)` is not part of the gold, nor is a step of time without rows; a step that the period cuts is told with the
+    days that count, such as `2026-03-30 (2 of 7 days)`.
+    """
     names = sum(isinstance(cell, str) for cell in gold[0])
-    rows = {key(row, names): row[names:] for row in rows if "(rest)" not in row}
-    percent = [column.endswith("%)") for column in columns[names:]]
-    if len(rows) != len(gold):
-        return False
-    for row in gold:
-        told = rows.get(key(row, names))
-        if told is None or len(told) < len(row) - names:
+    rows = [[CUT.sub("", cell) for cell in row[:names]] + row[names:] for row in rows if "(rest)" not in row]
+    if first:
+        rows = rows[: len(gold)]
+        if [key(row, names) for row in rows] != [key(row, names) for row in gold]:
             return False
-        for want, got, is_percent in zip(row[names:], told, percent):
+    told = {key(row, names): row[names:] for row in rows}
+    golden = {key(row, names) for row in gold}
+    beyond = [figures for name, figures in told.items() if name not in golden]
+    if len(told) != len(rows) or not all(figures and close(figures[0] or 0, 0) for figures in beyond):
+        return False
+    percent = [column.endswith("%)") for column in columns[names:]]
+    for row in gold:
+        found = told.get(key(row, names))
+        if found is None or len(found) < len(row) - names:
+            return False
+        for want, got, is_percent in zip(row[names:], found, percent):
             if not close(want, got, 0.0501 + 0.005 if is_percent else 0.011):
                 return False
     return True
@@ -70,7 +84,7 @@ def main() -> int:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         try:
             answer = json.loads(done.stdout)
-            if not agrees(case["gold"], answer["rows"], answer["columns"]):
+            if not agrees(case["gold"], answer["rows"], answer["columns"], "LIMIT" in case["gold_sql"]):
                 wrong.append((case["id"], "answer", answer["rows"]))
         except (ValueError, KeyError):
             wrong.append((case["id"], "error", (done.stdout + done.stderr)[-400:]))

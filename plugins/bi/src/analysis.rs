@@ -3,8 +3,6 @@
 //! Invariant: contributions are differences of figures that add up, so that within a dimension they sum to the whole
 //! change; each mover names its two statements. Causes are not claimed: the data say what moved, people find out why.
 
-use jiff::civil::Date;
-
 use crate::answer::said;
 use crate::figures::{percent, run, span};
 use crate::layer::Layer;
@@ -23,9 +21,8 @@ pub fn explain(
     layer: &Layer,
     database: &impl Database,
     measure: &str,
-    period: Option<&str>,
+    (from, to): (Option<&str>, Option<&str>),
     compare: Option<Comparison>,
-    today: Date,
 ) -> Result<Explanation, Error> {
     let measure = ground::measure(layer, measure)?;
     let mut spec = Spec { measures: vec![measure.clone()], ..Spec::default() };
@@ -34,15 +31,17 @@ pub fn explain(
             "`{measure}` has no time, so that it cannot have changed; use a dated measure"
         )));
     };
-    let now = match period {
-        Some(text) => period::read(text, today)?,
-        None => Period::last_quarter(last).ok_or_else(|| Error::InvalidPeriod("give a period".into()))?,
+    let now = match period::read(from, to, Some((first, last)))? {
+        Some(period) => period,
+        None => {
+            Period::last_quarter(last).ok_or_else(|| Error::InvalidPeriod("give `from` and `to`".into()))?
+        }
     };
     let then = now.compared(compare.unwrap_or(Comparison::SamePeriodLastYear))?;
     spec.period = Some(now.clone());
     let compiled = plan::compile(layer, &spec)?;
     if compiled.additive != [true] {
-        let parts = layer.measures.get(&measure).and_then(|at| at.value.ratio.as_ref());
+        let parts = layer.measures.get(&measure).and_then(|at| at.ratio.as_ref());
         let instead = parts.map_or_else(
             || "ask for a sum or a count".to_owned(),
             |ratio| format!("ask for its parts, `{}` and `{}`", ratio.of, ratio.to),
@@ -62,7 +61,7 @@ pub fn explain(
     let (_, whole) = pair(&spec)?;
     let (total_now, total_before) = whole.first().map_or((0.0, 0.0), |(_, now, before)| (*now, *before));
     let change = total_now - total_before;
-    let format = layer.measures.get(&measure).map(|at| layer.format(&at.value)).unwrap_or_default();
+    let format = layer.measures.get(&measure).map(|at| layer.format(at)).unwrap_or_default();
     let mut movers = Vec::new();
     for dimension in plan::further(layer, &spec) {
         let split = Spec { by: vec![dimension.clone()], ..spec.clone() };
@@ -145,13 +144,13 @@ fn related(
 ) -> Result<String, Error> {
     let mut text = String::new();
     for (name, at) in &layer.measures {
-        let Some(ratio) = at.value.ratio.as_ref().filter(|ratio| ratio.of == measure) else { continue };
+        let Some(ratio) = at.ratio.as_ref().filter(|ratio| ratio.of == measure) else { continue };
         for part in [&ratio.to, name] {
             let Ok((_, values)) = pair(&Spec { measures: vec![part.clone()], ..spec.clone() }) else {
                 continue;
             };
             let Some((_, now, before)) = values.first() else { continue };
-            let format = layer.measures.get(part).map(|at| layer.format(&at.value)).unwrap_or_default();
+            let format = layer.measures.get(part).map(|at| layer.format(at)).unwrap_or_default();
             let change = percent(now - before, *before).map_or(String::new(), |p| format!(" ({p:+.1} %)"));
             let (before, now) = (said(Some(*before), &format), said(Some(*now), &format));
             text.push_str(&format!(" {part} went from {before} to {now}{change}."));

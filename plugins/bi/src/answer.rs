@@ -3,8 +3,6 @@
 //! Invariant: every figure in the sentence stands in the table or in a total that has its own statement, formatted by
 //! [`said`]; nothing is worded that was not computed.
 
-use jiff::civil::Date;
-
 use crate::figures::{self, Column, Line, REST, Table, percent};
 use crate::layer::{Format, Layer};
 use crate::{Answer, Calculation, Database, Error, Question, plan};
@@ -17,15 +15,15 @@ pub fn answer(
     layer: &Layer,
     database: &impl Database,
     question: &Question,
-    today: Date,
 ) -> Result<(Table, Answer), Error> {
-    let table = figures::table(layer, database, question, today)?;
-    let (columns, rows) = written(&table);
+    let table = figures::table(layer, database, question)?;
+    let (columns, rows, total) = written(&table);
     let drill_down = plan::further(layer, &table.spec);
     let answer = Answer {
         sentence: sentence(&table),
         columns,
         rows,
+        total,
         notes: table.notes.clone(),
         drill_down,
         sql: table.sql.clone(),
@@ -54,7 +52,11 @@ pub fn said(figure: Option<f64>, format: &Format) -> String {
 /// A figure for a program: its decimals, no separators.
 #[must_use]
 pub fn fixed(figure: f64, format: &Format) -> String {
-    let text = format!("{:.*}", usize::from(format.decimals), figure * format.factor.unwrap_or(1.0));
+    let text = format!(
+        "{:.*}",
+        usize::try_from(format.decimals).unwrap_or(0),
+        figure * format.factor.unwrap_or(1.0)
+    );
     if text.trim_start_matches(['-', '0', '.']).is_empty() {
         text.trim_start_matches('-').to_owned()
     } else {
@@ -62,12 +64,17 @@ pub fn fixed(figure: f64, format: &Format) -> String {
     }
 }
 
-/// A change in words: `20.5 % more than`.
-fn change(now: f64, before: f64) -> String {
-    match percent(now - before, before) {
-        _ if now == before => "the same as".into(),
-        None => "against nothing".into(),
-        Some(change) => format!("{:.1} % {} than", change.abs(), if change > 0.0 { "more" } else { "less" }),
+/// A change in words: `20.5 % more than the 84.00 EUR of 2025`.
+fn change(now: Option<f64>, before: Option<f64>, format: &Format, then: &str) -> String {
+    let past = said(before, format);
+    let (Some(now), Some(was)) = (now, before) else { return format!("against {past} in {then}") };
+    match percent(now - was, was) {
+        _ if now == was => format!("the same as in {then}"),
+        None => format!("against {past} in {then}"),
+        Some(change) => {
+            let way = if change > 0.0 { "more" } else { "less" };
+            format!("{:.1} % {way} than the {past} of {then}", change.abs())
+        }
     }
 }
 
@@ -98,7 +105,8 @@ pub fn calculated_format(table: &Table, column: &Column) -> Format {
     }
 }
 
-fn written(table: &Table) -> (Vec<String>, Vec<Vec<String>>) {
+/// Columns, rows, and all rows together.
+fn written(table: &Table) -> (Vec<String>, Vec<Vec<String>>, Vec<String>) {
     let mut names: Vec<String> = table.spec.grain.map(|_| "time".to_owned()).into_iter().collect();
     names.extend(table.spec.by.iter().cloned());
     for column in &table.columns {
@@ -113,8 +121,8 @@ fn written(table: &Table) -> (Vec<String>, Vec<Vec<String>>) {
             names.push(format!("{} {}", column.name, calculated(calculation)));
         }
     }
-    let rows = table.lines.iter().map(|line| {
-        let mut row = line.keys.clone();
+    let row = |keys: &[String], line: &Line| {
+        let mut row = keys.to_vec();
         for (place, column) in table.columns.iter().enumerate() {
             let put =
                 |figure: Option<f64>, format: &Format| figure.map_or(String::new(), |f| fixed(f, format));
@@ -130,8 +138,18 @@ fn written(table: &Table) -> (Vec<String>, Vec<Vec<String>>) {
             }
         }
         row
-    });
-    (names, rows.collect())
+    };
+    let mut total = Vec::new();
+    if table.lines.len() > 1 {
+        let keys = table.lines.first().map_or(0, |line| line.keys.len());
+        let keys: Vec<String> =
+            (0..keys).map(|key| if key == 0 { "(total)" } else { "" }.to_owned()).collect();
+        let (now, before) = (table.total.clone(), table.total_before.clone());
+        let line = Line { keys: Vec::new(), now, before, calculated: Vec::new(), cut: false };
+        total = row(&keys, &line);
+    }
+    let rows = table.lines.iter().map(|line| row(&line.keys, line)).collect();
+    (names, rows, total)
 }
 
 fn sentence(table: &Table) -> String {
@@ -147,12 +165,7 @@ fn sentence(table: &Table) -> String {
             part.push_str(" in all");
         }
         if let Some(then) = &table.compared {
-            match (now, before) {
-                (Some(now), Some(past)) => {
-                    part.push_str(&format!(", {} {} ({})", change(now, past), then.words(), say(before)));
-                }
-                _ => part.push_str(&format!(", {} in {}", say(before), then.words())),
-            }
+            part.push_str(&format!(", {}", change(now, before, &column.format, &then.words())));
         }
         parts.push(part);
     }
@@ -161,17 +174,21 @@ fn sentence(table: &Table) -> String {
     let lines: Vec<&Line> = table
         .lines
         .iter()
-        .filter(|line| at(&line.now, 0).is_some() && !line.keys.iter().any(|k| k == REST))
+        .filter(|line| at(&line.now, 0).is_some() && !line.cut && !line.keys.iter().any(|k| k == REST))
         .collect();
     let by_now = |a: &&&Line, b: &&&Line| {
         at(&a.now, 0).unwrap_or_default().total_cmp(&at(&b.now, 0).unwrap_or_default())
     };
     let share = |line: &Line| match (table.calculation, at(&line.calculated, 0)) {
-        (Some(_), Some(figure)) => format!(", {}", said(Some(figure), &calculated_format(table, first))),
+        (Some(calculation), Some(figure)) => {
+            let (figure, what) =
+                (said(Some(figure), &calculated_format(table, first)), calculated(calculation));
+            format!(" ({} {figure})", what.trim_end_matches(" (%)"))
+        }
         _ => String::new(),
     };
     let tell =
-        |line: &Line| format!("{} ({}{})", name(line), said(at(&line.now, 0), &first.format), share(line));
+        |line: &Line| format!("{} with {}{}", name(line), said(at(&line.now, 0), &first.format), share(line));
     match (lines.iter().max_by(by_now), lines.iter().min_by(by_now)) {
         (Some(high), Some(low)) if lines.len() > 1 => {
             text.push_str(&format!(" Highest {}: {}; lowest: {}.", first.name, tell(high), tell(low)));

@@ -6,15 +6,16 @@ use crate::bindings::exports::pawl::plugin::refine::{self, Refinement};
 use crate::bindings::pawl::host::{database, documents};
 use crate::layer::Layer;
 use crate::{
-    Answer, Comparison, Database, Error, Explanation, HostError, Picture, Question, Rows, TableInfo,
-    analysis, answer, bindings, chart, draft, ground, period,
+    Answer, Comparison, Created, Database, Error, Explanation, HostError, Picture, Question, Rows, analysis,
+    answer, bindings, chart, draft, ground,
 };
 
 struct Granted(String);
 
 impl Database for Granted {
-    fn tables(&self) -> Result<Vec<TableInfo>, HostError> {
-        database::tables(&self.0)
+    fn tables(&self) -> Result<Vec<Created>, HostError> {
+        let tables = database::tables(&self.0)?;
+        Ok(tables.into_iter().map(|table| Created { name: table.name, sql: table.sql }).collect())
     }
 
     fn query(&self, sql: &str, max_rows: u32) -> Result<Rows, HostError> {
@@ -57,22 +58,23 @@ impl bindings::exports::pawl::bi::bi::Guest for Component {
 
     fn query(question: Question) -> Result<Answer, Error> {
         let (layer, database) = opened()?;
-        answer::answer(&layer, &database, &question, period::today()).map(|(_, answer)| answer)
+        answer::answer(&layer, &database, &question).map(|(_, answer)| answer)
     }
 
     fn chart(question: Question) -> Result<Picture, Error> {
         let (layer, database) = opened()?;
-        let (table, _) = answer::answer(&layer, &database, &question, period::today())?;
-        chart::picture(&table)
+        let (table, answer) = answer::answer(&layer, &database, &question)?;
+        chart::picture(&table, answer.sentence)
     }
 
     fn explain_change(
         measure: String,
-        period: Option<String>,
+        from: Option<String>,
+        to: Option<String>,
         compare: Option<Comparison>,
     ) -> Result<Explanation, Error> {
         let (layer, database) = opened()?;
-        analysis::explain(&layer, &database, &measure, period.as_deref(), compare, period::today())
+        analysis::explain(&layer, &database, &measure, (from.as_deref(), to.as_deref()), compare)
     }
 
     fn draft(database: String) -> Result<String, Error> {

@@ -14,6 +14,8 @@ use crate::{Calculation, Database, Error, Grain, Order, Question, Value, failed,
 
 /// What the others are called under `top`.
 pub const REST: &str = "(rest)";
+/// Groups that are told by name where no `top` is given.
+const MANY: u32 = 40;
 /// Rows of one statement.
 const MAX_ROWS: u32 = 2_000;
 /// Steps of time that are filled.
@@ -41,6 +43,8 @@ pub struct Line {
     pub before: Vec<Option<f64>>,
     /// Per measure, calculated.
     pub calculated: Vec<Option<f64>>,
+    /// Whether the period holds only a part of the step.
+    pub cut: bool,
 }
 
 /// The figures of a question.
@@ -75,7 +79,7 @@ type Groups = Vec<(Vec<String>, Vec<Option<f64>>)>;
 pub fn run(database: &impl Database, sql: &str, keys: usize) -> Result<Groups, Error> {
     let rows = database.query(sql, MAX_ROWS).map_err(failed)?;
     if rows.truncated {
-        let why = format!("more than {MAX_ROWS} rows; give `top`, a shorter `period`, or fewer dimensions");
+        let why = format!("more than {MAX_ROWS} rows; give `top`, a shorter period, or fewer dimensions");
         return Err(Error::NotAnswerable(why));
     }
     let cell = |value: &Value| match value {
@@ -94,25 +98,37 @@ pub fn run(database: &impl Database, sql: &str, keys: usize) -> Result<Groups, E
 }
 
 /// The question with the layer's names.
-fn spec(layer: &Layer, database: &impl Database, question: &Question, today: Date) -> Result<Spec, Error> {
+fn spec(layer: &Layer, database: &impl Database, question: &Question) -> Result<Spec, Error> {
     let refuse = |why: &str| Err(Error::NotAnswerable(why.to_owned()));
-    if question.measures.is_empty() || question.measures.len() > 4 || question.by.len() > 2 {
-        return refuse("`measures` takes 1 to 4 names, `by` at most 2");
+    let by = question.by.as_deref().unwrap_or_default();
+    if question.measures.is_empty() || question.measures.len() > 4 {
+        return refuse("`measures` takes 1 to 4 names");
     }
-    let mut spec = Spec { grain: question.grain, ..Spec::default() };
+    let mut spec = Spec::default();
     for name in &question.measures {
         let name = ground::measure(layer, name)?;
         if !spec.measures.contains(&name) {
             spec.measures.push(name);
         }
     }
-    for name in &question.by {
+    for name in by {
+        if let Some(grain) = period::grain(name) {
+            if spec.grain.is_some_and(|other| other != grain) {
+                return refuse("`by` takes one step of time: day, week, month, quarter or year");
+            }
+            spec.grain = Some(grain);
+            continue;
+        }
         let name = ground::dimension(layer, name)?;
         if !spec.by.contains(&name) {
             spec.by.push(name);
         }
     }
-    spec.period = question.period.as_deref().map(|text| period::read(text, today)).transpose()?;
+    if spec.by.len() > 2 {
+        return refuse("`by` takes at most 2 dimensions and a step of time");
+    }
+    let data = span(layer, database, &spec);
+    spec.period = period::read(question.from.as_deref(), question.to.as_deref(), data)?;
     spec.conditions =
         ground::conditions(layer, database, question.only.as_deref().unwrap_or_default(), false)?;
     spec.conditions.extend(ground::conditions(
@@ -121,12 +137,12 @@ fn spec(layer: &Layer, database: &impl Database, question: &Question, today: Dat
         question.excluding.as_deref().unwrap_or_default(),
         true,
     )?);
-    match (question.calculate, question.grain) {
+    match (question.calculate, spec.grain) {
         (Some(Calculation::ShareOfTotal), None) if spec.by.is_empty() => {
             return refuse("a share needs parts: give a dimension in `by`");
         }
         (Some(Calculation::Growth | Calculation::MovingAverage | Calculation::RunningTotal), None) => {
-            return refuse("this calculation goes over steps of time: give `grain`, such as month");
+            return refuse("this calculation goes over steps of time: add one to `by`, such as month");
         }
         _ => {}
     }
@@ -134,10 +150,10 @@ fn spec(layer: &Layer, database: &impl Database, question: &Question, today: Dat
         return refuse("`compare` and `calculate` are two questions: ask one after the other");
     }
     if question.compare.is_some() && spec.period.is_none() {
-        return refuse("`compare` needs a `period`, such as 2026-Q3");
+        return refuse("`compare` needs a period: give `from` and `to`");
     }
-    if question.top.is_some_and(|top| !(1..=50).contains(&top)) {
-        return refuse("`top` is 1 to 50");
+    if question.top.is_some_and(|top| !(1..=500).contains(&top)) {
+        return refuse("`top` is 1 to 500");
     }
     Ok(spec)
 }
@@ -146,17 +162,13 @@ fn spec(layer: &Layer, database: &impl Database, question: &Question, today: Dat
 ///
 /// # Errors
 /// Why it cannot be answered, with the mend.
-pub fn table(
-    layer: &Layer,
-    database: &impl Database,
-    question: &Question,
-    today: Date,
-) -> Result<Table, Error> {
-    let mut spec = spec(layer, database, question, today)?;
+pub fn table(layer: &Layer, database: &impl Database, question: &Question) -> Result<Table, Error> {
+    let mut spec = spec(layer, database, question)?;
     let lowest = question.order == Some(Order::LowestFirst);
     let mut sql = Vec::new();
-    let mut cut = None;
-    if let Some(top) = question.top {
+    let (mut cut, mut left_out) = (None, None);
+    let most = question.top.or_else(|| (spec.grain.is_none() && !spec.by.is_empty()).then_some(MANY));
+    if let Some(top) = most {
         if spec.by.is_empty() {
             cut = Some(top as usize);
         } else {
@@ -166,6 +178,10 @@ pub fn table(
             groups.sort_by(|a, b| by_figure(a.1.first(), b.1.first(), lowest).then_with(|| a.0.cmp(&b.0)));
             if groups.len() > top as usize {
                 sql.push(compiled.sql);
+                if question.top.is_none() {
+                    left_out =
+                        Some(format!("{} groups; those after the first {MANY} are in {REST}", groups.len()));
+                }
                 spec.keep = Some(groups.into_iter().take(top as usize).flat_map(|(keys, _)| keys).collect());
             }
         }
@@ -173,7 +189,7 @@ pub fn table(
     let compiled = plan::compile(layer, &spec)?;
     let keys = spec.by.len() + usize::from(spec.grain.is_some());
     let columns = spec.measures.iter().zip(&compiled.additive).filter_map(|(name, additive)| {
-        let measure = &layer.measures.get(name)?.value;
+        let measure = layer.measures.get(name)?;
         Some(Column { name: name.clone(), format: layer.format(measure), additive: *additive })
     });
     let mut table = Table {
@@ -222,6 +238,8 @@ pub fn table(
             table.notes.push(format!("the data begin on {first}: {} is not complete", then.label));
         }
     }
+    table.notes.extend(left_out);
+    name_cut(&mut table);
     calculate(&mut table);
     sort(&mut table, question.order);
     if let Some(top) = cut {
@@ -250,15 +268,12 @@ fn total(
 /// The first and last day of the data of the first measure.
 #[must_use]
 pub fn span(layer: &Layer, database: &impl Database, spec: &Spec) -> Option<(Date, Date)> {
-    let measure = &layer.measures.get(spec.measures.first()?)?.value;
-    let measure = measure
-        .ratio
-        .as_ref()
-        .map_or(Some(measure), |ratio| layer.measures.get(&ratio.of).map(|at| &at.value))?;
-    let entity = &layer.entities.get(measure.entity.as_ref()?)?.value;
+    let measure = layer.measures.get(spec.measures.first()?)?;
+    let measure = measure.ratio.as_ref().map_or(Some(measure), |ratio| layer.measures.get(&ratio.of))?;
+    let entity = layer.entities.get(measure.entity.as_ref()?)?;
     let time = entity.time.as_deref()?;
     let (table, column) = match time.split_once('.') {
-        Some((other, column)) => (&layer.entities.get(other)?.value.table, column),
+        Some((other, column)) => (&layer.entities.get(other)?.table, column),
         None => (&entity.table, time),
     };
     let sql = format!("SELECT min({column}), max({column}) FROM {}", crate::fragment::quoted(table));
@@ -287,7 +302,7 @@ fn joined(now: Groups, before: Groups, measures: usize) -> Vec<Line> {
     {
         let place = *places.entry(keys.clone()).or_insert_with(|| {
             let none = vec![None; measures];
-            lines.push(Line { keys, now: none.clone(), before: none, calculated: Vec::new() });
+            lines.push(Line { keys, now: none.clone(), before: none, calculated: Vec::new(), cut: false });
             lines.len() - 1
         });
         if let Some(line) = lines.get_mut(place) {
@@ -319,7 +334,13 @@ fn fill(table: &mut Table, first: Date, last: Date) {
                 let keys: Vec<String> = std::iter::once(label.clone()).chain(tail.iter().cloned()).collect();
                 if !there.contains(&keys) {
                     let none = vec![None; table.columns.len()];
-                    table.lines.push(Line { keys, now: none.clone(), before: none, calculated: Vec::new() });
+                    table.lines.push(Line {
+                        keys,
+                        now: none.clone(),
+                        before: none,
+                        calculated: Vec::new(),
+                        cut: false,
+                    });
                 }
             }
         }
@@ -338,20 +359,52 @@ fn fill(table: &mut Table, first: Date, last: Date) {
     }
 }
 
+/// Steps at the ends of which the period holds a part say so, and are compared with no whole one.
+fn name_cut(table: &mut Table) {
+    let (Some(grain), Some(period)) = (table.spec.grain, &table.spec.period) else { return };
+    for (whole, part) in period.cut(grain) {
+        let mut there = false;
+        for line in &mut table.lines {
+            if let Some(step) = line.keys.first_mut().filter(|step| **step == whole) {
+                step.clone_from(&part);
+                (line.cut, there) = (true, true);
+            }
+        }
+        if there {
+            table.notes.push(format!("{part}: the period holds only these days of it"));
+        }
+    }
+}
+
 fn calculate(table: &mut Table) {
     let Some(calculation) = table.calculation else { return };
     let window = if table.spec.grain == Some(Grain::Day) { 7 } else { 3 };
+    let compares = matches!(calculation, Calculation::Growth | Calculation::MovingAverage);
+    // over time the parts are those of each step
+    let parts = table.spec.grain.is_some() && !table.spec.by.is_empty();
+    let mut steps: HashMap<String, Vec<f64>> = HashMap::new();
+    for line in table.lines.iter().filter(|_| parts) {
+        let sums = steps.entry(line.keys.first().cloned().unwrap_or_default()).or_default();
+        sums.resize(line.now.len(), 0.0);
+        for (sum, figure) in sums.iter_mut().zip(&line.now) {
+            *sum += figure.unwrap_or(0.0);
+        }
+    }
     let mut series: HashMap<Vec<String>, Vec<Vec<Option<f64>>>> = HashMap::new();
     for line in &mut table.lines {
         let tail: Vec<String> = line.keys.iter().skip(1).cloned().collect();
         let past = series.entry(tail).or_default();
-        past.push(line.now.clone());
+        let none = || vec![None; line.now.len()];
+        past.push(if line.cut && compares { none() } else { line.now.clone() });
         line.calculated = (0..line.now.len())
             .map(|place| {
                 let at = |row: &Vec<Option<f64>>| row.get(place).copied().flatten();
-                let now = line.now.get(place).copied().flatten();
+                let now = past.last().and_then(at);
                 match calculation {
-                    Calculation::ShareOfTotal => percent(now?, table.total.get(place).copied().flatten()?),
+                    Calculation::ShareOfTotal => {
+                        let step = line.keys.first().and_then(|step| steps.get(step)?.get(place).copied());
+                        percent(now?, step.or(table.total.get(place).copied().flatten())?)
+                    }
                     Calculation::Growth => {
                         let before = past.len().checked_sub(2).and_then(|i| past.get(i)).and_then(at)?;
                         percent(now? - before, before)

@@ -9,7 +9,7 @@ use crate::bindings::exports::pawl::plugin::refine::{Refinement, Rule};
 use crate::fragment::{literal, quoted};
 use crate::layer::{Layer, missing};
 use crate::plan::{self, Condition};
-use crate::{Database, Error, Value, failed};
+use crate::{Database, Error, Value, failed, period};
 
 /// A dimension with more values than this is not listed: its values are free text, checked here.
 const MAX_VALUES: u32 = 300;
@@ -37,7 +37,7 @@ fn resolve<'a>(
 /// # Errors
 /// Where there is none so called, with those that there are.
 pub fn measure(layer: &Layer, name: &str) -> Result<String, Error> {
-    resolve("measure", name, layer.measures.iter().map(|(own, at)| (own, at.value.synonyms.as_slice())))
+    resolve("measure", name, layer.measures.iter().map(|(own, at)| (own, at.synonyms.as_slice())))
 }
 
 /// A dimension's own name.
@@ -45,7 +45,7 @@ pub fn measure(layer: &Layer, name: &str) -> Result<String, Error> {
 /// # Errors
 /// Where there is none so called, with those that there are.
 pub fn dimension(layer: &Layer, name: &str) -> Result<String, Error> {
-    resolve("dimension", name, layer.dimensions.iter().map(|(own, at)| (own, at.value.synonyms.as_slice())))
+    resolve("dimension", name, layer.dimensions.iter().map(|(own, at)| (own, at.synonyms.as_slice())))
 }
 
 /// Conditions from `dimension: value` and names of filters.
@@ -103,7 +103,7 @@ fn column(layer: &Layer, name: &str) -> Result<(String, String), Error> {
     let dimension = plan::dimension(layer, name)?;
     let entity = layer.entities.get(&dimension.entity);
     let entity = entity.ok_or_else(|| Error::Layer(format!("`dimensions.{name}.entity` is not there")))?;
-    Ok((dimension.expression.clone(), quoted(&entity.value.table)))
+    Ok((dimension.expression.clone(), quoted(&entity.table)))
 }
 
 fn text(value: Value) -> Option<String> {
@@ -145,13 +145,15 @@ pub fn refinements(layer: &Layer, database: &impl Database) -> Result<Vec<Refine
             free.iter().map(|name| format!("{:?} /[^\"\\\\\\n]{{1,80}}/", format!("{name}: "))).collect();
         Rule::Lark(format!("start: {}\n", [fixed, free].concat().join(" | ")))
     };
+    let steps = period::WORDS.map(str::to_owned);
+    let by: Vec<String> = dimensions.iter().cloned().chain(steps).collect();
     let mut all = Vec::new();
     let mut add = |function: &str, path: &str, rule: Rule, shown| {
         all.push(Refinement { function: function.into(), path: path.into(), rule, shown });
     };
     for function in ["query", "chart"] {
         add(function, "/question/measures/*", Rule::Choices(measures.clone()), true);
-        add(function, "/question/by/*", Rule::Choices(dimensions.clone()), true);
+        add(function, "/question/by/*", Rule::Choices(by.clone()), true);
         add(function, "/question/only/*", conditions.clone(), false);
         add(function, "/question/excluding/*", conditions.clone(), false);
     }
@@ -173,8 +175,8 @@ pub fn describe(layer: &Layer, database: &impl Database) -> Result<String, Error
         some => format!(" (also: {})", some.join(", ")),
     };
     for (name, at) in &layer.measures {
-        let said = at.value.description.as_deref().map(|said| format!(": {said}")).unwrap_or_default();
-        let _ = writeln!(out, "- {name}{said}{}", also(&at.value.synonyms));
+        let said = at.description.as_deref().map(|said| format!(": {said}")).unwrap_or_default();
+        let _ = writeln!(out, "- {name}{said}{}", also(&at.synonyms));
     }
     out.push_str("Dimensions, for `by` and as `dimension: value` in `only`:\n");
     for (name, at) in &layer.dimensions {
@@ -182,15 +184,16 @@ pub fn describe(layer: &Layer, database: &impl Database) -> Result<String, Error
         let some: Vec<&str> =
             all.iter().take(if whole && all.len() <= FEW { FEW } else { 2 }).map(String::as_str).collect();
         let more = if some.len() < all.len() { ", …" } else { "" };
-        let _ = writeln!(out, "- {name}: {}{more}{}", some.join(", "), also(&at.value.synonyms));
+        let _ = writeln!(out, "- {name}: {}{more}{}", some.join(", "), also(&at.synonyms));
     }
+    out.push_str("Steps of time, for `by`: day, week (from Monday), month, quarter, year\n");
     for (name, at) in &layer.filters {
-        let said = at.value.description.as_deref().unwrap_or(&at.value.condition);
+        let said = at.description.as_deref().unwrap_or(&at.condition);
         let _ = writeln!(out, "Filter, for `only`: {name} ({said})");
     }
     for (name, at) in &layer.entities {
-        if let Some(time) = at.value.time.as_deref().filter(|time| !time.contains('.')) {
-            let sql = format!("SELECT min({time}), max({time}) FROM {}", quoted(&at.value.table));
+        if let Some(time) = at.time.as_deref().filter(|time| !time.contains('.')) {
+            let sql = format!("SELECT min({time}), max({time}) FROM {}", quoted(&at.table));
             let ends: Vec<String> = database
                 .query(&sql, 1)
                 .map_err(failed)?
@@ -210,7 +213,8 @@ pub fn describe(layer: &Layer, database: &impl Database) -> Result<String, Error
 /// A key that is none would multiply rows in every join: better no answer.
 fn keys_are_keys(layer: &Layer, database: &impl Database) -> Result<(), Error> {
     for (name, at) in &layer.entities {
-        let (key, table) = (quoted(&at.value.key), quoted(&at.value.table));
+        let Some(key) = &at.key else { continue };
+        let (key, table) = (quoted(key), quoted(&at.table));
         let sql = format!("SELECT {key} FROM {table} GROUP BY {key} HAVING count(*) > 1 LIMIT 1");
         if !database.query(&sql, 1).map_err(failed)?.rows.is_empty() {
             return Err(Error::Layer(format!(

@@ -1,56 +1,38 @@
 //! The semantic layer: what the tables mean, in a YAML file that people edit. README.md describes the format.
 //!
-//! Invariant: a [`Layer`] is whole. Every name that it mentions exists in it, every fragment of SQL is closed
-//! ([`fragment`]), a join to many rows is never one that a sum may follow, and no two things share a word. Whether
-//! tables and columns exist is the database's to say.
+//! Invariant: a [`Layer`] that was [read](Layer::read) is whole, as [`check`] says. Whether tables and columns exist is
+//! the database's to say.
 
-use std::collections::{BTreeMap, HashMap};
-use std::fmt;
+mod check;
+mod line;
+mod names;
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde_saphyr::Spanned;
 
-use crate::fragment;
-
-/// What is wrong with a layer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wrong {
-    /// From 1; 0 where it is not known.
-    pub line: u64,
-    /// Such as `measures.revenue.entity`; empty for YAML that cannot be read.
-    pub path: String,
-    /// What is wrong, and the mend.
-    pub reason: String,
-}
-
-impl fmt::Display for Wrong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {} of the layer", self.line)?;
-        if !self.path.is_empty() {
-            write!(f, ", `{}`", self.path)?;
-        }
-        write!(f, ": {}", self.reason)
-    }
-}
-
-impl std::error::Error for Wrong {}
+pub use check::Wrong;
+pub use names::missing;
 
 /// A whole layer.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layer {
     /// Logical name of the granted database.
+    #[serde(default)]
     pub database: String,
     /// Tables with their keys and joins.
-    pub entities: BTreeMap<String, Spanned<Entity>>,
+    #[serde(default)]
+    pub entities: BTreeMap<String, Entity>,
     /// What is computed.
-    pub measures: BTreeMap<String, Spanned<Measure>>,
+    #[serde(default)]
+    pub measures: BTreeMap<String, Measure>,
     /// By what it is split.
     #[serde(default)]
-    pub dimensions: BTreeMap<String, Spanned<Dimension>>,
+    pub dimensions: BTreeMap<String, Dimension>,
     /// Conditions with a name.
     #[serde(default)]
-    pub filters: BTreeMap<String, Spanned<Filter>>,
+    pub filters: BTreeMap<String, Filter>,
     /// How figures are written.
     #[serde(default)]
     pub formats: BTreeMap<String, Format>,
@@ -62,8 +44,8 @@ pub struct Layer {
 pub struct Entity {
     /// Table or view.
     pub table: String,
-    /// The column that tells its rows apart.
-    pub key: String,
+    /// The column that tells its rows apart. Without one, nothing can be joined to it.
+    pub key: Option<String>,
     /// When: a column of ISO dates, or `entity.column` of an entity that this one joins.
     pub time: Option<String>,
     /// By name; the name is the entity's unless `to` says otherwise.
@@ -193,7 +175,7 @@ pub struct Filter {
 }
 
 /// How a figure is written.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Format {
     /// After the figure, such as `EUR`.
@@ -201,120 +183,12 @@ pub struct Format {
     pub unit: String,
     /// Digits after the point, 0 to 6.
     #[serde(default)]
-    pub decimals: u8,
+    pub decimals: i64,
     /// By which the figure is multiplied before; 100 for percent of a ratio.
     pub factor: Option<f64>,
 }
 
-/// The words that the tables use for themselves.
-const RESERVED: [&str; 3] = ["time", "(rest)", "(none)"];
-
 impl Layer {
-    /// Reads and checks a layer.
-    ///
-    /// # Errors
-    /// The first thing that is wrong, by line and path, with the mend.
-    pub fn read(text: &str) -> Result<Layer, Wrong> {
-        let layer: Layer = serde_saphyr::from_str(text).map_err(|error| Wrong {
-            line: error.location().map_or(0, |at| at.line()),
-            path: String::new(),
-            reason: error.to_string().lines().next().unwrap_or_default().to_owned(),
-        })?;
-        layer.check()?;
-        Ok(layer)
-    }
-
-    fn check(&self) -> Result<(), Wrong> {
-        for (name, at) in &self.entities {
-            self.check_entity(name, &at.value)
-                .map_err(|(path, reason)| wrong(at, "entities", name, path, reason))?;
-        }
-        for (name, format) in &self.formats {
-            if format.decimals > 6 {
-                let reason = format!("{} decimals; 0 to 6", format.decimals);
-                return Err(Wrong { line: 0, path: format!("formats.{name}.decimals"), reason });
-            }
-        }
-        let mut words: HashMap<String, String> = HashMap::new();
-        for (name, at) in &self.measures {
-            let all = std::iter::once(name).chain(&at.value.synonyms);
-            self.check_measure(&at.value)
-                .and_then(|()| unshared(&mut words, "measure", name, all))
-                .map_err(|(path, reason)| wrong(at, "measures", name, path, reason))?;
-        }
-        for (name, at) in &self.dimensions {
-            let all = std::iter::once(name).chain(&at.value.synonyms);
-            self.entity(&at.value.entity, "entity")
-                .and_then(|_| closed(&at.value.expression, "expression"))
-                .and_then(|()| unshared(&mut words, "dimension", name, all))
-                .map_err(|(path, reason)| wrong(at, "dimensions", name, path, reason))?;
-        }
-        for (name, at) in &self.filters {
-            self.entity(&at.value.entity, "entity")
-                .and_then(|_| closed(&at.value.condition, "where"))
-                .and_then(|()| unshared(&mut words, "filter", name, std::iter::once(name)))
-                .map_err(|(path, reason)| wrong(at, "filters", name, path, reason))?;
-        }
-        match self.measures.len() {
-            0 => Err(Wrong {
-                line: 0,
-                path: "measures".into(),
-                reason: "is empty; name one figure at least".into(),
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    fn check_entity(&self, name: &str, entity: &Entity) -> Result<(), Place> {
-        for (join_name, join) in &entity.joins {
-            self.entity(join.to.as_ref().unwrap_or(join_name), "joins")?;
-            if !fragment::is_name(&join.on) {
-                return Err(("joins", format!("`{}` is no column; give the column's name alone", join.on)));
-            }
-        }
-        match entity.time.as_deref().and_then(|time| time.split_once('.')) {
-            Some((other, _)) if other != name => self.entity(other, "time").map(|_| ()),
-            _ => entity.time.as_deref().map_or(Ok(()), |time| closed(time, "time")),
-        }
-    }
-
-    fn check_measure(&self, measure: &Measure) -> Result<(), Place> {
-        if let Some(format) = &measure.format {
-            self.formats
-                .get(format)
-                .ok_or_else(|| ("format", missing("format", format, self.formats.keys())))?;
-        }
-        let parts = (&measure.ratio, &measure.entity, measure.aggregate);
-        let (entity, aggregate) = match parts {
-            (Some(ratio), None, None) => {
-                for part in [&ratio.of, &ratio.to] {
-                    let found = self.measures.get(part);
-                    let found =
-                        found.ok_or_else(|| ("ratio", missing("measure", part, self.measures.keys())))?;
-                    if found.value.ratio.is_some() {
-                        return Err((
-                            "ratio",
-                            format!("`{part}` is a ratio itself; divide two plain measures"),
-                        ));
-                    }
-                }
-                return Ok(());
-            }
-            (None, Some(entity), Some(aggregate)) => (entity, aggregate),
-            _ => return Err(("", "give either `entity` and `aggregate`, or `ratio: {of: …, to: …}`".into())),
-        };
-        self.entity(entity, "entity")?;
-        check_aggregate(aggregate, measure.expression.as_deref(), measure.filter.as_deref())?;
-        let Some(finer) = &measure.finer else { return Ok(()) };
-        self.entity(&finer.entity, "finer")?;
-        check_aggregate(finer.aggregate, finer.expression.as_deref(), finer.filter.as_deref())
-    }
-
-    fn entity(&self, name: &str, path: &'static str) -> Result<&Entity, Place> {
-        let found = self.entities.get(name).map(|entity| &entity.value);
-        found.ok_or_else(|| (path, missing("entity", name, self.entities.keys())))
-    }
-
     /// The format of a measure.
     #[must_use]
     pub fn format(&self, measure: &Measure) -> Format {
@@ -326,137 +200,5 @@ impl Layer {
             },
             ..Format::default()
         })
-    }
-}
-
-type Place = (&'static str, String);
-
-fn wrong<T>(at: &Spanned<T>, kind: &str, name: &str, path: &str, reason: String) -> Wrong {
-    let dot = if path.is_empty() { "" } else { "." };
-    Wrong { line: at.referenced.line(), path: format!("{kind}.{name}{dot}{path}"), reason }
-}
-
-fn closed(text: &str, path: &'static str) -> Result<(), Place> {
-    fragment::check(text).map_err(|reason| (path, format!("`{text}` {reason}")))
-}
-
-fn check_aggregate(
-    aggregate: Aggregate,
-    expression: Option<&str>,
-    filter: Option<&str>,
-) -> Result<(), Place> {
-    match expression {
-        Some(expression) => closed(expression, "expression")?,
-        None if aggregate == Aggregate::Count => {}
-        None => return Err(("expression", "is missing; only `count` goes without one".into())),
-    }
-    filter.map_or(Ok(()), |filter| closed(filter, "filter"))
-}
-
-fn unshared<'a>(
-    words: &mut HashMap<String, String>,
-    kind: &str,
-    name: &str,
-    all: impl Iterator<Item = &'a String>,
-) -> Result<(), Place> {
-    for word in all {
-        if word.trim().is_empty() || word.contains(':') || RESERVED.contains(&word.as_str()) {
-            return Err(("", format!("`{word}` cannot be a name: empty, with a `:`, or reserved")));
-        }
-        if let Some(other) = words.insert(word.to_lowercase(), format!("{kind} `{name}`")) {
-            return Err(("", format!("`{word}` names the {other} already; use another word")));
-        }
-    }
-    Ok(())
-}
-
-/// "there is no … `x`; there are …", the nearest name first.
-#[must_use]
-pub fn missing<'a>(kind: &str, name: &str, there: impl Iterator<Item = &'a String>) -> String {
-    let mut there: Vec<&String> = there.collect();
-    there.sort_by_key(|other| distance(&name.to_lowercase(), &other.to_lowercase()));
-    let more = if there.len() > 12 { ", …" } else { "" };
-    let list: Vec<String> = there.iter().take(12).map(|name| format!("`{name}`")).collect();
-    format!("there is no {kind} `{name}`; there are {}{more}", list.join(", "))
-}
-
-/// Levenshtein's distance, over characters.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().take(64).enumerate() {
-        let mut before = i;
-        let mut left = i + 1;
-        for (cell, y) in row.iter_mut().skip(1).zip(&b) {
-            let next = (before + usize::from(x != *y)).min(*cell + 1).min(left + 1);
-            before = *cell;
-            *cell = next;
-            left = next;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or(0)
-}
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "the layers of these tests are their own")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_shop_layer_is_whole() {
-        let layer = Layer::read(crate::SHOP).unwrap();
-        assert_eq!(layer.database, "shop");
-        assert!(layer.measures.contains_key("revenue") && layer.dimensions.contains_key("region"));
-    }
-
-    #[test]
-    fn what_is_wrong_is_named_by_line_path_and_mend() {
-        let cases: [(&str, &str, &str, &str); 9] = [
-            (
-                "entity: orders\n    aggregate: sum\n    expression: total\n    format: eur",
-                "entity: order",
-                "measures.revenue.entity",
-                "`orders`",
-            ),
-            ("format: eur", "format: dollars", "measures.", "`eur`"),
-            ("aggregate: sum", "aggregate: summ", "", "summ"),
-            ("key: id", "kee: id", "", "kee"),
-            ("expression: total", "expression: total; DELETE", "measures.revenue.expression", "`;`"),
-            (
-                "customers: {on: customer_id",
-                "clients: {on: customer_id",
-                "entities.orders.joins",
-                "`customers`",
-            ),
-            (
-                "of: revenue, to: orders",
-                "of: revenue, to: cancellation-rate",
-                "measures.average-order-value.ratio",
-                "ratio itself",
-            ),
-            ("synonyms: [area", "synonyms: [sales", "dimensions.region", "measure `revenue`"),
-            ("cardinality: many-to-one", "cardinality: many-to-many", "", "many-to-many"),
-        ];
-        for (from, to, path, mend) in cases {
-            let broken = if from.contains('\n') {
-                crate::SHOP.replacen(
-                    "entity: orders\n    aggregate: sum",
-                    "entity: order\n    aggregate: sum",
-                    1,
-                )
-            } else {
-                crate::SHOP.replacen(from, to, 1)
-            };
-            assert_ne!(broken, crate::SHOP, "{from}");
-            let error = Layer::read(&broken).unwrap_err();
-            assert!(
-                error.line > 0 && error.path.starts_with(path) && error.reason.contains(mend),
-                "{to}: {error}"
-            );
-        }
-        assert!(Layer::read("").is_err() && Layer::read("- 1").is_err() && Layer::read("a: [").is_err());
     }
 }

@@ -1,14 +1,15 @@
 //! The `bi` plugin: business questions answered from a database through a semantic layer.
 //!
 //! A question is typed (`wit/bi.wit`), its names are held to the layer by [`ground`], it is resolved and compiled to SQL
-//! by [`plan`], run and calculated by [`figures`], said by [`answer`], drawn by [`chart`] and [`svg`]; [`analysis`] finds
-//! what moved. [`layer`] reads the layer, [`draft`] proposes one.
+//! by [`plan`], run and calculated by [`figures`], said by [`answer`], drawn by [`chart`], [`axis`] and [`svg`]; [`analysis`] finds
+//! what moved. [`layer`] reads the layer, [`draft`] proposes one from a [`schema`].
 //!
 //! Invariant: no figure leaves this plugin that was not computed by a statement shown with it, and no row of a table is
 //! counted more than once in a sum. The logic is plain Rust over [`Database`]; the component is the end of this file.
 
 pub mod analysis;
 pub mod answer;
+pub mod axis;
 pub mod chart;
 pub mod draft;
 pub mod figures;
@@ -17,6 +18,7 @@ pub mod ground;
 pub mod layer;
 pub mod period;
 pub mod plan;
+pub mod schema;
 pub mod svg;
 #[cfg(test)]
 mod testing;
@@ -36,9 +38,20 @@ pub mod bindings {
 }
 
 pub use bindings::exports::pawl::bi::bi::{
-    Answer, Calculation, ChartKind, Comparison, Error, Explanation, Grain, Mover, Order, Picture, Question,
+    Answer, Calculation, ChartKind, Comparison, Error, Explanation, Mover, Order, Picture, Question,
 };
-pub use bindings::pawl::host::database::{Error as HostError, Rows, TableInfo, Value};
+pub use period::Grain;
+
+pub use bindings::pawl::host::database::{Error as HostError, Rows, Value};
+
+/// A table or view of the database.
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// Its name.
+    pub name: String,
+    /// Its CREATE statement.
+    pub sql: String,
+}
 
 /// The host's `database` interface for one database.
 pub trait Database {
@@ -46,7 +59,7 @@ pub trait Database {
     ///
     /// # Errors
     /// As the host says.
-    fn tables(&self) -> Result<Vec<TableInfo>, HostError>;
+    fn tables(&self) -> Result<Vec<Created>, HostError>;
     /// Runs one SELECT and gives at most `max_rows` rows.
     ///
     /// # Errors

@@ -1,12 +1,30 @@
 //! Periods and steps of time, by the calendar: ISO dates, weeks from Monday, quarters of three months from January.
 //!
 //! Invariant: a [`Period`] has its first day not after its last; every label is one that SQL made for the same day
-//! ([`step_sql`] and [`label`] agree).
+//! ([`step_sql`] and [`label`] agree); a step of which a period holds only a part says so ([`Period::cut`]).
 
 use jiff::ToSpan;
-use jiff::civil::{Date, date};
+use jiff::civil::Date;
 
-use crate::{Comparison, Error, Grain};
+use crate::{Comparison, Error};
+
+/// The width of a step in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grain {
+    /// One day.
+    Day,
+    /// From Monday; called by its Monday.
+    Week,
+    /// Of the calendar.
+    Month,
+    /// Three months, the first from January.
+    Quarter,
+    /// Of the calendar.
+    Year,
+}
+
+/// What steps of time are called in `by`.
+pub const WORDS: [&str; 5] = ["day", "week", "month", "quarter", "year"];
 
 /// Some days, both ends included.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,93 +33,59 @@ pub struct Period {
     pub from: Date,
     /// Last day.
     pub to: Date,
-    /// As asked for.
+    /// What the calendar calls them: `2026`, `2026-Q3`, `2026-03`, `2026-03-15`; otherwise from day to day.
     pub label: String,
-    /// Whole calendar steps, and how many; none for a range of days.
-    steps: Option<(Grain, i32)>,
+    /// Whole calendar steps, and how many.
+    steps: (Grain, i32),
 }
 
-const HELP: &str = "write 2026, 2026-Q3, 2026-03, 2026-03-15, 2026-03-01..2026-05-15, this-month, last-quarter or last-30-days";
-
-/// Today by the host's clock, in UTC.
-#[must_use]
-pub fn today() -> Date {
-    let seconds =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    i64::try_from(seconds / 86_400)
-        .ok()
-        .and_then(|days| date(1970, 1, 1).checked_add(days.days()).ok())
-        .unwrap_or(date(1970, 1, 1))
-}
-
-/// Reads a period.
+/// Reads a period from its days; an end that is left out is that of the data.
 ///
 /// # Errors
-/// Where it is none, with what to write.
-pub fn read(text: &str, today: Date) -> Result<Period, Error> {
-    parse(text, today).ok_or_else(|| Error::InvalidPeriod(format!("`{text}` is no period; {HELP}"))).and_then(
-        |period| {
-            if period.from > period.to {
-                return Err(Error::InvalidPeriod(format!(
-                    "`{text}` ends before it begins; give the earlier day first"
-                )));
-            }
-            if today.year() <= 2000 && text.contains("st-") | text.contains("is-") {
-                let why = "there is no clock, so that relative periods mean nothing; give dates";
-                return Err(Error::InvalidPeriod(format!("`{text}`: {why}")));
-            }
-            Ok(period)
-        },
-    )
-}
-
-fn parse(text: &str, today: Date) -> Option<Period> {
-    let made = |from: Date, to: Date, steps| Some(Period { from, to, label: text.to_owned(), steps });
-    let stepped = |grain: Grain, start: Date, count: i32| {
-        made(start, plus(start, grain, count)?.checked_sub(1.day()).ok()?, Some((grain, count)))
+/// Where a day is none, or the ends are the wrong way round, with what to write.
+pub fn read(
+    from: Option<&str>,
+    to: Option<&str>,
+    data: Option<(Date, Date)>,
+) -> Result<Option<Period>, Error> {
+    let read = |text: &str| {
+        let help =
+            || Error::InvalidPeriod(format!("`{text}` is no day of the calendar; write it as 2026-03-15"));
+        if text.len() == 10 { text.parse::<Date>().map_err(|_| help()) } else { Err(help()) }
     };
-    if let Some((from, to)) = text.split_once("..") {
-        return made(day(from)?, day(to)?, None);
+    let (from, to) = (from.map(read).transpose()?, to.map(read).transpose()?);
+    let (from, to) = match (from, to, data) {
+        (None, None, _) => return Ok(None),
+        (Some(from), Some(to), _) => (from, to),
+        (Some(from), None, data) => (from, data.map_or(from, |(_, last)| last.max(from))),
+        (None, Some(to), data) => (data.map_or(to, |(first, _)| first.min(to)), to),
+    };
+    if from > to {
+        return Err(Error::InvalidPeriod(format!(
+            "from {from} to {to} is no period; give the earlier day as `from`"
+        )));
     }
-    if let Some(grain) = text.strip_prefix("this-").and_then(grain) {
-        return stepped(grain, start(today, grain)?, 1);
-    }
-    if let Some(rest) = text.strip_prefix("last-") {
-        let (count, grain) = match rest.split_once('-') {
-            None => (1, grain(rest)?),
-            Some((count, unit)) => {
-                (count.parse().ok().filter(|n| (1..1000).contains(n))?, grain(unit.strip_suffix('s')?)?)
-            }
-        };
-        return match grain {
-            Grain::Day => made(plus(today, grain, 1 - count)?, today, None),
-            _ => stepped(grain, plus(start(today, grain)?, grain, -count)?, count),
-        };
-    }
-    if let Some((year, quarter)) = text.split_once("-Q") {
-        let month = quarter.parse::<i8>().ok().filter(|q| (1..=4).contains(q))? * 3 - 2;
-        return stepped(Grain::Quarter, Date::new(year.parse().ok()?, month, 1).ok()?, 1);
-    }
-    match text.len() {
-        4 => stepped(Grain::Year, day(&format!("{text}-01-01"))?, 1),
-        7 => stepped(Grain::Month, day(&format!("{text}-01"))?, 1),
-        _ => stepped(Grain::Day, day(text)?, 1),
+    Ok(Some(Period::between(from, to)))
+}
+
+/// What a step is called.
+#[must_use]
+pub fn word(grain: Grain) -> &'static str {
+    let [day, week, month, quarter, year] = WORDS;
+    match grain {
+        Grain::Day => day,
+        Grain::Week => week,
+        Grain::Month => month,
+        Grain::Quarter => quarter,
+        Grain::Year => year,
     }
 }
 
-fn day(text: &str) -> Option<Date> {
-    if text.len() == 10 { text.parse().ok() } else { None }
-}
-
-fn grain(word: &str) -> Option<Grain> {
-    Some(match word {
-        "day" => Grain::Day,
-        "week" => Grain::Week,
-        "month" => Grain::Month,
-        "quarter" => Grain::Quarter,
-        "year" => Grain::Year,
-        _ => return None,
-    })
+/// The step that is so called.
+#[must_use]
+pub fn grain(name: &str) -> Option<Grain> {
+    let all = [Grain::Day, Grain::Week, Grain::Month, Grain::Quarter, Grain::Year];
+    all.into_iter().find(|grain| word(*grain).eq_ignore_ascii_case(name.trim()))
 }
 
 /// So many steps later; none beyond the calendar.
@@ -169,113 +153,165 @@ pub fn labels(from: Date, to: Date, grain: Grain, most: usize) -> Option<Vec<Str
 }
 
 impl Period {
+    /// The days from one to another, in the widest calendar steps that they fill. The first is not after the second.
+    #[must_use]
+    pub fn between(from: Date, to: Date) -> Period {
+        let whole = [Grain::Year, Grain::Quarter, Grain::Month, Grain::Week].into_iter().find_map(|grain| {
+            let after = plus(to, Grain::Day, 1)?;
+            let fits = start(from, grain)? == from && start(after, grain)? == after;
+            let days = (after - from).get_days();
+            let least = match grain {
+                Grain::Year => 365,
+                Grain::Quarter => 90,
+                Grain::Month => 28,
+                Grain::Week | Grain::Day => 7,
+            };
+            let about = (1..=days / least + 1).find(|count| plus(from, grain, *count) == Some(after));
+            about.filter(|_| fits).map(|count| (grain, count))
+        });
+        let steps = whole.unwrap_or_else(|| (Grain::Day, (to - from).get_days() + 1));
+        let label = match steps {
+            (Grain::Year | Grain::Quarter | Grain::Month, 1) => label(from, steps.0),
+            (Grain::Year | Grain::Quarter | Grain::Month, _) => {
+                format!("{} to {}", label(from, steps.0), label(to, steps.0))
+            }
+            _ if from == to => from.to_string(),
+            _ => format!("{from} to {to}"),
+        };
+        Period { from, to, label, steps }
+    }
+
     /// The period to compare with.
     ///
     /// # Errors
     /// Where it lies beyond the calendar.
     pub fn compared(&self, comparison: Comparison) -> Result<Period, Error> {
-        let shifted = match (comparison, self.steps) {
-            (Comparison::PreviousPeriod, Some((grain, count))) => self.shifted(grain, count),
-            (Comparison::PreviousPeriod, None) => {
-                let days = (self.to - self.from).get_days() + 1;
-                self.shifted(Grain::Day, days)
-            }
-            (Comparison::SamePeriodLastYear, _) => self.shifted(Grain::Year, 1),
+        let (grain, count) = match comparison {
+            Comparison::PreviousPeriod => self.steps,
+            Comparison::SamePeriodLastYear => (Grain::Year, 1),
         };
-        shifted.ok_or_else(|| Error::InvalidPeriod(format!("nothing can lie before `{}`", self.label)))
+        self.shifted(grain, count)
+            .ok_or_else(|| Error::InvalidPeriod(format!("nothing can lie before {}", self.label)))
     }
 
     fn shifted(&self, grain: Grain, count: i32) -> Option<Period> {
         let from = plus(self.from, grain, -count)?;
         // the end follows from the day after, so that months of unequal length stay whole
         let to = plus(plus(self.to, Grain::Day, 1)?, grain, -count)?.checked_sub(1.day()).ok()?;
-        let label = match self.steps {
-            Some((grain, 1)) => label(from, grain),
-            _ => format!("{from}..{to}"),
-        };
-        Some(Period { from, to, label, steps: self.steps })
+        Some(Period::between(from, to))
     }
 
     /// With its days, such as `2026-Q3 (2026-07-01 to 2026-09-30)`.
     #[must_use]
     pub fn words(&self) -> String {
-        if self.from == self.to {
-            self.from.to_string()
-        } else if self.steps.is_none() && self.label.contains("..") {
-            format!("{} to {}", self.from, self.to)
-        } else {
-            format!("{} ({} to {})", self.label, self.from, self.to)
+        match self.steps.0 {
+            Grain::Day | Grain::Week => self.label.clone(),
+            _ => format!("{} ({} to {})", self.label, self.from, self.to),
         }
+    }
+
+    /// What the steps at the ends are called where the period holds only a part of them: the label that SQL gives, and
+    /// one with the days that count, such as `2026-03-30 (2 of 7 days)`.
+    #[must_use]
+    pub fn cut(&self, grain: Grain) -> Vec<(String, String)> {
+        let part = |day: Date| {
+            let first = start(day, grain)?;
+            let last = plus(first, grain, 1)?.checked_sub(1.day()).ok()?;
+            let (from, to) = (first.max(self.from), last.min(self.to));
+            if (from, to) == (first, last) {
+                return None;
+            }
+            let name = if grain == Grain::Week { from.to_string() } else { label(first, grain) };
+            let (days, all) = ((to - from).get_days() + 1, (last - first).get_days() + 1);
+            Some((label(first, grain), format!("{name} ({days} of {all} days)")))
+        };
+        let mut cut: Vec<_> = [self.from, self.to].into_iter().filter_map(part).collect();
+        cut.dedup();
+        cut
     }
 
     /// The last whole quarter before a day.
     #[must_use]
     pub fn last_quarter(day: Date) -> Option<Period> {
-        let first = plus(start(day, Grain::Quarter)?, Grain::Quarter, -1)?;
-        parse(&label(first, Grain::Quarter), day)
+        let this = start(day, Grain::Quarter)?;
+        Some(Period::between(plus(this, Grain::Quarter, -1)?, this.checked_sub(1.day()).ok()?))
     }
 }
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "these dates are there")]
 mod tests {
+    use jiff::civil::date;
+
     use super::*;
 
+    fn days(from: &str, to: &str) -> Period {
+        read(Some(from), Some(to), None).unwrap().unwrap()
+    }
+
     #[test]
-    fn periods_are_the_calendars() {
-        let today = date(2026, 11, 23);
-        for (text, from, to) in [
-            ("2024-02", "2024-02-01", "2024-02-29"),
-            ("2026", "2026-01-01", "2026-12-31"),
-            ("2026-Q4", "2026-10-01", "2026-12-31"),
+    fn days_that_the_calendar_names_are_called_so() {
+        for (from, to, label) in [
+            ("2024-02-01", "2024-02-29", "2024-02"),
+            ("2026-01-01", "2026-12-31", "2026"),
+            ("2025-01-01", "2026-12-31", "2025 to 2026"),
+            ("2026-10-01", "2026-12-31", "2026-Q4"),
+            ("2026-01-01", "2026-06-30", "2026-Q1 to 2026-Q2"),
+            ("2026-03-01", "2026-04-30", "2026-03 to 2026-04"),
             ("2026-03-15", "2026-03-15", "2026-03-15"),
-            ("2026-03-01..2026-05-15", "2026-03-01", "2026-05-15"),
-            ("this-week", "2026-11-23", "2026-11-29"),
-            ("last-week", "2026-11-16", "2026-11-22"),
-            ("last-quarter", "2026-07-01", "2026-09-30"),
-            ("last-3-months", "2026-08-01", "2026-10-31"),
-            ("last-30-days", "2026-10-25", "2026-11-23"),
+            ("2026-11-16", "2026-11-22", "2026-11-16 to 2026-11-22"),
+            ("2026-02-01", "2026-02-27", "2026-02-01 to 2026-02-27"),
         ] {
-            let period = read(text, today).unwrap();
-            assert_eq!(
-                (period.from.to_string().as_str(), period.to.to_string().as_str()),
-                (from, to),
-                "{text}"
-            );
+            assert_eq!(days(from, to).label, label);
         }
-        for bad in [
-            "",
-            "soon",
-            "2026-13",
-            "2026-02-30",
-            "2026-Q5",
-            "2026-05-01..2026-04-01",
-            "last-0-days",
-            "last-x-days",
-            "99999",
-        ] {
-            assert!(read(bad, today).is_err(), "{bad}");
+    }
+
+    #[test]
+    fn what_is_no_period_is_refused_and_an_open_end_is_that_of_the_data() {
+        for bad in ["", "soon", "2026", "2026-13-01", "2026-02-30", "02-03-2026", "2026-W10-1", "99999-01-01"]
+        {
+            assert!(read(Some(bad), None, None).is_err(), "{bad}");
         }
-        assert!(read("last-month", date(2000, 1, 1)).is_err(), "the clock that is not granted");
+        assert!(read(Some("2026-05-01"), Some("2026-04-30"), None).is_err());
+        assert_eq!(read(None, None, None), Ok(None));
+        let data = Some((date(2025, 1, 1), date(2026, 11, 22)));
+        let since = read(Some("2026-03-01"), None, data).unwrap().unwrap();
+        assert_eq!((since.from, since.to), (date(2026, 3, 1), date(2026, 11, 22)));
+        let until = read(None, Some("2025-03-31"), data).unwrap().unwrap();
+        assert_eq!(until.label, "2025-Q1");
+    }
+
+    #[test]
+    fn steps_that_the_period_cuts_say_how_many_days_count() {
+        let cut =
+            |from, to, grain| days(from, to).cut(grain).into_iter().map(|(_, to)| to).collect::<Vec<_>>();
+        // 1 March 2026 is a Sunday, 31 March a Tuesday
+        assert_eq!(
+            cut("2026-03-01", "2026-03-31", Grain::Week),
+            ["2026-03-01 (1 of 7 days)", "2026-03-30 (2 of 7 days)"]
+        );
+        assert_eq!(cut("2026-03-02", "2026-03-15", Grain::Week), [""; 0]);
+        assert_eq!(cut("2026-03-03", "2026-03-04", Grain::Week), ["2026-03-03 (2 of 7 days)"]);
+        assert_eq!(cut("2026-01-01", "2026-04-14", Grain::Quarter), ["2026-Q2 (14 of 91 days)"]);
     }
 
     #[test]
     fn compared_periods_are_as_long_and_stay_whole() {
         use Comparison::{PreviousPeriod, SamePeriodLastYear};
-        let today = date(2026, 11, 23);
-        for (text, comparison, from, to) in [
-            ("2026-03", PreviousPeriod, "2026-02-01", "2026-02-28"),
-            ("2024-02", SamePeriodLastYear, "2023-02-01", "2023-02-28"),
-            ("2025-02", SamePeriodLastYear, "2024-02-01", "2024-02-29"),
-            ("2026-Q1", PreviousPeriod, "2025-10-01", "2025-12-31"),
-            ("last-3-months", PreviousPeriod, "2026-05-01", "2026-07-31"),
-            ("2026-03-11..2026-03-20", PreviousPeriod, "2026-03-01", "2026-03-10"),
+        for ((from, to), comparison, past) in [
+            (("2026-03-01", "2026-03-31"), PreviousPeriod, ("2026-02-01", "2026-02-28")),
+            (("2024-02-01", "2024-02-29"), SamePeriodLastYear, ("2023-02-01", "2023-02-28")),
+            (("2025-02-01", "2025-02-28"), SamePeriodLastYear, ("2024-02-01", "2024-02-29")),
+            (("2026-01-01", "2026-03-31"), PreviousPeriod, ("2025-10-01", "2025-12-31")),
+            (("2026-08-01", "2026-10-31"), PreviousPeriod, ("2026-05-01", "2026-07-31")),
+            (("2026-01-01", "2026-06-30"), PreviousPeriod, ("2025-07-01", "2025-12-31")),
+            (("2026-03-11", "2026-03-20"), PreviousPeriod, ("2026-03-01", "2026-03-10")),
         ] {
-            let period = read(text, today).unwrap().compared(comparison).unwrap();
+            let period = days(from, to).compared(comparison).unwrap();
             assert_eq!(
                 (period.from.to_string().as_str(), period.to.to_string().as_str()),
-                (from, to),
-                "{text}"
+                past,
+                "{from}..{to}"
             );
         }
     }

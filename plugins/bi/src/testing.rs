@@ -2,7 +2,7 @@
 
 use rusqlite::types::ValueRef;
 
-use crate::{Database, HostError, Rows, TableInfo, Value};
+use crate::{Created, Database, HostError, Rows, Value};
 
 /// A database in memory.
 pub(crate) struct Memory(rusqlite::Connection);
@@ -38,12 +38,10 @@ impl Memory {
 }
 
 impl Database for Memory {
-    fn tables(&self) -> Result<Vec<TableInfo>, HostError> {
+    fn tables(&self) -> Result<Vec<Created>, HostError> {
         let list = "SELECT name, sql FROM sqlite_schema WHERE type IN ('table', 'view') ORDER BY name";
         let table = |row: Vec<Value>| match row.as_slice() {
-            [Value::Text(name), Value::Text(sql)] => {
-                Some(TableInfo { name: name.clone(), sql: sql.clone(), row_count: None })
-            }
+            [Value::Text(name), Value::Text(sql)] => Some(Created { name: name.clone(), sql: sql.clone() }),
             _ => None,
         };
         Ok(self.query(list, 1_000)?.rows.into_iter().filter_map(table).collect())

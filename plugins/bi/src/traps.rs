@@ -2,11 +2,9 @@
 //!
 //! The database is small enough to add up by eye; the gold statements join nothing that could multiply.
 
-use jiff::civil::date;
-
 use crate::layer::Layer;
 use crate::testing::Memory;
-use crate::{Answer, Calculation, Comparison, Error, Grain, Question, analysis, answer};
+use crate::{Answer, Calculation, Comparison, Database as _, Error, Question, Value, analysis, answer};
 
 const TABLES: &str = "
 CREATE TABLE regions (id INTEGER PRIMARY KEY, name TEXT);
@@ -28,9 +26,9 @@ fn ask(measures: &[&str], by: &[&str]) -> Question {
     let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     Question {
         measures: list(measures),
-        by: list(by),
-        grain: None,
-        period: None,
+        by: Some(list(by)),
+        from: None,
+        to: None,
         only: None,
         excluding: None,
         compare: None,
@@ -42,7 +40,7 @@ fn ask(measures: &[&str], by: &[&str]) -> Question {
 
 fn answered(question: &Question) -> Result<Answer, Error> {
     let layer = Layer::read(crate::SHOP).expect("the shop's layer is whole");
-    answer::answer(&layer, &Memory::new(TABLES), question, date(2026, 2, 1)).map(|(_, answer)| answer)
+    answer::answer(&layer, &Memory::new(TABLES), question).map(|(_, answer)| answer)
 }
 
 fn rows(question: &Question) -> Vec<String> {
@@ -58,6 +56,58 @@ fn figures_of_orders_and_of_their_items_do_not_multiply_each_other() {
         rows(&ask(&["revenue", "orders", "units"], &["region"])),
         ["South|60.00|1|12", "North|34.00|2|5", "(none)|7.00|1|2"]
     );
+}
+
+#[test]
+fn the_trap_is_there_for_a_plain_join() {
+    let naive = "SELECT sum(o.total), count(o.id) FROM orders o JOIN order_items i ON i.order_id = o.id";
+    let found = Memory::new(TABLES).query(naive, 1).expect("it is SQL");
+    assert_eq!(found.rows, [[Value::Real(192.0), Value::Integer(7)]], "101 EUR and 5 orders in truth");
+}
+
+/// Two tables of facts that meet only in a third: joined, each row of one is repeated for every row of the other.
+#[test]
+fn facts_that_meet_in_a_third_table_do_not_multiply_each_other() {
+    let tables = "CREATE TABLE clients (id INTEGER PRIMARY KEY, city TEXT);
+        CREATE TABLE invoices (id INTEGER PRIMARY KEY, client INTEGER, day TEXT, amount INTEGER);
+        CREATE TABLE visits (id INTEGER PRIMARY KEY, client INTEGER, day TEXT, minutes INTEGER);
+        INSERT INTO clients VALUES (1, 'Graz'), (2, 'Linz'), (3, 'Wels');
+        INSERT INTO invoices VALUES (1, 1, '2026-01-02', 10), (2, 1, '2026-02-02', 20), (3, 2, '2026-02-03', 5);
+        INSERT INTO visits VALUES (1, 1, '2026-01-05', 30), (2, 1, '2026-01-06', 30), (3, 1, '2026-02-07', 45), (4, 3, '2026-02-08', 15);";
+    let database = Memory::new(tables);
+    let naive = "SELECT sum(amount), sum(minutes) FROM clients c LEFT JOIN invoices i ON i.client = c.id LEFT JOIN visits v ON v.client = c.id";
+    let trapped = database.query(naive, 1).expect("it is SQL");
+    assert_eq!(trapped.rows, [[Value::Integer(95), Value::Integer(225)]], "35 EUR and 120 minutes in truth");
+    // the joins are declared from the side of many rows, where a careless compiler would follow them
+    let layer = Layer::read(
+        "database: main
+entities:
+  clients:
+    table: clients
+    key: id
+    joins: {invoices: {on: client, cardinality: one-to-many}, visits: {on: client, cardinality: one-to-many}}
+  invoices: {table: invoices, key: id, time: day}
+  visits: {table: visits, key: id, time: day}
+measures:
+  amount: {entity: invoices, aggregate: sum, expression: amount}
+  minutes: {entity: visits, aggregate: sum, expression: minutes}
+  clients: {entity: clients, aggregate: count}
+dimensions:
+  city: {entity: clients, expression: city}
+",
+    )
+    .expect("the layer is whole");
+    let rows = |question: &Question| {
+        let answer =
+            answer::answer(&layer, &database, question).map(|(_, answer)| answer).expect("it is answered");
+        answer.rows.iter().map(|row| row.join("|")).collect::<Vec<_>>()
+    };
+    assert_eq!(rows(&ask(&["amount", "minutes", "clients"], &[])), ["35|120|3"]);
+    assert_eq!(rows(&ask(&["amount", "minutes"], &["city"])), ["Graz|30|105", "Linz|5|0", "Wels|0|15"]);
+    let monthly = ask(&["amount", "minutes"], &["month"]);
+    assert_eq!(rows(&monthly), ["2026-01|10|60", "2026-02|25|60"]);
+    let refused = answer::answer(&layer, &database, &ask(&["clients"], &["month"]));
+    assert!(matches!(refused, Err(Error::NotAnswerable(_))), "{refused:?}");
 }
 
 #[test]
@@ -81,7 +131,7 @@ fn what_would_count_twice_is_refused_with_the_reason() {
     for (question, why) in [
         (ask(&["active-customers"], &["category"]), "`active-customers` cannot be split by `category`"),
         (ask(&["new-customers"], &["status"]), "counted several times"),
-        (Question { period: Some("2025".into()), ..ask(&["products"], &[]) }, "not dated"),
+        (Question { from: Some("2025-01-01".into()), ..ask(&["products"], &[]) }, "not dated"),
         (
             Question {
                 calculate: Some(Calculation::ShareOfTotal),
@@ -89,10 +139,7 @@ fn what_would_count_twice_is_refused_with_the_reason() {
             },
             "does not add up",
         ),
-        (
-            Question { compare: Some(Comparison::PreviousPeriod), ..ask(&["revenue"], &[]) },
-            "needs a `period`",
-        ),
+        (Question { compare: Some(Comparison::PreviousPeriod), ..ask(&["revenue"], &[]) }, "needs a period"),
     ] {
         match answered(&question) {
             Err(Error::NotAnswerable(said)) => assert!(said.contains(why), "{said}"),
@@ -128,17 +175,17 @@ fn the_rest_is_counted_anew_and_not_added_up() {
 
 #[test]
 fn steps_without_rows_are_there_and_growth_skips_none() {
-    let steps = |calculate| Question {
-        grain: Some(Grain::Quarter),
-        calculate: Some(calculate),
-        ..ask(&["revenue"], &[])
-    };
+    let steps = |calculate| Question { calculate: Some(calculate), ..ask(&["revenue"], &["quarter"]) };
     assert_eq!(
         rows(&steps(Calculation::Growth)),
         ["2025-Q1|34.00|", "2025-Q2|60.00|76.5", "2025-Q3|0.00|-100.0", "2025-Q4|0.00|", "2026-Q1|7.00|"]
     );
     assert_eq!(rows(&steps(Calculation::MovingAverage))[4], "2026-Q1|7.00|2.33");
     assert_eq!(rows(&steps(Calculation::RunningTotal))[4], "2026-Q1|7.00|101.00");
+    let parts =
+        Question { by: Some(vec!["category".into(), "quarter".into()]), ..steps(Calculation::ShareOfTotal) };
+    // the first quarter sold 30 of ware and 4 of drinks
+    assert_eq!(rows(&parts)[..2], ["2025-Q1|Ware|30.00|88.2", "2025-Q1|Drinks|4.00|11.8"]);
     let share = Question { calculate: Some(Calculation::ShareOfTotal), ..ask(&["revenue"], &["category"]) };
     assert_eq!(rows(&share), ["Ware|75.00|74.3", "Drinks|26.00|25.7"]);
 }
@@ -146,34 +193,31 @@ fn steps_without_rows_are_there_and_growth_skips_none() {
 #[test]
 fn periods_are_compared_group_by_group() {
     let question = Question {
-        period: Some("2025-Q2".into()),
+        from: Some("2025-04-01".into()),
+        to: Some("2025-06-30".into()),
         compare: Some(Comparison::PreviousPeriod),
         ..ask(&["revenue"], &["region"])
     };
     assert_eq!(rows(&question), ["South|60.00|0.00|", "(none)|0.00|0.00|", "North|0.00|34.00|-100.0"]);
     let answer = answered(&question).expect("it is answered");
-    assert!(answer.sentence.starts_with("revenue in 2025-Q2 (2025-04-01 to 2025-06-30): 60.00 EUR in all, 76.5 % more than 2025-Q1 (2025-01-01 to 2025-03-31) (34.00 EUR)"), "{}", answer.sentence);
+    assert!(answer.sentence.starts_with("revenue in 2025-Q2 (2025-04-01 to 2025-06-30): 60.00 EUR in all, 76.5 % more than the 34.00 EUR of 2025-Q1 (2025-01-01 to 2025-03-31). Highest revenue: South with 60.00 EUR; lowest: "), "{}", answer.sentence);
 }
 
 #[test]
 fn movers_sum_to_the_change_and_name_their_statements() {
     let layer = Layer::read(crate::SHOP).expect("the shop's layer is whole");
     let explain = |measure, period| {
-        analysis::explain(
-            &layer,
-            &Memory::new(TABLES),
-            measure,
-            Some(period),
-            Some(Comparison::PreviousPeriod),
-            date(2026, 2, 1),
-        )
+        analysis::explain(&layer, &Memory::new(TABLES), measure, period, Some(Comparison::PreviousPeriod))
     };
-    let told = explain("sales", "2025-Q2").expect("it is explained");
+    let told = explain("sales", (Some("2025-04-01"), Some("2025-06-30"))).expect("it is explained");
     for dimension in ["region", "category"] {
         let sum: f64 = told.movers.iter().filter(|m| m.dimension == dimension).map(|m| m.change).sum();
         assert!((sum - 26.0).abs() < 1e-9, "{dimension}: {sum}");
     }
     assert!(told.movers.windows(2).all(|pair| pair[0].change.abs() >= pair[1].change.abs()));
     assert!(told.movers.iter().all(|mover| told.sql.len() > mover.query as usize + 1));
-    assert!(matches!(explain("average-order-value", "2025-Q2"), Err(Error::NotAnswerable(_))));
+    assert!(matches!(
+        explain("average-order-value", (Some("2025-04-01"), Some("2025-06-30"))),
+        Err(Error::NotAnswerable(_))
+    ));
 }
