@@ -32,7 +32,7 @@ const MOMENTS: [&str; 15] = [
 ];
 
 /// How long after the recording a warning event still speaks of the present, in seconds: events are kept for an hour.
-const FRESH: i64 = 3600;
+pub const FRESH: i64 = 3600;
 
 /// An event of either API group, in one form.
 #[derive(Debug)]

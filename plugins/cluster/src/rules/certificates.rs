@@ -14,6 +14,8 @@ use crate::snapshot::Snapshot;
 const SOON: i64 = 14;
 /// The longest certificate that is looked at, in bytes of base64.
 const MAX: usize = 256 << 10;
+/// Certificates of a chain that are looked at.
+const MAX_CHAIN: usize = 8;
 
 pub(super) fn find(snapshot: &Snapshot, all: &mut Vec<Found>) {
     let Some(now) = snapshot.now else { return };
@@ -86,16 +88,26 @@ fn judge(snapshot: &Snapshot, secret: &Object, now: Timestamp) -> Option<Found> 
     })
 }
 
-/// From when to when the first certificate of a chain is valid.
+/// From when to when all certificates of a chain are valid: one that is over breaks it.
 fn validity(encoded: &str) -> Result<(Timestamp, Timestamp), &'static str> {
     if encoded.len() > MAX {
         return Err("it is longer than 256 KiB");
     }
     let pem = BASE64.decode(encoded.as_bytes()).map_err(|_| "it is not base64")?;
-    let (_, block) = parse_x509_pem(&pem).map_err(|_| "it is not PEM")?;
-    let (_, certificate) =
-        parse_x509_certificate(&block.contents).map_err(|_| "it is not an X.509 certificate")?;
     let moment = |seconds: i64| Timestamp::from_second(seconds).map_err(|_| "its dates are out of range");
-    let validity = certificate.validity();
-    Ok((moment(validity.not_before.timestamp())?, moment(validity.not_after.timestamp())?))
+    let (mut rest, mut span) = (pem.as_slice(), None);
+    for _ in 0..MAX_CHAIN {
+        // What stands between the blocks is comment; the first block has to be there.
+        let Ok((after, block)) = parse_x509_pem(rest) else { break };
+        rest = after;
+        let (_, certificate) =
+            parse_x509_certificate(&block.contents).map_err(|_| "it is not an X.509 certificate")?;
+        let validity = certificate.validity();
+        let (first, last) =
+            (moment(validity.not_before.timestamp())?, moment(validity.not_after.timestamp())?);
+        span = Some(
+            span.map_or((first, last), |(from, to): (Timestamp, Timestamp)| (from.max(first), to.min(last))),
+        );
+    }
+    span.ok_or("it is not PEM")
 }

@@ -102,6 +102,8 @@ fn failed(snapshot: &Snapshot, pod: &Object) -> Option<Found> {
             .step(describe(pod))
     };
     match reason {
+        // Kept after the fact: the workload has replaced it.
+        "Evicted" if over(snapshot, pod) => None,
         "Evicted" => Some(
             found("evicted", Warning)
                 .says(
@@ -123,6 +125,30 @@ fn failed(snapshot: &Snapshot, pod: &Object) -> Option<Found> {
             "the kubelet's own check found less room, or other labels, than the scheduler had assumed",
         )),
     }
+}
+
+/// Whether an eviction is history: nothing of the last hour speaks of it, and its workload has made other pods since.
+fn over(snapshot: &Snapshot, pod: &Object) -> bool {
+    let moments = items(&pod.value, "/status/conditions")
+        .iter()
+        .map(|condition| time(condition, "/lastTransitionTime"))
+        .chain([time(&pod.value, "/status/startTime"), time(&pod.value, "/metadata/creationTimestamp")]);
+    let since = moments.flatten().max();
+    if snapshot.age(since).is_none_or(|age| age <= crate::snapshot::FRESH)
+        || snapshot.warnings(pod).next().is_some()
+    {
+        return false;
+    }
+    let workload = snapshot.workload(pod);
+    let wanted = snapshot
+        .get(&workload.0, &pod.namespace, &workload.1)
+        .map_or(1, |workload| int(&workload.value, "/spec/replicas").max(1));
+    let others = snapshot.kind("Pod").filter(|other| {
+        other.namespace == pod.namespace
+            && text(&other.value, "/status/phase") != "Failed"
+            && snapshot.workload(other) == workload
+    });
+    i64::try_from(others.count()).is_ok_and(|others| others >= wanted)
 }
 
 /// Whether a pod counts as an endpoint.
