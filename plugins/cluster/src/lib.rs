@@ -1,8 +1,8 @@
 //! The `cluster` plugin: what is wrong in a recorded Kubernetes cluster, and why.
 //!
 //! [`source`] reads the recording (objects as JSON, logs as text), [`snapshot`] indexes it, [`rules`] find what is
-//! wrong, [`finding`] puts root causes before what follows from them, [`explain`] has the model put one into words. The
-//! types of the interface are in `wit/cluster.wit`.
+//! wrong, [`finding`] puts root causes before what follows from them, [`explain`] has the model put one into words, in a
+//! language that [`language`] checks. The types of the interface are in `wit/cluster.wit`.
 //!
 //! Invariant: findings come from rules alone and the same recording always gives the same; the model words them and
 //! quotes their evidence, and cannot add one. Nothing is written, and no value of a secret leaves the reader. The logic
@@ -10,6 +10,7 @@
 
 pub mod explain;
 pub mod finding;
+pub mod language;
 pub mod object;
 pub mod rules;
 pub mod shape;
@@ -28,7 +29,7 @@ pub mod bindings {
 }
 
 pub use bindings::exports::pawl::cluster::cluster::{
-    Diagnosis, Error, Evidence, Explanation, Finding, Severity, Unread,
+    Diagnosis, Error, Evidence, Explanation, Finding, Severity, Step, Unread,
 };
 
 use snapshot::Snapshot;

@@ -59,6 +59,8 @@ pub struct Snapshot {
     by_key: HashMap<String, usize>,
     by_kind: BTreeMap<String, Vec<usize>>,
     events: HashMap<String, Vec<Event>>,
+    /// Places of pods, by the key of their workload.
+    crews: HashMap<String, Vec<usize>>,
 }
 
 impl Snapshot {
@@ -101,7 +103,26 @@ impl Snapshot {
         for list in events.values_mut() {
             list.sort_by_key(|event| std::cmp::Reverse(event.last));
         }
-        Snapshot { objects, logs, unread, now, by_key, by_kind, events }
+        let mut snapshot =
+            Snapshot { objects, logs, unread, now, by_key, by_kind, events, crews: HashMap::new() };
+        let mut crews: HashMap<String, Vec<usize>> = HashMap::new();
+        for (index, pod) in snapshot.objects.iter().enumerate().filter(|(_, object)| object.kind == "Pod") {
+            crews.entry(snapshot.crew(pod)).or_default().push(index);
+        }
+        snapshot.crews = crews;
+        snapshot
+    }
+
+    /// The key of a pod's workload.
+    fn crew(&self, pod: &Object) -> String {
+        let (kind, name) = self.workload(pod);
+        key(&kind, &pod.namespace, &name)
+    }
+
+    /// The pods of a pod's workload, itself among them.
+    pub fn siblings<'a>(&'a self, pod: &Object) -> impl Iterator<Item = &'a Object> + use<'a> {
+        let crew = self.crews.get(&self.crew(pod));
+        crew.into_iter().flatten().filter_map(|index| self.objects.get(*index))
     }
 
     /// All objects of a kind.

@@ -143,11 +143,7 @@ fn over(snapshot: &Snapshot, pod: &Object) -> bool {
     let wanted = snapshot
         .get(&workload.0, &pod.namespace, &workload.1)
         .map_or(1, |workload| int(&workload.value, "/spec/replicas").max(1));
-    let others = snapshot.kind("Pod").filter(|other| {
-        other.namespace == pod.namespace
-            && text(&other.value, "/status/phase") != "Failed"
-            && snapshot.workload(other) == workload
-    });
+    let others = snapshot.siblings(pod).filter(|other| text(&other.value, "/status/phase") != "Failed");
     i64::try_from(others.count()).is_ok_and(|others| others >= wanted)
 }
 
@@ -187,8 +183,5 @@ pub(super) fn scaled_to_zero(
 
 /// The severity of a workload's pod fault: critical where no pod of it is ready.
 pub(super) fn severity(snapshot: &Snapshot, pod: &Object) -> crate::Severity {
-    let workload = snapshot.workload(pod);
-    let others = snapshot.kind("Pod").filter(|other| other.namespace == pod.namespace);
-    let ready = others.into_iter().any(|other| is_ready(other) && snapshot.workload(other) == workload);
-    if ready { Warning } else { Critical }
+    if snapshot.siblings(pod).any(is_ready) { Warning } else { Critical }
 }
