@@ -1,10 +1,13 @@
 //! The component: joins the exports to the host's documents and model.
 
+use crate::api::{self, Scope};
 use crate::bindings::exports::pawl::cluster::cluster;
 use crate::bindings::exports::pawl::plugin::refine::{self, Refinement, Rule};
 use crate::bindings::pawl::host::{documents as host, llm};
+use crate::bindings::wasi::config::store as config;
 use crate::explain::Model;
-use crate::source::Documents;
+use crate::source::{self, Cluster, Documents, Recording};
+use crate::web::Server;
 use crate::{Diagnosis, Error, Explanation, bindings};
 
 /// The collection that plugin.toml requests.
@@ -13,6 +16,24 @@ const COLLECTION: &str = "cluster";
 const MAX_CHOICES: usize = 500;
 
 struct Granted;
+
+/// The cluster that the operator's settings name: with `api`, the API; else the recording.
+struct Configured;
+
+fn setting(key: &str) -> Option<String> {
+    config::get(key).ok().flatten().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+impl Cluster for Configured {
+    fn record(&self) -> Result<Recording, String> {
+        let Some(address) = setting("api") else { return source::read(&Granted) };
+        let scope = Scope {
+            namespace: setting("namespace"),
+            tls_secrets: setting("tls-secrets").is_some_and(|value| value == "true"),
+        };
+        api::read(&Server::new(&address, setting("token"))?, &scope)
+    }
+}
 
 fn reason(error: host::Error) -> String {
     match error {
@@ -65,18 +86,18 @@ struct Component;
 
 impl cluster::Guest for Component {
     fn diagnose(namespace: Option<String>) -> Result<Diagnosis, Error> {
-        crate::diagnose(&Granted, namespace.as_deref())
+        crate::diagnose(&Configured, namespace.as_deref())
     }
 
     fn explain(finding: String, language: Option<String>) -> Result<Explanation, Error> {
-        crate::explain::explain(&Granted, &Granted, &finding, language.as_deref())
+        crate::explain::explain(&Configured, &Granted, &finding, language.as_deref())
     }
 }
 
 impl refine::Guest for Component {
     fn refine() -> Result<Vec<Refinement>, String> {
         // Without a recording nothing exists: the tools that need a name of something are not offered then.
-        let (namespaces, ids) = match crate::examine(&Granted) {
+        let (namespaces, ids) = match crate::examine(&Configured) {
             Ok((snapshot, findings)) => (
                 snapshot.namespaces(),
                 findings.into_iter().map(|finding| finding.id).take(MAX_CHOICES).collect(),

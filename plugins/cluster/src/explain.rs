@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::language::{Language, named};
 use crate::object::{items, text};
-use crate::source::Documents;
+use crate::source::Cluster;
 use crate::{Error, Explanation, Finding, Step, examine};
 
 /// The host's model.
@@ -36,13 +36,13 @@ const FENCE: &str = "=====";
 /// # Errors
 /// An unknown finding, a language that is no name, no recording, or a model that gives nothing.
 pub fn explain(
-    documents: &impl Documents,
+    cluster: &impl Cluster,
     model: &impl Model,
     id: &str,
     language: Option<&str>,
 ) -> Result<Explanation, Error> {
     let asked = checked(language.unwrap_or("English"))?;
-    let (_, findings) = examine(documents)?;
+    let (_, findings) = examine(cluster)?;
     let Some(finding) = findings.iter().find(|finding| finding.id == id) else {
         let known: Vec<&str> = findings.iter().map(|finding| finding.id.as_str()).take(20).collect();
         return Err(Error::UnknownFinding(format!("`{id:.200}`; there are: {}", known.join(", "))));

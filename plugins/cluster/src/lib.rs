@@ -1,13 +1,14 @@
 //! The `cluster` plugin: what is wrong in a recorded Kubernetes cluster, and why.
 //!
-//! [`source`] reads the recording (objects as JSON, logs as text), [`snapshot`] indexes it, [`rules`] find what is
+//! [`source`] reads a recording (objects as JSON, logs as text), [`api`] the cluster itself, [`snapshot`] indexes it, [`rules`] find what is
 //! wrong, [`finding`] puts root causes before what follows from them, [`explain`] has the model put one into words, in a
 //! language that [`language`] checks. The types of the interface are in `wit/cluster.wit`.
 //!
 //! Invariant: findings come from rules alone and the same recording always gives the same; the model words them and
 //! quotes their evidence, and cannot add one. Nothing is written, and no value of a secret leaves the reader. The logic
-//! is plain Rust over [`source::Documents`] and is tested natively; the component is a thin layer at the end.
+//! is plain Rust over [`source::Cluster`] and is tested natively; the component is a thin layer at the end.
 
+pub mod api;
 pub mod explain;
 pub mod finding;
 pub mod language;
@@ -33,7 +34,7 @@ pub use bindings::exports::pawl::cluster::cluster::{
 };
 
 use snapshot::Snapshot;
-use source::Documents;
+use source::Cluster;
 
 /// The most findings that are given at once.
 pub const MAX_FINDINGS: usize = 40;
@@ -42,8 +43,8 @@ pub const MAX_FINDINGS: usize = 40;
 ///
 /// # Errors
 /// Where there is nothing to look at.
-pub fn examine(documents: &impl Documents) -> Result<(Snapshot, Vec<Finding>), Error> {
-    let recording = source::read(documents).map_err(Error::NoRecording)?;
+pub fn examine(cluster: &impl Cluster) -> Result<(Snapshot, Vec<Finding>), Error> {
+    let recording = cluster.record().map_err(Error::NoRecording)?;
     if recording.objects.is_empty() {
         let reasons: Vec<String> = recording
             .unread
@@ -67,8 +68,8 @@ pub fn examine(documents: &impl Documents) -> Result<(Snapshot, Vec<Finding>), E
 ///
 /// # Errors
 /// An unknown namespace, or nothing to look at.
-pub fn diagnose(documents: &impl Documents, namespace: Option<&str>) -> Result<Diagnosis, Error> {
-    let (snapshot, mut findings) = examine(documents)?;
+pub fn diagnose(cluster: &impl Cluster, namespace: Option<&str>) -> Result<Diagnosis, Error> {
+    let (snapshot, mut findings) = examine(cluster)?;
     if let Some(namespace) = namespace {
         let all = snapshot.namespaces();
         if !all.iter().any(|name| name == namespace) {
@@ -98,3 +99,5 @@ pub fn diagnose(documents: &impl Documents, namespace: Option<&str>) -> Result<D
 
 #[cfg(target_family = "wasm")]
 mod component;
+#[cfg(target_family = "wasm")]
+mod web;

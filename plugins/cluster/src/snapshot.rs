@@ -58,6 +58,7 @@ pub struct Snapshot {
     pub now: Option<Timestamp>,
     by_key: HashMap<String, usize>,
     by_kind: BTreeMap<String, Vec<usize>>,
+    partial: HashSet<String>,
     events: HashMap<String, Vec<Event>>,
     /// Places of pods, by the key of their workload.
     crews: HashMap<String, Vec<usize>>,
@@ -67,7 +68,7 @@ impl Snapshot {
     /// Indexes a recording.
     #[must_use]
     pub fn new(recording: Recording) -> Snapshot {
-        let Recording { mut objects, logs, unread } = recording;
+        let Recording { mut objects, logs, unread, partial } = recording;
         // A pod may stand in two files; the first counts.
         let mut seen = HashSet::new();
         objects.retain(|object| seen.insert(object.key()));
@@ -104,7 +105,7 @@ impl Snapshot {
             list.sort_by_key(|event| std::cmp::Reverse(event.last));
         }
         let mut snapshot =
-            Snapshot { objects, logs, unread, now, by_key, by_kind, events, crews: HashMap::new() };
+            Snapshot { objects, logs, unread, now, by_key, by_kind, partial, events, crews: HashMap::new() };
         let mut crews: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, pod) in snapshot.objects.iter().enumerate().filter(|(_, object)| object.kind == "Pod") {
             crews.entry(snapshot.crew(pod)).or_default().push(index);
@@ -130,16 +131,16 @@ impl Snapshot {
         self.by_kind.get(kind).into_iter().flatten().filter_map(|index| self.objects.get(*index))
     }
 
-    /// Whether any object of this kind was recorded: where none was, nothing can be said to be missing.
+    /// Whether objects of this kind were recorded, and all of them: else nothing can be said to be missing.
     #[must_use]
     pub fn has(&self, kind: &str) -> bool {
-        self.by_kind.contains_key(kind)
+        self.by_kind.contains_key(kind) && !self.partial.contains(kind)
     }
 
     /// Whether any object of this kind was recorded in this namespace.
     #[must_use]
     pub fn has_in(&self, kind: &str, namespace: &str) -> bool {
-        self.kind(kind).any(|object| object.namespace == namespace)
+        self.has(kind) && self.kind(kind).any(|object| object.namespace == namespace)
     }
 
     /// The object of this kind and name.

@@ -3,6 +3,7 @@
 //! Invariant: bounded whatever the collection holds, and each file that was not understood is named with its reason;
 //! one bad file costs no other. JSON deeper than 128 levels is refused by the parser.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use serde_json::{Deserializer, Value};
@@ -10,6 +11,21 @@ use serde_json::{Deserializer, Value};
 use crate::Unread;
 use crate::object::{Object, text};
 use crate::shape;
+
+/// Where the objects come from: a recording, or the API.
+pub trait Cluster {
+    /// All that can be read.
+    ///
+    /// # Errors
+    /// Why there is nothing, for the reader.
+    fn record(&self) -> Result<Recording, String>;
+}
+
+impl<D: Documents> Cluster for D {
+    fn record(&self) -> Result<Recording, String> {
+        read(self)
+    }
+}
 
 /// The host's documents, one collection.
 pub trait Documents {
@@ -56,10 +72,13 @@ pub struct Recording {
     pub logs: Vec<Log>,
     /// What was not understood.
     pub unread: Vec<Unread>,
+    /// Kinds that were not read whole: of these, nothing can be said to be missing.
+    pub partial: HashSet<String>,
 }
 
 impl Recording {
-    fn note(&mut self, file: &str, reason: impl Into<String>) {
+    /// Names what was not understood, or not read.
+    pub fn note(&mut self, file: &str, reason: impl Into<String>) {
         if self.unread.len() < MAX_UNREAD {
             self.unread.push(Unread { file: file.to_owned(), reason: reason.into() });
         }
