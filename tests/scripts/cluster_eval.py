@@ -46,6 +46,7 @@ def names(text):
     return [w for w in words if re.search(r"[0-9/_]", w) or w.count("-") > 1]
 
 
+py3langid.set_languages(["en", "de", "zh", "es", "fr", "pt", "it", "ja", "ko", "ru"])
 url, folder, language = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3]
 out = open(sys.argv[4], "a") if len(sys.argv) > 4 else None
 all_strings = []

@@ -118,6 +118,7 @@ impl Request<'_> {
                 "the model quoted what is not in the evidence: {other:.200}"
             )));
         }
+        let evidence = evidence.iter().map(|quote| one_piece(self.finding, quote)).collect();
         let said = items(&answer, &steps);
         let steps = (0..self.commands().len())
             .map(|index| said.get(index).and_then(Value::as_str).and_then(|step| self.kept(step)));
@@ -155,7 +156,7 @@ impl Request<'_> {
             )),
         };
         let steps = self.commands().iter().zip(words.steps).map(|(command, text)| Step {
-            text: text.unwrap_or_else(|| "Look at what this shows.".to_owned()),
+            text: text.unwrap_or_else(|| purpose(command).to_owned()),
             command: command.clone(),
         });
         Explanation {
@@ -189,15 +190,15 @@ impl Request<'_> {
             Some(language) => language.now.to_owned(),
             None => format!("Explain this in {}.", self.asked),
         };
-        let mut said = format!("Problem: {}\nLikely cause: {}\n", finding.problem, finding.likely_cause);
+        let mut said = format!("Problem: {}.\nLikely cause: {}.\n", finding.problem, finding.likely_cause);
         for (index, command) in self.commands().iter().enumerate() {
-            said.push_str(&format!("Step {}: {} ({command})\n", index + 1, purpose(command)));
+            said.push_str(&format!("Step {}: {}\n", index + 1, purpose(command)));
         }
         if again {
-            let name = self.language.map_or(self.asked, |language| language.english);
-            return format!(
-                "{said}Translate each of these sentences into {name}. {now} {problem}, {cause}, {steps}:"
-            );
+            return match self.language {
+                Some(language) => format!("{}\n{said}", language.again),
+                None => format!("Translate these sentences into {}:\n{said}", self.asked),
+            };
         }
         let cause_of = self.all.iter().find(|other| finding.because.as_deref() == Some(&other.id));
         if let Some(other) = cause_of {
@@ -237,22 +238,22 @@ impl Request<'_> {
 /// What a command of the rules is for.
 fn purpose(command: &str) -> &'static str {
     const PURPOSES: [(&str, &str); 14] = [
-        (" --previous", "read what the container wrote before it ended"),
-        (" logs ", "read the log"),
-        ("rollout undo", "go back to the version before"),
-        ("rollout ", "see how far the rollout is"),
-        ("uncordon", "let the node take pods again"),
-        (" top ", "see which pods use the most"),
-        ("imagePullSecrets", "see which credentials are used for the registry"),
-        ("openssl", "see until when the certificate is valid"),
-        ("endpointslices", "see which pods the service reaches"),
-        ("--show-labels", "compare the labels"),
-        ("Allocated resources", "see how much the nodes have left"),
-        ("Taints", "see the taints of the nodes"),
-        (" describe ", "see the state and the latest events"),
-        (" get ", "see what there is"),
+        (" --previous", "Read what the container wrote before it ended"),
+        (" logs ", "Read the log"),
+        ("rollout undo", "Go back to the version before"),
+        ("rollout ", "See how far the rollout is"),
+        ("uncordon", "Let the node take pods again"),
+        (" top ", "See which pods use the most"),
+        ("imagePullSecrets", "See which credentials are used for the registry"),
+        ("openssl", "See until when the certificate is valid"),
+        ("endpointslices", "See which pods the service reaches"),
+        ("--show-labels", "Compare the labels"),
+        ("Allocated resources", "See how much the nodes have left"),
+        ("Taints", "See the taints of the nodes"),
+        (" describe ", "See the state and the latest events"),
+        (" get ", "See what there is"),
     ];
-    PURPOSES.iter().find(|(words, _)| command.contains(words)).map_or("look further", |(_, purpose)| purpose)
+    PURPOSES.iter().find(|(words, _)| command.contains(words)).map_or("Look further", |(_, purpose)| purpose)
 }
 
 /// The name of a language: letters, spaces and hyphens, so that it can say nothing else.
@@ -303,6 +304,27 @@ fn stranger<'a>(sentence: &'a str, names: &str) -> Option<&'a str> {
         .chain(plain)
         .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()))
         .find(|word| !word.is_empty() && !names.contains(&word.to_lowercase()))
+}
+
+/// The longest part of a quotation that stands in one piece of the evidence: a run of words may go from the end of one
+/// piece into the next.
+fn one_piece(finding: &Finding, quote: &str) -> String {
+    let pieces: Vec<String> = finding.evidence.iter().map(|evidence| words(&evidence.text)).collect();
+    let all: Vec<&str> = quote.split_whitespace().collect();
+    let mut best = String::new();
+    for start in 0..all.len() {
+        for end in (start + 1..=all.len()).rev() {
+            let run = all.get(start..end).unwrap_or_default().join(" ");
+            if run.len() <= best.len() {
+                break;
+            }
+            if pieces.iter().any(|piece| piece.contains(&run)) {
+                best = run;
+                break;
+            }
+        }
+    }
+    best
 }
 
 fn words(text: &str) -> String {

@@ -25,6 +25,8 @@ pub struct Language {
     pub task: &'static str,
     /// The last words of the request, in the language.
     pub now: &'static str,
+    /// The request for a translation, in the language.
+    pub again: &'static str,
     /// The keys of the answer: problem, quotation, cause, steps.
     pub keys: [&'static str; 4],
 }
@@ -53,6 +55,7 @@ pub static LANGUAGES: [Language; 10] = [
         ]),
         task: "You explain problems of a Kubernetes cluster to the person who runs it, in English, in short plain sentences.",
         now: "Explain this in English.",
+        again: "Write these sentences in plain English:",
         keys: ["problem", "quotation", "cause", "steps"],
     },
     Language {
@@ -97,6 +100,7 @@ pub static LANGUAGES: [Language; 10] = [
         ]),
         task: "Du erklärst der Person, die einen Kubernetes-Cluster betreibt, dessen Probleme. Schreibe auf Deutsch, in kurzen, einfachen Sätzen.",
         now: "Erkläre das auf Deutsch.",
+        again: "Übersetze diese Sätze ins Deutsche:",
         keys: ["Problem", "Zitat", "Ursache", "Schritte"],
     },
     Language {
@@ -115,6 +119,7 @@ pub static LANGUAGES: [Language; 10] = [
         sign: Sign::Letters(han),
         task: "你向 Kubernetes 集群的管理员解释集群的问题。请用中文写，句子简短易懂。",
         now: "请用中文解释。",
+        again: "请把这些句子翻译成中文：",
         keys: ["问题", "引文", "原因", "步骤"],
     },
     Language {
@@ -149,6 +154,7 @@ pub static LANGUAGES: [Language; 10] = [
         ]),
         task: "Explicas los problemas de un clúster de Kubernetes a la persona que lo administra. Escribe en español, con frases cortas y sencillas.",
         now: "Explícalo en español.",
+        again: "Traduce estas frases al español:",
         keys: ["problema", "cita", "causa", "pasos"],
     },
     Language {
@@ -160,6 +166,7 @@ pub static LANGUAGES: [Language; 10] = [
         ]),
         task: "Tu expliques les problèmes d'un cluster Kubernetes à la personne qui l'exploite. Écris en français, en phrases courtes et simples.",
         now: "Explique cela en français.",
+        again: "Traduis ces phrases en français :",
         keys: ["problème", "citation", "cause", "étapes"],
     },
     Language {
@@ -171,6 +178,7 @@ pub static LANGUAGES: [Language; 10] = [
         ]),
         task: "Você explica os problemas de um cluster Kubernetes à pessoa que o administra. Escreva em português, em frases curtas e simples.",
         now: "Explique isto em português.",
+        again: "Traduza estas frases para o português:",
         keys: ["problema", "citação", "causa", "passos"],
     },
     Language {
@@ -182,6 +190,7 @@ pub static LANGUAGES: [Language; 10] = [
         ]),
         task: "Spieghi i problemi di un cluster Kubernetes a chi lo gestisce. Scrivi in italiano, con frasi brevi e semplici.",
         now: "Spiegalo in italiano.",
+        again: "Traduci queste frasi in italiano:",
         keys: ["problema", "citazione", "causa", "passi"],
     },
     Language {
@@ -190,6 +199,7 @@ pub static LANGUAGES: [Language; 10] = [
         sign: Sign::Letters(kana),
         task: "あなたは Kubernetes クラスターの問題を管理者に説明します。日本語で、短くわかりやすい文で書いてください。",
         now: "日本語で説明してください。",
+        again: "次の文を日本語に翻訳してください：",
         keys: ["問題", "引用", "原因", "手順"],
     },
     Language {
@@ -198,6 +208,7 @@ pub static LANGUAGES: [Language; 10] = [
         sign: Sign::Letters(hangul),
         task: "당신은 Kubernetes 클러스터의 문제를 관리자에게 설명합니다. 한국어로 짧고 쉬운 문장으로 쓰세요.",
         now: "한국어로 설명하세요.",
+        again: "다음 문장을 한국어로 번역하세요:",
         keys: ["문제", "인용", "원인", "단계"],
     },
     Language {
@@ -206,6 +217,7 @@ pub static LANGUAGES: [Language; 10] = [
         sign: Sign::Letters(cyrillic),
         task: "Ты объясняешь проблемы кластера Kubernetes тому, кто за него отвечает. Пиши по-русски, короткими простыми предложениями.",
         now: "Объясни это по-русски.",
+        again: "Переведи эти предложения на русский:",
         keys: ["проблема", "цитата", "причина", "шаги"],
     },
 ];

@@ -13,6 +13,7 @@ pub mod explain;
 pub mod finding;
 pub mod language;
 pub mod object;
+pub mod page;
 pub mod rules;
 pub mod shape;
 pub mod snapshot;
@@ -35,9 +36,6 @@ pub use bindings::exports::pawl::cluster::cluster::{
 
 use snapshot::Snapshot;
 use source::Cluster;
-
-/// The most findings that are given at once.
-pub const MAX_FINDINGS: usize = 40;
 
 /// Reads the recording and finds what is wrong; all findings.
 ///
@@ -64,7 +62,7 @@ pub fn examine(cluster: &impl Cluster) -> Result<(Snapshot, Vec<Finding>), Error
     Ok((snapshot, findings))
 }
 
-/// What `diagnose` gives.
+/// All that is wrong; `diagnose` gives a [`page`] of it.
 ///
 /// # Errors
 /// An unknown namespace, or nothing to look at.
@@ -86,13 +84,14 @@ pub fn diagnose(cluster: &impl Cluster, namespace: Option<&str>) -> Result<Diagn
             .collect();
         findings.retain(|finding| wanted.contains(&finding.id));
     }
-    let left_out = findings.len().saturating_sub(MAX_FINDINGS);
-    findings.truncate(MAX_FINDINGS);
     Ok(Diagnosis {
+        summary: page::summary(&snapshot, &findings),
         recorded_at: snapshot.now.map(|now| now.to_string()).unwrap_or_default(),
         objects: u32::try_from(snapshot.objects.len()).unwrap_or(u32::MAX),
         findings,
-        left_out: u32::try_from(left_out).unwrap_or(u32::MAX),
+        left_out: 0,
+        others: Vec::new(),
+        next_page: None,
         unread: snapshot.unread,
     })
 }

@@ -110,6 +110,15 @@ fn an_invented_quotation_is_no_explanation() {
 }
 
 #[test]
+fn a_quotation_never_joins_two_pieces_of_evidence() {
+    // The exit code and the line of the log stand one after the other in the evidence.
+    let mut answer = german("Der Container stürzt ab.");
+    answer["Zitat"] = json!(["1 FATAL: connection"]);
+    let explanation = explain(&crash(LOG), &told(&[answer]), ID, Some("German")).expect("told");
+    assert_eq!(explanation.evidence, ["FATAL: connection"]);
+}
+
+#[test]
 fn languages_are_told_by_their_letters_and_words() {
     let said = [
         ("English", "The container ends with exit code 1, for the database refuses the connection."),
