@@ -230,8 +230,9 @@ fn list(
                 fields.insert("kind".to_owned(), kind.into());
             }
             match Object::new(item, &file) {
-                Ok(object) => {
-                    shape::wrong(&object).into_iter().for_each(|reason| recording.note(path, reason));
+                Ok(mut object) => {
+                    let reasons = shape::harmful(&mut object).into_iter().chain(shape::wrong(&object));
+                    reasons.for_each(|reason| recording.note(path, reason));
                     recording.objects.push(object);
                 }
                 Err(reason) => recording.note(path, reason),

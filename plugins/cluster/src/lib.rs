@@ -15,6 +15,7 @@ pub mod language;
 pub mod object;
 pub mod page;
 pub mod rules;
+pub mod salvage;
 pub mod shape;
 pub mod snapshot;
 pub mod source;

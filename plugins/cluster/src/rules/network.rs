@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::pods::{is_ready, scaled_to_zero};
+use super::pods::scaled_to_zero;
 use crate::Severity::{Critical, Warning};
 use crate::finding::Found;
 use crate::object::{Object, at, fields, int, items, key, selects, text, time};
-use crate::snapshot::{Snapshot, match_labels};
+use crate::snapshot::{Snapshot, is_ready, match_labels};
 
 /// Seconds that a load balancer may take to come.
 const PATIENCE: i64 = 600;

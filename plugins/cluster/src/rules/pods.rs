@@ -143,14 +143,7 @@ fn over(snapshot: &Snapshot, pod: &Object) -> bool {
     let wanted = snapshot
         .get(&workload.0, &pod.namespace, &workload.1)
         .map_or(1, |workload| int(&workload.value, "/spec/replicas").max(1));
-    let others = snapshot.siblings(pod).filter(|other| text(&other.value, "/status/phase") != "Failed");
-    i64::try_from(others.count()).is_ok_and(|others| others >= wanted)
-}
-
-/// Whether a pod counts as an endpoint.
-pub(super) fn is_ready(pod: &Object) -> bool {
-    pod.condition("Ready").is_some_and(|condition| text(condition, "/status") == "True")
-        && at(&pod.value, "/metadata/deletionTimestamp").is_null()
+    snapshot.crew_of(pod).1 >= wanted
 }
 
 /// What a Deployment that was scaled to zero, and what is like it, says of itself.
@@ -183,5 +176,5 @@ pub(super) fn scaled_to_zero(
 
 /// The severity of a workload's pod fault: critical where no pod of it is ready.
 pub(super) fn severity(snapshot: &Snapshot, pod: &Object) -> crate::Severity {
-    if snapshot.siblings(pod).any(is_ready) { Warning } else { Critical }
+    if snapshot.crew_of(pod).0 { Warning } else { Critical }
 }
