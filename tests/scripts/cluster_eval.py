@@ -53,15 +53,23 @@ all_strings = []
 for f in folder.iterdir():
     strings(json.loads(f.read_text()), all_strings) if f.suffix == ".json" else all_strings.append(f.read_text())
 recorded = flat("\n".join(all_strings))
-findings = json.loads(urllib.request.urlopen(urllib.request.Request(url + "/v1/tools/cluster.diagnose", b"{}", {"content-type": "application/json"})).read())["result"]["findings"]
+def call(tool, arguments, timeout=120):
+    request = urllib.request.Request(url + "/v1/tools/cluster." + tool, json.dumps(arguments).encode(), {"content-type": "application/json"})
+    return json.loads(urllib.request.urlopen(request, timeout=timeout).read())
+
+
+findings, page = [], 1
+while page:
+    part = call("diagnose", {"page": page})["result"]
+    findings += part["findings"]
+    page = part["next-page"]
 by_id = {f["id"]: f for f in findings}
 right = noted = honest = 0
 ungrounded, strangers, seconds = [], [], []
 for id in FINDINGS:
     began = time.time()
-    body = json.dumps({"finding": id, "language": language}).encode()
     try:
-        answer = json.loads(urllib.request.urlopen(urllib.request.Request(url + "/v1/tools/cluster.explain", body, {"content-type": "application/json"}), timeout=120).read())
+        answer = call("explain", {"finding": id, "language": language})
     except urllib.error.HTTPError as e:
         answer = {"error": e.read().decode()}
     seconds.append(time.time() - began)

@@ -50,8 +50,9 @@ pub static LANGUAGES: [Language; 10] = [
         english: "English",
         names: &["en"],
         sign: Sign::Words(&[
-            "the", "and", "is", "it", "that", "with", "for", "not", "was", "are", "this", "to", "be", "why",
-            "what", "of", "its", "cannot", "see",
+            "a", "an", "has", "have", "no", "in", "on", "by", "or", "does", "which", "the", "and", "is",
+            "it", "that", "with", "for", "not", "was", "are", "this", "to", "be", "why", "what", "of", "its",
+            "cannot", "see",
         ]),
         task: "You explain problems of a Kubernetes cluster to the person who runs it, in English, in short plain sentences.",
         now: "Explain this in English.",

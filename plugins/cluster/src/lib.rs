@@ -69,6 +69,7 @@ pub fn examine(cluster: &impl Cluster) -> Result<(Snapshot, Vec<Finding>), Error
 /// An unknown namespace, or nothing to look at.
 pub fn diagnose(cluster: &impl Cluster, namespace: Option<&str>) -> Result<Diagnosis, Error> {
     let (snapshot, mut findings) = examine(cluster)?;
+    let mut elsewhere = Vec::new();
     if let Some(namespace) = namespace {
         let all = snapshot.namespaces();
         if !all.iter().any(|name| name == namespace) {
@@ -83,10 +84,10 @@ pub fn diagnose(cluster: &impl Cluster, namespace: Option<&str>) -> Result<Diagn
             .flat_map(|finding| [Some(finding.id.clone()), finding.because.clone()])
             .flatten()
             .collect();
-        findings.retain(|finding| wanted.contains(&finding.id));
+        (findings, elsewhere) = findings.into_iter().partition(|finding| wanted.contains(&finding.id));
     }
     Ok(Diagnosis {
-        summary: page::summary(&snapshot, &findings),
+        summary: page::summary(&snapshot, namespace, &findings, &elsewhere),
         recorded_at: snapshot.now.map(|now| now.to_string()).unwrap_or_default(),
         objects: u32::try_from(snapshot.objects.len()).unwrap_or(u32::MAX),
         findings,

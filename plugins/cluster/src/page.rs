@@ -70,17 +70,37 @@ pub fn page(mut diagnosis: Diagnosis, number: u32) -> Result<Diagnosis, Error> {
     Ok(diagnosis)
 }
 
-/// The whole of what was found, in one sentence that a model can repeat.
+/// What was found, in a sentence or two that a model can repeat. Where only a namespace was asked for, it says what is
+/// wrong elsewhere too: a quiet namespace is no healthy cluster.
 #[must_use]
-pub fn summary(snapshot: &Snapshot, findings: &[Finding]) -> String {
-    let roots: Vec<&Finding> = findings.iter().filter(|finding| finding.because.is_none()).collect();
-    let Some(first) = roots.first() else {
-        return format!("Nothing wrong was found in {} objects.", snapshot.objects.len());
+pub fn summary(
+    snapshot: &Snapshot,
+    namespace: Option<&str>,
+    told: &[Finding],
+    elsewhere: &[Finding],
+) -> String {
+    let place = namespace.map_or("the cluster".to_owned(), |name| format!("namespace {name}"));
+    let mut said = match counted(told) {
+        Some(counts) => format!("Wrong in {place}: {counts}."),
+        None => {
+            format!("Nothing wrong was found in {place}; {} objects were looked at.", snapshot.objects.len())
+        }
     };
+    if let Some(counts) = counted(elsewhere) {
+        said.push_str(&format!(
+            " NOT healthy elsewhere: {counts}. Ask again without `namespace` to see that."
+        ));
+    }
+    said
+}
+
+fn counted(findings: &[Finding]) -> Option<String> {
+    let roots: Vec<&Finding> = findings.iter().filter(|finding| finding.because.is_none()).collect();
+    let first = roots.first()?;
     let count = |severity| roots.iter().filter(|finding| finding.severity == severity).count();
     let slash = if first.namespace.is_empty() { "" } else { "/" };
-    format!(
-        "{} root causes ({} critical, {} warning, {} info), {} more follow from them. Worst: {} {}{slash}{}.",
+    Some(format!(
+        "{} root causes ({} critical, {} warning, {} info), and {} more that follow; worst is {} {}{slash}{}",
         roots.len(),
         count(Severity::Critical),
         count(Severity::Warning),
@@ -89,7 +109,7 @@ pub fn summary(snapshot: &Snapshot, findings: &[Finding]) -> String {
         first.kind,
         first.namespace,
         first.name,
-    )
+    ))
 }
 
 /// Bytes of a finding as JSON.

@@ -5,7 +5,7 @@ mod support;
 use pawl_plugin_cluster::page::page;
 use pawl_plugin_cluster::{Diagnosis, Error, diagnose};
 use serde_json::{Value, json};
-use support::{corpus, files};
+use support::{corpus, files, planted};
 
 /// 60 crash loops, each with a log line of 300 bytes.
 fn many() -> Diagnosis {
@@ -65,8 +65,27 @@ fn the_pages_that_there_are_are_named() {
 }
 
 #[test]
+fn a_quiet_namespace_is_not_called_a_healthy_cluster() {
+    let fault = corpus("faults.json");
+    let fault = fault.as_array().expect("list").iter().find(|f| f["fault"] == "oom_limit").expect("there");
+    let told = diagnose(&files(&planted(fault)), Some("kube-system")).expect("read");
+    assert!(told.findings.is_empty());
+    assert!(
+        told.summary.starts_with("Nothing wrong was found in namespace kube-system;"),
+        "{}",
+        told.summary
+    );
+    assert!(told.summary.contains("NOT healthy elsewhere: 1 root causes"), "{}", told.summary);
+    assert!(told.summary.contains("Deployment stream/ingest"), "{}", told.summary);
+}
+
+#[test]
 fn a_healthy_cluster_is_one_page_that_says_so() {
     let diagnosis = page(diagnose(&files(&corpus("bank.json")), None).expect("read"), 1).expect("one");
     assert_eq!((diagnosis.left_out, diagnosis.next_page), (0, None));
-    assert!(diagnosis.summary.starts_with("Nothing wrong was found in 89 objects"), "{}", diagnosis.summary);
+    assert!(
+        diagnosis.summary.starts_with("Nothing wrong was found in the cluster; 89 objects"),
+        "{}",
+        diagnosis.summary
+    );
 }
