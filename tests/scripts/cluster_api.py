@@ -42,9 +42,9 @@ def handler(mode, objects, logs):
             self.send_header("content-length", str(len(data)))
             self.end_headers()
             try:
-            self.wfile.write(data)
-        except BrokenPipeError:
-            pass
+                self.wfile.write(data)
+            except BrokenPipeError:
+                pass
 
         def fail(self, status, message):
             self.answer(status, {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "code": status})
@@ -110,8 +110,16 @@ def check(pawl, dist):
         http = '[[plugins.cluster.grant.http]]\nhost = "127.0.0.1"\nscheme = "http"\nports = [8001]\nprivate = true\ntimeout = "1s"\nmax-response = "8MiB"\n' if http else ""
         (work / "pawl.toml").write_text('[plugins.cluster]\npath = "%s"\npin = false\n[plugins.cluster.grant]\ndocuments = { cluster = "%s" }\n%s\n%s' % (dist, work / "rec", config, http))
         began = time.time()
-        done = subprocess.run([pawl, "call", "cluster.diagnose", "--json", "{}", "--config", str(work / "pawl.toml")], capture_output=True, text=True, env={**os.environ, "PAWL_DATA": str(work)})
-        return (json.loads(done.stdout) if done.returncode == 0 else done.stderr.strip()), time.time() - began
+        whole, page = None, 1
+        while page:
+            arguments = json.dumps({"page": page})
+            done = subprocess.run([pawl, "call", "cluster.diagnose", "--json", arguments, "--config", str(work / "pawl.toml")], capture_output=True, text=True, env={**os.environ, "PAWL_DATA": str(work)})
+            if done.returncode:
+                return done.stderr.strip(), time.time() - began
+            part = json.loads(done.stdout)
+            page = part["next-page"]
+            whole = {**part, "findings": (whole or {"findings": []})["findings"] + part["findings"]}
+        return whole, time.time() - began
 
     def ids(diagnosis):
         return [f["id"] for f in diagnosis["findings"]]

@@ -14,6 +14,8 @@ use crate::{Diagnosis, Error, Explanation, bindings};
 const COLLECTION: &str = "cluster";
 /// Choices that a refinement may have.
 const MAX_CHOICES: usize = 500;
+/// Ids of findings that the model is shown before it asks for any.
+const MAX_SHOWN: usize = 24;
 
 struct Granted;
 
@@ -97,7 +99,7 @@ impl cluster::Guest for Component {
 impl refine::Guest for Component {
     fn refine() -> Result<Vec<Refinement>, String> {
         // Without a recording nothing exists: the tools that need a name of something are not offered then.
-        let (namespaces, ids) = match crate::examine(&Configured) {
+        let (namespaces, ids): (_, Vec<String>) = match crate::examine(&Configured) {
             Ok((snapshot, findings)) => (
                 snapshot.namespaces(),
                 findings.into_iter().map(|finding| finding.id).take(MAX_CHOICES).collect(),
@@ -113,9 +115,11 @@ impl refine::Guest for Component {
                 shown,
             }
         };
+        // A small model chooses among names that it sees; many would crowd out the rest of the prompt.
+        let few = ids.len() <= MAX_SHOWN;
         Ok(vec![
             choices("diagnose", "/namespace", namespaces, true),
-            choices("explain", "/finding", ids, false),
+            choices("explain", "/finding", ids, few),
         ])
     }
 }
