@@ -100,8 +100,9 @@ fn counted(findings: &[Finding]) -> Option<String> {
     let count = |severity| roots.iter().filter(|finding| finding.severity == severity).count();
     let slash = if first.namespace.is_empty() { "" } else { "/" };
     Some(format!(
-        "{} root causes ({} critical, {} warning, {} info), and {} more that follow; worst is {} {}{slash}{}",
+        "{} root cause{} ({} critical, {} warning, {} info), and {} more that follow; worst is {} {}{slash}{}",
         roots.len(),
+        if roots.len() == 1 { "" } else { "s" },
         count(Severity::Critical),
         count(Severity::Warning),
         count(Severity::Info),

@@ -75,7 +75,7 @@ fn a_quiet_namespace_is_not_called_a_healthy_cluster() {
         "{}",
         told.summary
     );
-    assert!(told.summary.contains("NOT healthy elsewhere: 1 root causes"), "{}", told.summary);
+    assert!(told.summary.contains("NOT healthy elsewhere: 1 root cause"), "{}", told.summary);
     assert!(told.summary.contains("Deployment stream/ingest"), "{}", told.summary);
 }
 
