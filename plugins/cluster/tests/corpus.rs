@@ -126,6 +126,27 @@ fn faults_written_by_another_hand_are_found_amid_noise() {
 }
 
 #[test]
+fn certificates_of_cert_manager_are_judged_without_any_secret() {
+    let mut list = corpus("bank.json");
+    let found = |list: &Value| -> Vec<String> {
+        diagnose(&files(list), None).expect("read").findings.into_iter().map(|f| f.id).collect()
+    };
+    // The recording is of 2031-09-17.
+    for (ends, renewal, id) in [
+        ("2031-09-10T00:00:00Z", "2031-08-10T00:00:00Z", Some("certificate-expired:payments/web")),
+        ("2031-09-24T00:00:00Z", "2031-09-01T00:00:00Z", Some("certificate-expiring:payments/web")),
+        ("2031-09-18T00:00:00Z", "2031-09-17T22:00:00Z", None),
+        ("2031-12-01T00:00:00Z", "2031-11-01T00:00:00Z", None),
+    ] {
+        list["items"].as_array_mut().expect("items").push(serde_json::json!({
+            "apiVersion": "cert-manager.io/v1", "kind": "Certificate", "metadata": {"name": "web", "namespace": "payments"},
+            "status": {"notAfter": ends, "renewalTime": renewal}}));
+        assert_eq!(found(&list), id.into_iter().collect::<Vec<_>>(), "{ends}");
+        list["items"].as_array_mut().expect("items").pop();
+    }
+}
+
+#[test]
 fn a_namespace_narrows_and_an_unknown_one_is_named() {
     let faults = corpus("faults.json");
     let node = faults.as_array().expect("a list").iter().find(|f| f["fault"] == "node_gone").expect("there");

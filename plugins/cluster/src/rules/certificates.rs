@@ -1,4 +1,4 @@
-//! Certificates of secrets of type kubernetes.io/tls: X.509 (RFC 5280), PEM (RFC 7468) in base64.
+//! Certificates of secrets of type kubernetes.io/tls, and those of cert-manager: X.509 (RFC 5280), PEM (RFC 7468) in base64.
 
 use data_encoding::BASE64;
 use jiff::Timestamp;
@@ -7,7 +7,7 @@ use x509_parser::pem::parse_x509_pem;
 
 use crate::Severity::{Critical, Warning};
 use crate::finding::Found;
-use crate::object::{Object, items, key, text};
+use crate::object::{Object, items, key, text, time};
 use crate::snapshot::Snapshot;
 
 /// Days before its end from which on a certificate is told of. Renewal is usual at 30.
@@ -23,6 +23,36 @@ pub(super) fn find(snapshot: &Snapshot, all: &mut Vec<Found>) {
     {
         all.extend(judge(snapshot, secret, now));
     }
+    all.extend(snapshot.kind("Certificate").filter_map(|certificate| managed(certificate, now)));
+}
+
+/// A certificate that cert-manager (cert-manager.io/v1) should renew, and did not.
+fn managed(certificate: &Object, now: Timestamp) -> Option<Found> {
+    let last = time(&certificate.value, "/status/notAfter")?;
+    let days = (last.as_second() - now.as_second()).div_euclid(86_400);
+    let (rule, severity, problem) = match days {
+        i64::MIN..0 => {
+            ("certificate-expired", Critical, format!("Certificate {} expired on {last}", certificate.name))
+        }
+        0..SOON => (
+            "certificate-expiring",
+            Warning,
+            format!("Certificate {} expires in {days} days, on {last}", certificate.name),
+        ),
+        _ => return None,
+    };
+    // A short-lived one is not due before its time of renewal.
+    if time(&certificate.value, "/status/renewalTime").is_some_and(|due| due > now) {
+        return None;
+    }
+    Some(
+        Found::at(rule, severity, certificate)
+            .says(problem, "cert-manager could not renew it; its requests say why")
+            .shows(certificate, ".status.notAfter", text(&certificate.value, "/status/notAfter"))
+            .condition(certificate, "Ready")
+            .step(format!("kubectl -n {} describe certificate {}", certificate.namespace, certificate.name))
+            .step(format!("kubectl -n {} get certificaterequests,orders,challenges", certificate.namespace)),
+    )
 }
 
 fn judge(snapshot: &Snapshot, secret: &Object, now: Timestamp) -> Option<Found> {
