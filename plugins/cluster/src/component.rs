@@ -88,7 +88,7 @@ struct Component;
 
 impl cluster::Guest for Component {
     fn diagnose(namespace: Option<String>, page: Option<u32>) -> Result<Diagnosis, Error> {
-        crate::page::page(crate::diagnose(&Configured, namespace.as_deref())?, page.unwrap_or(1))
+        crate::answer(&Configured, namespace.as_deref(), page.unwrap_or(1))
     }
 
     fn explain(finding: String, language: Option<String>) -> Result<Explanation, Error> {

@@ -87,9 +87,7 @@ pub fn summary(
         }
     };
     if let Some(counts) = counted(elsewhere) {
-        said.push_str(&format!(
-            " NOT healthy elsewhere: {counts}. Ask again without `namespace` to see that."
-        ));
+        said.push_str(&format!(" NOT healthy elsewhere: {counts}. Leave `namespace` out to see that."));
     }
     said
 }

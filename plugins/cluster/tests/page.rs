@@ -3,7 +3,7 @@
 mod support;
 
 use pawl_plugin_cluster::page::page;
-use pawl_plugin_cluster::{Diagnosis, Error, diagnose};
+use pawl_plugin_cluster::{Diagnosis, Error, answer, diagnose};
 use serde_json::{Value, json};
 use support::{corpus, files, planted};
 
@@ -77,6 +77,9 @@ fn a_quiet_namespace_is_not_called_a_healthy_cluster() {
     );
     assert!(told.summary.contains("NOT healthy elsewhere: 1 root cause"), "{}", told.summary);
     assert!(told.summary.contains("Deployment stream/ingest"), "{}", told.summary);
+    // The tool shows what is wrong elsewhere, rather than an empty list.
+    let shown = answer(&files(&planted(fault)), Some("kube-system"), 1).expect("read");
+    assert!(shown.findings.first().is_some_and(|f| f.namespace == "stream"), "{shown:?}");
 }
 
 #[test]
