@@ -1,18 +1,41 @@
 //! The component: joins the exports to the host's documents and model.
 
+use crate::api::{self, Scope};
 use crate::bindings::exports::pawl::cluster::cluster;
 use crate::bindings::exports::pawl::plugin::refine::{self, Refinement, Rule};
 use crate::bindings::pawl::host::{documents as host, llm};
+use crate::bindings::wasi::config::store as config;
 use crate::explain::Model;
-use crate::source::Documents;
+use crate::source::{self, Cluster, Documents, Recording};
+use crate::web::Server;
 use crate::{Diagnosis, Error, Explanation, bindings};
 
 /// The collection that plugin.toml requests.
 const COLLECTION: &str = "cluster";
 /// Choices that a refinement may have.
 const MAX_CHOICES: usize = 500;
+/// Ids of findings that the model is shown before it asks for any.
+const MAX_SHOWN: usize = 24;
 
 struct Granted;
+
+/// The cluster that the operator's settings name: with `api`, the API; else the recording.
+struct Configured;
+
+fn setting(key: &str) -> Option<String> {
+    config::get(key).ok().flatten().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+impl Cluster for Configured {
+    fn record(&self) -> Result<Recording, String> {
+        let Some(address) = setting("api") else { return source::read(&Granted) };
+        let scope = Scope {
+            namespace: setting("namespace"),
+            tls_secrets: setting("tls-secrets").is_some_and(|value| value == "true"),
+        };
+        api::read(&Server::new(&address, setting("token"))?, &scope)
+    }
+}
 
 fn reason(error: host::Error) -> String {
     match error {
@@ -64,19 +87,19 @@ impl Model for Granted {
 struct Component;
 
 impl cluster::Guest for Component {
-    fn diagnose(namespace: Option<String>) -> Result<Diagnosis, Error> {
-        crate::diagnose(&Granted, namespace.as_deref())
+    fn diagnose(namespace: Option<String>, page: Option<u32>) -> Result<Diagnosis, Error> {
+        crate::answer(&Configured, namespace.as_deref(), page.unwrap_or(1))
     }
 
     fn explain(finding: String, language: Option<String>) -> Result<Explanation, Error> {
-        crate::explain::explain(&Granted, &Granted, &finding, language.as_deref())
+        crate::explain::explain(&Configured, &Granted, &finding, language.as_deref())
     }
 }
 
 impl refine::Guest for Component {
     fn refine() -> Result<Vec<Refinement>, String> {
         // Without a recording nothing exists: the tools that need a name of something are not offered then.
-        let (namespaces, ids) = match crate::examine(&Granted) {
+        let (namespaces, ids): (_, Vec<String>) = match crate::examine(&Configured) {
             Ok((snapshot, findings)) => (
                 snapshot.namespaces(),
                 findings.into_iter().map(|finding| finding.id).take(MAX_CHOICES).collect(),
@@ -92,9 +115,11 @@ impl refine::Guest for Component {
                 shown,
             }
         };
+        // A small model chooses among names that it sees; many would crowd out the rest of the prompt.
+        let few = ids.len() <= MAX_SHOWN;
         Ok(vec![
             choices("diagnose", "/namespace", namespaces, true),
-            choices("explain", "/finding", ids, false),
+            choices("explain", "/finding", ids, few),
         ])
     }
 }

@@ -1,17 +1,21 @@
 //! The `cluster` plugin: what is wrong in a recorded Kubernetes cluster, and why.
 //!
-//! [`source`] reads the recording (objects as JSON, logs as text), [`snapshot`] indexes it, [`rules`] find what is
-//! wrong, [`finding`] puts root causes before what follows from them, [`explain`] has the model put one into words. The
-//! types of the interface are in `wit/cluster.wit`.
+//! [`source`] reads a recording (objects as JSON, logs as text), [`api`] the cluster itself, [`snapshot`] indexes it, [`rules`] find what is
+//! wrong, [`finding`] puts root causes before what follows from them, [`explain`] has the model put one into words, in a
+//! language that [`language`] checks. The types of the interface are in `wit/cluster.wit`.
 //!
 //! Invariant: findings come from rules alone and the same recording always gives the same; the model words them and
 //! quotes their evidence, and cannot add one. Nothing is written, and no value of a secret leaves the reader. The logic
-//! is plain Rust over [`source::Documents`] and is tested natively; the component is a thin layer at the end.
+//! is plain Rust over [`source::Cluster`] and is tested natively; the component is a thin layer at the end.
 
+pub mod api;
 pub mod explain;
 pub mod finding;
+pub mod language;
 pub mod object;
+pub mod page;
 pub mod rules;
+pub mod salvage;
 pub mod shape;
 pub mod snapshot;
 pub mod source;
@@ -28,21 +32,18 @@ pub mod bindings {
 }
 
 pub use bindings::exports::pawl::cluster::cluster::{
-    Diagnosis, Error, Evidence, Explanation, Finding, Severity, Unread,
+    Diagnosis, Error, Evidence, Explanation, Finding, Severity, Step, Unread,
 };
 
 use snapshot::Snapshot;
-use source::Documents;
-
-/// The most findings that are given at once.
-pub const MAX_FINDINGS: usize = 40;
+use source::Cluster;
 
 /// Reads the recording and finds what is wrong; all findings.
 ///
 /// # Errors
 /// Where there is nothing to look at.
-pub fn examine(documents: &impl Documents) -> Result<(Snapshot, Vec<Finding>), Error> {
-    let recording = source::read(documents).map_err(Error::NoRecording)?;
+pub fn examine(cluster: &impl Cluster) -> Result<(Snapshot, Vec<Finding>), Error> {
+    let recording = cluster.record().map_err(Error::NoRecording)?;
     if recording.objects.is_empty() {
         let reasons: Vec<String> = recording
             .unread
@@ -62,12 +63,13 @@ pub fn examine(documents: &impl Documents) -> Result<(Snapshot, Vec<Finding>), E
     Ok((snapshot, findings))
 }
 
-/// What `diagnose` gives.
+/// All that is wrong; `diagnose` gives a [`page`] of it.
 ///
 /// # Errors
 /// An unknown namespace, or nothing to look at.
-pub fn diagnose(documents: &impl Documents, namespace: Option<&str>) -> Result<Diagnosis, Error> {
-    let (snapshot, mut findings) = examine(documents)?;
+pub fn diagnose(cluster: &impl Cluster, namespace: Option<&str>) -> Result<Diagnosis, Error> {
+    let (snapshot, mut findings) = examine(cluster)?;
+    let mut elsewhere = Vec::new();
     if let Some(namespace) = namespace {
         let all = snapshot.namespaces();
         if !all.iter().any(|name| name == namespace) {
@@ -82,18 +84,35 @@ pub fn diagnose(documents: &impl Documents, namespace: Option<&str>) -> Result<D
             .flat_map(|finding| [Some(finding.id.clone()), finding.because.clone()])
             .flatten()
             .collect();
-        findings.retain(|finding| wanted.contains(&finding.id));
+        (findings, elsewhere) = findings.into_iter().partition(|finding| wanted.contains(&finding.id));
     }
-    let left_out = findings.len().saturating_sub(MAX_FINDINGS);
-    findings.truncate(MAX_FINDINGS);
     Ok(Diagnosis {
+        summary: page::summary(&snapshot, namespace, &findings, &elsewhere),
         recorded_at: snapshot.now.map(|now| now.to_string()).unwrap_or_default(),
         objects: u32::try_from(snapshot.objects.len()).unwrap_or(u32::MAX),
         findings,
-        left_out: u32::try_from(left_out).unwrap_or(u32::MAX),
+        left_out: 0,
+        others: Vec::new(),
+        next_page: None,
         unread: snapshot.unread,
     })
 }
 
+/// What the tool `diagnose` gives: a page. A namespace in which nothing is wrong, asked for while something is wrong
+/// elsewhere, gives the findings from elsewhere: a small model names a namespace that nobody asked for, and takes an
+/// empty list for a healthy cluster.
+///
+/// # Errors
+/// An unknown namespace or page, or nothing to look at.
+pub fn answer(cluster: &impl Cluster, namespace: Option<&str>, page: u32) -> Result<Diagnosis, Error> {
+    let mut told = diagnose(cluster, namespace)?;
+    if namespace.is_some() && told.findings.is_empty() {
+        told.findings = diagnose(cluster, None)?.findings;
+    }
+    page::page(told, page)
+}
+
 #[cfg(target_family = "wasm")]
 mod component;
+#[cfg(target_family = "wasm")]
+mod web;

@@ -94,6 +94,10 @@ impl Object {
         if namespace.len() > MAX_NAME {
             return Err(format!("{kind} {name}: its namespace is longer than {MAX_NAME} bytes"));
         }
+        if let Some(odd) = [&kind, &name, &namespace].into_iter().find(|word| !crate::shape::is_name(word)) {
+            let odd: String = odd.chars().take(64).collect();
+            return Err(format!("`{}` is no name of the Kubernetes API", odd.escape_debug()));
+        }
         strip(&kind, &mut value);
         Ok(Object { kind, namespace, name, file: Rc::clone(file), value })
     }

@@ -1,6 +1,7 @@
 //! The fields that rules read, with the JSON type that the Kubernetes API gives them.
 //!
-//! Invariant: a field of another type is named, never guessed at; the rules then see it as missing.
+//! Invariant: a field of another type is named, never guessed at; the rules then see it as missing. So it is with a name
+//! that a shell would not take for one word: names go into commands, which people copy.
 
 use serde_json::Value;
 
@@ -67,4 +68,61 @@ pub fn wrong(object: &Object) -> Vec<String> {
         }
     }
     all
+}
+
+/// Fields whose text goes into commands.
+const NAMES: [&str; 9] = [
+    "kind",
+    "name",
+    "nodeName",
+    "claimName",
+    "secretName",
+    "ingressClassName",
+    "storageClassName",
+    "volumeName",
+    "schedulerName",
+];
+
+/// Empties names that hold what no name of the API holds, such as `a; rm -rf /`, and says so.
+#[must_use]
+pub fn harmful(object: &mut Object) -> Vec<String> {
+    let mut count = 0;
+    for part in ["metadata", "spec", "status"] {
+        if let Some(value) = object.value.get_mut(part) {
+            empty(value, &mut count);
+        }
+    }
+    let title = object.title();
+    (count > 0).then(|| format!("{title}: {count} names that are none were left out")).into_iter().collect()
+}
+
+/// Whether a shell takes it for one plain word.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    text.chars()
+        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':' | '/' | '@' | '+' | '~'))
+        && !text.starts_with('-')
+}
+
+fn empty(value: &mut Value, count: &mut usize) {
+    match value {
+        Value::Array(all) => all.iter_mut().for_each(|value| empty(value, count)),
+        Value::Object(all) => {
+            for (name, value) in all.iter_mut() {
+                // The names of variables and headers go into no command.
+                if name == "env" || name == "httpHeaders" {
+                    continue;
+                }
+                match value.as_str() {
+                    Some(text) if NAMES.contains(&name.as_str()) && !is_name(text) => {
+                        *value = Value::Null;
+                        *count += 1;
+                    }
+                    Some(_) => {}
+                    None => empty(value, count),
+                }
+            }
+        }
+        _ => {}
+    }
 }

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::Unread;
-use crate::object::{Object, at, fields, int, key, text, time};
-use crate::source::{Log, Recording};
+use crate::object::{Object, at, fields, int, items, key, text, time};
+use crate::source::{self, Log, Recording};
 
 /// Fields that hold a moment at which something had happened. Deadlines are not among them.
 const MOMENTS: [&str; 15] = [
@@ -32,7 +32,7 @@ const MOMENTS: [&str; 15] = [
 ];
 
 /// How long after the recording a warning event still speaks of the present, in seconds: events are kept for an hour.
-const FRESH: i64 = 3600;
+pub const FRESH: i64 = 3600;
 
 /// An event of either API group, in one form.
 #[derive(Debug)]
@@ -58,14 +58,19 @@ pub struct Snapshot {
     pub now: Option<Timestamp>,
     by_key: HashMap<String, usize>,
     by_kind: BTreeMap<String, Vec<usize>>,
+    partial: HashSet<String>,
     events: HashMap<String, Vec<Event>>,
+    /// Places of objects by what they belong to: see [`belongs`].
+    belonging: HashMap<String, Vec<usize>>,
+    /// By the key of a workload: whether a pod of it is ready, and how many of its pods have not failed.
+    crews: HashMap<String, (bool, i64)>,
 }
 
 impl Snapshot {
     /// Indexes a recording.
     #[must_use]
     pub fn new(recording: Recording) -> Snapshot {
-        let Recording { mut objects, logs, unread } = recording;
+        let Recording { mut objects, logs, unread, partial } = recording;
         // A pod may stand in two files; the first counts.
         let mut seen = HashSet::new();
         objects.retain(|object| seen.insert(object.key()));
@@ -101,7 +106,49 @@ impl Snapshot {
         for list in events.values_mut() {
             list.sort_by_key(|event| std::cmp::Reverse(event.last));
         }
-        Snapshot { objects, logs, unread, now, by_key, by_kind, events }
+        let mut belonging: HashMap<String, Vec<usize>> = HashMap::new();
+        for (index, object) in objects.iter().enumerate() {
+            for place in belongs(object) {
+                belonging.entry(place).or_default().push(index);
+            }
+        }
+        let mut snapshot = Snapshot {
+            objects,
+            logs,
+            unread,
+            now,
+            by_key,
+            by_kind,
+            partial,
+            events,
+            belonging,
+            crews: HashMap::new(),
+        };
+        let mut crews: HashMap<String, (bool, i64)> = HashMap::new();
+        for pod in snapshot.kind("Pod") {
+            let (ready, living) = crews.entry(snapshot.crew(pod)).or_default();
+            *ready |= is_ready(pod);
+            *living += i64::from(text(&pod.value, "/status/phase") != "Failed");
+        }
+        snapshot.crews = crews;
+        snapshot
+    }
+
+    /// The key of a pod's workload.
+    fn crew(&self, pod: &Object) -> String {
+        let (kind, name) = self.workload(pod);
+        key(&kind, &pod.namespace, &name)
+    }
+
+    /// Whether any pod of a pod's workload is ready, and how many of them have not failed.
+    #[must_use]
+    pub fn crew_of(&self, pod: &Object) -> (bool, i64) {
+        self.crews.get(&self.crew(pod)).copied().unwrap_or_default()
+    }
+
+    /// What belongs to a place, in the order of the recording: [`on_node`], [`of_claim`], [`owned_by`].
+    pub fn belonging<'a>(&'a self, place: &str) -> impl Iterator<Item = &'a Object> + use<'a> {
+        self.belonging.get(place).into_iter().flatten().filter_map(|index| self.objects.get(*index))
     }
 
     /// All objects of a kind.
@@ -109,16 +156,17 @@ impl Snapshot {
         self.by_kind.get(kind).into_iter().flatten().filter_map(|index| self.objects.get(*index))
     }
 
-    /// Whether any object of this kind was recorded: where none was, nothing can be said to be missing.
+    /// Whether objects of this kind were recorded, and all of them: else nothing can be said to be missing.
     #[must_use]
     pub fn has(&self, kind: &str) -> bool {
         self.by_kind.contains_key(kind)
+            && ![kind, source::ALL].iter().any(|kind| self.partial.contains(*kind))
     }
 
     /// Whether any object of this kind was recorded in this namespace.
     #[must_use]
     pub fn has_in(&self, kind: &str, namespace: &str) -> bool {
-        self.kind(kind).any(|object| object.namespace == namespace)
+        self.has(kind) && self.kind(kind).any(|object| object.namespace == namespace)
     }
 
     /// The object of this kind and name.
@@ -187,8 +235,9 @@ impl Snapshot {
         namespace: &'a str,
         selector: &'a serde_json::Map<String, Value>,
     ) -> impl Iterator<Item = &'a Object> {
-        self.kind("Pod")
-            .filter(move |pod| pod.namespace == namespace && crate::object::selects(selector, pod.labels()))
+        let first = selector.iter().next();
+        let place = first.map(|(name, value)| labelled(namespace, name, value)).unwrap_or_default();
+        self.belonging(&place).filter(move |pod| crate::object::selects(selector, pod.labels()))
     }
 
     /// The logs of a container, the previous run first: that is the one that failed.
@@ -210,6 +259,55 @@ impl Snapshot {
         all.dedup();
         all
     }
+}
+
+/// Place of what runs on a node.
+#[must_use]
+pub fn on_node(node: &str) -> String {
+    format!("node {node}")
+}
+
+/// Place of the pods that use a volume claim.
+#[must_use]
+pub fn of_claim(namespace: &str, claim: &str) -> String {
+    format!("claim {namespace} {claim}")
+}
+
+/// Place of what an object owns.
+#[must_use]
+pub fn owned_by(namespace: &str, kind: &str, name: &str) -> String {
+    format!("owner {namespace} {kind} {name}")
+}
+
+fn labelled(namespace: &str, name: &str, value: &Value) -> String {
+    format!("label {namespace} {name} {}", value.as_str().unwrap_or_default())
+}
+
+/// The places that an object belongs to.
+fn belongs(object: &Object) -> Vec<String> {
+    let namespace = &object.namespace;
+    let mut all: Vec<String> =
+        object.owner().map(|(kind, name)| owned_by(namespace, kind, name)).into_iter().collect();
+    if object.kind == "Pod" {
+        all.push(on_node(text(&object.value, "/spec/nodeName")));
+        all.extend(object.labels().iter().map(|(name, value)| labelled(namespace, name, value)));
+        for volume in items(&object.value, "/spec/volumes") {
+            match text(volume, "/persistentVolumeClaim/claimName") {
+                "" => {}
+                claim => all.push(of_claim(namespace, claim)),
+            }
+        }
+        all.sort_unstable();
+        all.dedup();
+    }
+    all
+}
+
+/// Whether a pod counts as an endpoint.
+#[must_use]
+pub fn is_ready(pod: &Object) -> bool {
+    pod.condition("Ready").is_some_and(|condition| text(condition, "/status") == "True")
+        && at(&pod.value, "/metadata/deletionTimestamp").is_null()
 }
 
 /// The message of an event of either API group.

@@ -3,13 +3,29 @@
 //! Invariant: bounded whatever the collection holds, and each file that was not understood is named with its reason;
 //! one bad file costs no other. JSON deeper than 128 levels is refused by the parser.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
-use serde_json::{Deserializer, Value};
+use serde_json::Value;
 
 use crate::Unread;
 use crate::object::{Object, text};
-use crate::shape;
+use crate::{salvage, shape};
+
+/// Where the objects come from: a recording, or the API.
+pub trait Cluster {
+    /// All that can be read.
+    ///
+    /// # Errors
+    /// Why there is nothing, for the reader.
+    fn record(&self) -> Result<Recording, String>;
+}
+
+impl<D: Documents> Cluster for D {
+    fn record(&self) -> Result<Recording, String> {
+        read(self)
+    }
+}
 
 /// The host's documents, one collection.
 pub trait Documents {
@@ -56,10 +72,22 @@ pub struct Recording {
     pub logs: Vec<Log>,
     /// What was not understood.
     pub unread: Vec<Unread>,
+    /// Kinds that were not read whole: of these, nothing can be said to be missing.
+    pub partial: HashSet<String>,
 }
 
+/// In [`Recording::partial`]: any kind may be there in part only.
+pub const ALL: &str = "*";
+
 impl Recording {
-    fn note(&mut self, file: &str, reason: impl Into<String>) {
+    /// Names a file of objects that could not be read.
+    fn skip(&mut self, file: &str, reason: impl Into<String>) {
+        self.partial.insert(ALL.to_owned());
+        self.note(file, reason);
+    }
+
+    /// Names what was not understood, or not read.
+    pub fn note(&mut self, file: &str, reason: impl Into<String>) {
         if self.unread.len() < MAX_UNREAD {
             self.unread.push(Unread { file: file.to_owned(), reason: reason.into() });
         }
@@ -83,13 +111,13 @@ pub fn read(documents: &impl Documents) -> Result<Recording, String> {
         let end = id.rsplit_once('.').map(|(_, end)| end.to_ascii_lowercase()).unwrap_or_default();
         match end.as_str() {
             "json" if size > left => recording
-                .note(&id, format!("{size} bytes; a recording has {MAX_JSON} at most, {left} are left: record fewer kinds or one namespace")),
+                .skip(&id, format!("{size} bytes; a recording has {MAX_JSON} at most, {left} are left: record fewer kinds or one namespace")),
             "json" => match bytes(documents, &id, 0, size) {
                 Ok(bytes) => {
                     left = left.saturating_sub(size);
                     json(&mut recording, &id, &bytes);
                 }
-                Err(reason) => recording.note(&id, reason),
+                Err(reason) => recording.skip(&id, reason),
             },
             "log" | "txt" => match bytes(documents, &id, size.saturating_sub(MAX_LOG), MAX_LOG) {
                 Ok(bytes) => {
@@ -124,53 +152,33 @@ fn bytes(documents: &impl Documents, id: &str, offset: u64, length: u64) -> Resu
 fn json(recording: &mut Recording, id: &str, bytes: &[u8]) {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if bytes.iter().all(u8::is_ascii_whitespace) {
-        return recording.note(id, "the file is empty");
+        return recording.skip(id, "the file is empty");
     }
     let file: Rc<str> = id.into();
-    for value in Deserializer::from_slice(bytes).into_iter::<Value>() {
-        match value {
-            Ok(value) => take(recording, &file, value),
-            Err(error) if error.is_eof() => {
-                return recording.note(id, format!("cut off: {error}; record it again"));
-            }
-            Err(error) => return recording.note(id, format!("not JSON: {error}")),
-        }
+    let whole = salvage::read(bytes, MAX_OBJECTS.saturating_sub(recording.objects.len()));
+    if !whole.broken.is_empty() {
+        recording.partial.insert(ALL.to_owned());
+    }
+    for reason in whole.broken {
+        recording.note(id, reason);
+    }
+    for item in whole.items {
+        take(recording, &file, item);
     }
 }
 
-fn take(recording: &mut Recording, file: &Rc<str>, mut value: Value) {
-    let all = match &mut value {
-        Value::Array(all) => std::mem::take(all),
-        Value::Object(object)
-            if object.get("kind").and_then(Value::as_str).is_some_and(|k| k.ends_with("List")) =>
-        {
-            match object.get_mut("items") {
-                Some(Value::Array(all)) => std::mem::take(all),
-                // `kubectl get` with `--raw` leaves `items` null where there are none.
-                Some(Value::Null) | None => return,
-                Some(_) => return recording.note(file, "`items` of the List is not a list"),
-            }
+fn take(recording: &mut Recording, file: &Rc<str>, item: Value) {
+    if text(&item, "/kind") == "Status" {
+        let message: String = text(&item, "/message").chars().take(200).collect();
+        recording.partial.insert(ALL.to_owned());
+        return recording.note(file, format!("the API answered with an error instead of objects: {message}"));
+    }
+    match Object::new(item, file) {
+        Ok(mut object) => {
+            let reasons = shape::harmful(&mut object).into_iter().chain(shape::wrong(&object));
+            reasons.for_each(|reason| recording.note(file, reason));
+            recording.objects.push(object);
         }
-        _ => vec![value],
-    };
-    for item in all {
-        if recording.objects.len() >= MAX_OBJECTS {
-            return recording.note(file, format!("more than {MAX_OBJECTS} objects; the rest is left out"));
-        }
-        let failed = text(&item, "/kind") == "Status";
-        if failed {
-            let message: String = text(&item, "/message").chars().take(200).collect();
-            recording.note(file, format!("the API answered with an error instead of objects: {message}"));
-            continue;
-        }
-        match Object::new(item, file) {
-            Ok(object) => {
-                for reason in shape::wrong(&object) {
-                    recording.note(file, reason);
-                }
-                recording.objects.push(object);
-            }
-            Err(reason) => recording.note(file, reason),
-        }
+        Err(reason) => recording.note(file, reason),
     }
 }

@@ -81,6 +81,71 @@ fn evidence_is_verbatim_and_no_secret_is_shown() {
     }
 }
 
+/// The second corpus, written without sight of the rules: noisy clusters, 24 faults.
+#[test]
+fn faults_written_by_another_hand_are_found_amid_noise() {
+    let mut wrong = Vec::new();
+    for name in ["bank.json", "lab.json"] {
+        let diagnosis = diagnose(&files(&corpus(name)), None).expect("it can be read");
+        for f in &diagnosis.findings {
+            wrong.push(format!("{name}, which is healthy: {} {} {}/{}", f.rule, f.kind, f.namespace, f.name));
+        }
+        assert!(diagnosis.unread.is_empty(), "{name}: {:?}", diagnosis.unread);
+    }
+    let faults = corpus("field.json");
+    let faults = faults.as_array().expect("a list");
+    assert_eq!(faults.len(), 24);
+    for fault in faults {
+        let diagnosis = diagnose(&files(&planted(fault)), None).expect("it can be read");
+        let gold = &fault["gold"];
+        let holds = gold["holds"].as_str().expect("words");
+        let first = diagnosis.findings.first().is_some_and(|f| {
+            gold["rules"].as_array().expect("rules").contains(&f.rule.as_str().into())
+                && gold["kinds"].as_array().expect("kinds").contains(&f.kind.as_str().into())
+                && gold["namespace"] == f.namespace
+                && gold["name"] == f.name
+                && f.evidence.iter().any(|e| e.text.contains(holds))
+        });
+        let roots = diagnosis.findings.iter().filter(|f| f.because.is_none()).count();
+        if !first || roots != 1 {
+            let told: Vec<String> = diagnosis
+                .findings
+                .iter()
+                .map(|f| {
+                    let evidence: Vec<&str> = f.evidence.iter().map(|e| e.text.as_str()).collect();
+                    format!(
+                        "{} {} {}/{} <- {:?} {evidence:?}",
+                        f.rule, f.kind, f.namespace, f.name, f.because
+                    )
+                })
+                .collect();
+            wrong.push(format!("{}: wanted {gold}: {told:#?}", fault["fault"]));
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn certificates_of_cert_manager_are_judged_without_any_secret() {
+    let mut list = corpus("bank.json");
+    let found = |list: &Value| -> Vec<String> {
+        diagnose(&files(list), None).expect("read").findings.into_iter().map(|f| f.id).collect()
+    };
+    // The recording is of 2031-09-17.
+    for (ends, renewal, id) in [
+        ("2031-09-10T00:00:00Z", "2031-08-10T00:00:00Z", Some("certificate-expired:payments/web")),
+        ("2031-09-24T00:00:00Z", "2031-09-01T00:00:00Z", Some("certificate-expiring:payments/web")),
+        ("2031-09-18T00:00:00Z", "2031-09-17T22:00:00Z", None),
+        ("2031-12-01T00:00:00Z", "2031-11-01T00:00:00Z", None),
+    ] {
+        list["items"].as_array_mut().expect("items").push(serde_json::json!({
+            "apiVersion": "cert-manager.io/v1", "kind": "Certificate", "metadata": {"name": "web", "namespace": "payments"},
+            "status": {"notAfter": ends, "renewalTime": renewal}}));
+        assert_eq!(found(&list), id.into_iter().collect::<Vec<_>>(), "{ends}");
+        list["items"].as_array_mut().expect("items").pop();
+    }
+}
+
 #[test]
 fn a_namespace_narrows_and_an_unknown_one_is_named() {
     let faults = corpus("faults.json");

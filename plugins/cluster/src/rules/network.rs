@@ -2,17 +2,21 @@
 
 use serde_json::Value;
 
-use super::pods::{is_ready, scaled_to_zero};
+use super::pods::scaled_to_zero;
 use crate::Severity::{Critical, Warning};
 use crate::finding::Found;
-use crate::object::{Object, at, fields, int, items, key, selects, text};
-use crate::snapshot::{Snapshot, match_labels};
+use crate::object::{Object, at, fields, int, items, key, selects, text, time};
+use crate::snapshot::{Snapshot, is_ready, match_labels};
+
+/// Seconds that a load balancer may take to come.
+const PATIENCE: i64 = 600;
 
 pub(super) fn find(snapshot: &Snapshot, all: &mut Vec<Found>) {
     for service in snapshot.kind("Service") {
         if let Some(found) = unserved(snapshot, service, all) {
             all.push(found);
         }
+        all.extend(no_address(snapshot, service));
     }
     let mut isolated = Vec::new();
     for ingress in snapshot.kind("Ingress") {
@@ -27,6 +31,32 @@ pub(super) fn find(snapshot: &Snapshot, all: &mut Vec<Found>) {
     for service in isolated {
         all.extend(shut_off(snapshot, service));
     }
+}
+
+/// A service of type LoadBalancer that got no address within [`PATIENCE`].
+fn no_address(snapshot: &Snapshot, service: &Object) -> Option<Found> {
+    let waits = text(&service.value, "/spec/type") == "LoadBalancer"
+        && items(&service.value, "/status/loadBalancer/ingress").is_empty()
+        && snapshot
+            .age(time(&service.value, "/metadata/creationTimestamp"))
+            .is_some_and(|age| age > PATIENCE);
+    if !waits {
+        return None;
+    }
+    let said = snapshot.warnings(service).next();
+    let found = Found::at("service-load-balancer", Warning, service)
+        .says(
+            format!("Service {} of type LoadBalancer has no address from outside", service.name),
+            match said {
+                Some(_) => "the cloud could not make the load balancer; the event says why",
+                None => "nothing in this cluster makes load balancers, or its controller does not run",
+            },
+        )
+        .step(format!("kubectl -n {} describe service {}", service.namespace, service.name));
+    Some(match said {
+        Some(event) => found.event(event),
+        None => found.shows(service, ".spec.type", "LoadBalancer"),
+    })
 }
 
 /// A service that selects pods and has no endpoint.

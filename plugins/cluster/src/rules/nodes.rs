@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::Severity::{Critical, Info, Warning};
 use crate::finding::Found;
 use crate::object::{Object, at, key, text};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, on_node};
 
 /// Whether the node is not ready: its pods cannot be judged by their own states.
 pub(super) fn is_lost(node: &Object) -> bool {
@@ -16,11 +16,7 @@ pub(super) fn find(snapshot: &Snapshot, all: &mut Vec<Found>) {
     for node in snapshot.kind("Node") {
         let status =
             |kind: &str| node.condition(kind).map(|condition| text(condition, "/status")).unwrap_or_default();
-        let pods = || {
-            snapshot
-                .kind("Pod")
-                .filter(|pod| text(&pod.value, "/spec/nodeName") == node.name && !pod.namespace.is_empty())
-        };
+        let pods = || snapshot.belonging(&on_node(&node.name)).filter(|pod| !pod.namespace.is_empty());
         let on_it = || {
             pods().flat_map(|pod| {
                 let (kind, name) = snapshot.workload(pod);

@@ -102,6 +102,8 @@ fn failed(snapshot: &Snapshot, pod: &Object) -> Option<Found> {
             .step(describe(pod))
     };
     match reason {
+        // Kept after the fact: the workload has replaced it.
+        "Evicted" if over(snapshot, pod) => None,
         "Evicted" => Some(
             found("evicted", Warning)
                 .says(
@@ -125,10 +127,23 @@ fn failed(snapshot: &Snapshot, pod: &Object) -> Option<Found> {
     }
 }
 
-/// Whether a pod counts as an endpoint.
-pub(super) fn is_ready(pod: &Object) -> bool {
-    pod.condition("Ready").is_some_and(|condition| text(condition, "/status") == "True")
-        && at(&pod.value, "/metadata/deletionTimestamp").is_null()
+/// Whether an eviction is history: nothing of the last hour speaks of it, and its workload has made other pods since.
+fn over(snapshot: &Snapshot, pod: &Object) -> bool {
+    let moments = items(&pod.value, "/status/conditions")
+        .iter()
+        .map(|condition| time(condition, "/lastTransitionTime"))
+        .chain([time(&pod.value, "/status/startTime"), time(&pod.value, "/metadata/creationTimestamp")]);
+    let since = moments.flatten().max();
+    if snapshot.age(since).is_none_or(|age| age <= crate::snapshot::FRESH)
+        || snapshot.warnings(pod).next().is_some()
+    {
+        return false;
+    }
+    let workload = snapshot.workload(pod);
+    let wanted = snapshot
+        .get(&workload.0, &pod.namespace, &workload.1)
+        .map_or(1, |workload| int(&workload.value, "/spec/replicas").max(1));
+    snapshot.crew_of(pod).1 >= wanted
 }
 
 /// What a Deployment that was scaled to zero, and what is like it, says of itself.
@@ -161,8 +176,5 @@ pub(super) fn scaled_to_zero(
 
 /// The severity of a workload's pod fault: critical where no pod of it is ready.
 pub(super) fn severity(snapshot: &Snapshot, pod: &Object) -> crate::Severity {
-    let workload = snapshot.workload(pod);
-    let others = snapshot.kind("Pod").filter(|other| other.namespace == pod.namespace);
-    let ready = others.into_iter().any(|other| is_ready(other) && snapshot.workload(other) == workload);
-    if ready { Warning } else { Critical }
+    if snapshot.crew_of(pod).0 { Warning } else { Critical }
 }

@@ -9,7 +9,7 @@ use crate::snapshot::Snapshot;
 const PATIENCE: i64 = 60;
 
 /// Words of the scheduler's message, each with its rule and cause. The first that is there counts.
-const REASONS: [(&str, &str, &str); 13] = [
+const REASONS: [(&str, &str, &str); 14] = [
     (
         "unbound immediate persistentvolumeclaim",
         "unschedulable-volume",
@@ -21,6 +21,7 @@ const REASONS: [(&str, &str, &str); 13] = [
         "unschedulable-volume",
         "its volume lies in a zone, or on a node, where the pod may not run",
     ),
+    ("binding volumes:", "unschedulable-volume", "a volume for a claim of the pod did not come in time"),
     ("exceed max volume count", "unschedulable-volume", "the nodes can attach no more volumes"),
     (
         "free ports for the requested pod ports",

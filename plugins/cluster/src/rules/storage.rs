@@ -2,8 +2,8 @@
 
 use crate::Severity::{Critical, Warning};
 use crate::finding::Found;
-use crate::object::{Object, items, key, text};
-use crate::snapshot::{Snapshot, message};
+use crate::object::{Object, key, text};
+use crate::snapshot::{Snapshot, message, of_claim};
 
 pub(super) fn find(snapshot: &Snapshot, all: &mut Vec<Found>) {
     for claim in snapshot.kind("PersistentVolumeClaim") {
@@ -40,13 +40,7 @@ pub(super) fn find(snapshot: &Snapshot, all: &mut Vec<Found>) {
 fn pending(snapshot: &Snapshot, claim: &Object) -> Option<Found> {
     let class = text(&claim.value, "/spec/storageClassName");
     let known = snapshot.get("StorageClass", "", class);
-    let users = || {
-        snapshot.kind("Pod").filter(|pod| {
-            let volumes = items(&pod.value, "/spec/volumes");
-            pod.namespace == claim.namespace
-                && volumes.iter().any(|volume| text(volume, "/persistentVolumeClaim/claimName") == claim.name)
-        })
-    };
+    let users = || snapshot.belonging(&of_claim(&claim.namespace, &claim.name));
     let event = snapshot.warnings(claim).next().or_else(|| snapshot.events(claim).next());
     let said = event.map(message).unwrap_or_default();
     let waits = event.is_some_and(|event| text(&event.value, "/reason") == "WaitForFirstConsumer")

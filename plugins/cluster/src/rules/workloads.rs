@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::Severity::{Critical, Info, Warning};
 use crate::finding::Found;
 use crate::object::{Object, at, items, key, text, time};
-use crate::snapshot::{Snapshot, message};
+use crate::snapshot::{Snapshot, message, owned_by};
 
 /// Seconds that a deletion may take.
 const PATIENCE: i64 = 300;
@@ -175,19 +175,17 @@ fn failed_job(snapshot: &Snapshot, job: &Object) -> Option<Found> {
     let failed = job.condition("Failed").filter(|condition| text(condition, "/status") == "True")?;
     let rule = if text(failed, "/reason") == "DeadlineExceeded" { "job-deadline" } else { "job-failed" };
     let pods: Vec<&Object> = snapshot
-        .kind("Pod")
-        .filter(|pod| pod.namespace == job.namespace && pod.owner() == Some(("Job", &job.name)))
+        .belonging(&owned_by(&job.namespace, "Job", &job.name))
+        .filter(|pod| pod.kind == "Pod")
         .collect();
     let newer = |other: &Object| {
         let done = other.condition("Complete").is_some_and(|condition| text(condition, "/status") == "True");
-        other.owner().is_some()
-            && other.owner() == job.owner()
-            && done
-            && time(&other.value, "/metadata/creationTimestamp")
-                > time(&job.value, "/metadata/creationTimestamp")
+        done && time(&other.value, "/metadata/creationTimestamp")
+            > time(&job.value, "/metadata/creationTimestamp")
     };
     // A later run of the same CronJob went well.
-    if snapshot.kind("Job").any(|other| other.namespace == job.namespace && newer(other)) {
+    let runs = job.owner().map(|(kind, name)| owned_by(&job.namespace, kind, name)).unwrap_or_default();
+    if snapshot.belonging(&runs).any(newer) {
         return None;
     }
     let (kind, name) = snapshot.workload(job);
