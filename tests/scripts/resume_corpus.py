@@ -227,9 +227,12 @@ def crafted():
     yield "bomb-tounicode.pdf", pdf(["<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>", "<</Type/Page/MediaBox[0 0 600 800]/Contents 5 0 R/Resources<</Font<</F 4 0 R>>>>>>",
                                      "<</Type/Font/Subtype/Type1/BaseFont/Helvetica/ToUnicode 6 0 R>>", stream(text), stream(b"1 beginbfrange <00000000> <FFFFFFFF> <0041> " * 200_000)]), None
     yield "form-in-itself.pdf", page_of(stream(b"/X Do"), "<</XObject<</X 5 0 R>>>>"), "limit"
+    # A form that invokes only itself, which ISO 32000-2, 8.10.1 forbids: nothing is drawn, so that there is no text.
     yield "form-fan.pdf", page_of(stream(b"/X Do " * 40), "<</XObject<</X 6 0 R>>>>", [stream(b"/X Do " * 40, "/Type/XObject/Subtype/Form/Resources<</XObject<</X 6 0 R>>>>")]), "no-text"
     forms = [stream(b"/X Do " * 40, f"/Type/XObject/Subtype/Form/Resources<</XObject<</X {7 + n} 0 R>>>>") for n in range(12)] + [stream(b"q Q", "/Subtype/Form")]
     yield "form-tree.pdf", page_of(stream(b"/X Do " * 40), "<</XObject<</X 6 0 R>>>>", forms), "limit"
+    wide = [stream(b"/X Do " * 40, f"/Type/XObject/Subtype/Form/Resources<</XObject<</X {7 + n} 0 R>>>>") for n in range(4)] + [stream(b"q Q", "/Subtype/Form")]
+    yield "form-wide.pdf", page_of(stream(b"/X Do " * 40), "<</XObject<</X 6 0 R>>>>", wide), "limit"
     yield "page-loop.pdf", pdf(["<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[2 0 R 2 0 R]/Count 9>>"]), "damaged"
     yield "reference-loop.pdf", pdf(["<</Type/Catalog/Pages 2 0 R>>", "3 0 R", "2 0 R"]), "damaged"
     yield "length-loop.pdf", page_of(b"<</Length 5 0 R>>stream\n" + text + b"endstream"), None

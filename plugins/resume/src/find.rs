@@ -158,19 +158,17 @@ pub fn part(line: &Quotation, range: Range<usize>) -> Option<Quotation> {
 /// A line cut at the separators that are not within parentheses.
 #[must_use]
 pub fn parts(line: &Quotation, separator: Option<&Regex>) -> Vec<Quotation> {
-    let inside = |at: usize| {
-        let before = line.text.get(..at).unwrap_or_default();
-        before.matches(['(', '（']).count() > before.matches([')', '）']).count()
-    };
-    let (mut found, mut start) = (Vec::new(), 0);
+    let (mut found, mut start, mut open, mut seen) = (Vec::new(), 0, 0_i32, 0);
     let hits = separator.iter().flat_map(|separator| separator.find_iter(&line.text));
-    for hit in hits
-        .filter(|hit| !inside(hit.start()))
-        .map(|hit| hit.range())
-        .chain([line.text.len()..line.text.len()])
-    {
-        found.extend(part(line, start..hit.start));
-        start = hit.end;
+    for hit in hits.map(|hit| hit.range()).chain(std::iter::once(line.text.len()..line.text.len())) {
+        for c in line.text.get(seen..hit.start).unwrap_or_default().chars() {
+            open += i32::from(matches!(c, '(' | '（')) - i32::from(matches!(c, ')' | '）'));
+        }
+        seen = hit.start;
+        if open <= 0 || hit.start == line.text.len() {
+            found.extend(part(line, start..hit.start));
+            start = hit.end;
+        }
     }
     found
 }
