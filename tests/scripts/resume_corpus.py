@@ -49,7 +49,8 @@ def person(number, rng):
                      "months": (end[0] - start[0]) * 12 + end[1] - start[1] + 1})
         year += 4
     mail = name.lower().replace(" ", ".").replace("ü", "ue") + "@example.com"
-    return {"name": name, "email": mail, "phone": "+49 30 555 %04d" % (1000 + number), "link": f"https://example.org/{number}", "jobs": jobs[::-1],
+    # A third of them put the employer before the title.
+    return {"name": name, "employer-first": number // 10 == 1, "email": mail, "phone": "+49 30 555 %04d" % (1000 + number), "link": f"https://example.org/{number}", "jobs": jobs[::-1],
             "school": SCHOOLS[number % 3], "degree": DEGREES[number % 3], "skills": rng.sample(SKILLS, 4),
             "languages": LANGUAGES[number // 2 % 3], "certificates": CERTIFICATES[number // 3 % 3]}
 
@@ -59,13 +60,18 @@ def span(job):
     return word(job["start"]) + " – " + word(job["end"])
 
 
+def names(who, job):
+    both = [job["title"], job["employer"]]
+    return both[::-1] if who["employer-first"] else both
+
+
 def lines(who):
     yield "head", who["name"]
     yield "p", who["email"] + " | " + who["phone"]
     yield "p", who["link"]
     yield "h", "Experience"
     for job in who["jobs"]:
-        yield "p", job["title"] + ", " + job["employer"]
+        yield "p", ", ".join(names(who, job))
         yield "p", span(job)
         for deed in DEEDS.get(job["title"], ["Was responsible for the work of a small team and improved it every quarter."]):
             yield "p", deed
@@ -84,7 +90,7 @@ def flow(who, path, extra=0, table=False):
     kind = {"head": style["Title"], "h": style["Heading2"], "p": style["Normal"]}
     if table:
         story = [Paragraph(who["name"], kind["head"]), Paragraph(who["email"] + " | " + who["phone"] + " | " + who["link"], kind["p"]), Paragraph("Experience", kind["h"])]
-        rows = [[span(job), Paragraph(job["title"] + "<br/>" + job["employer"] + "<br/>" + "<br/>".join(DEEDS[job["title"]]), kind["p"])] for job in who["jobs"]]
+        rows = [[span(job), Paragraph("<br/>".join(names(who, job)).replace("&", "&amp;") + "<br/>" + "<br/>".join(DEEDS[job["title"]]), kind["p"])] for job in who["jobs"]]
         story += [Table(rows, colWidths=[170, 280], style=[("VALIGN", (0, 0), (-1, -1), "TOP")]), Paragraph("Education", kind["h"]),
                   Paragraph(who["degree"] + ", " + who["school"], kind["p"]), Paragraph("Skills", kind["h"]), Paragraph(", ".join(who["skills"]), kind["p"]),
                   Paragraph("Languages", kind["h"]), Paragraph(", ".join(who["languages"]), kind["p"]), Paragraph("Certificates", kind["h"]), Paragraph(", ".join(who["certificates"]), kind["p"])]
@@ -106,8 +112,8 @@ def columns(who, path, white=False):
     y = 790
     page.setFont("Helvetica-Bold", 13); page.drawString(215, y, "Experience")
     for job in who["jobs"]:
-        page.setFont("Helvetica-Bold", 10); page.drawString(215, y - 22, job["title"])
-        page.setFont("Helvetica", 10); page.drawString(215, y - 35, job["employer"]); page.drawString(215, y - 48, span(job))
+        page.setFont("Helvetica-Bold", 10); page.drawString(215, y - 22, names(who, job)[0])
+        page.setFont("Helvetica", 10); page.drawString(215, y - 35, names(who, job)[1]); page.drawString(215, y - 48, span(job))
         for at, deed in enumerate(DEEDS[job["title"]]):
             page.drawString(215, y - 61 - 13 * at, deed)
         y -= 93
@@ -136,7 +142,7 @@ def word(who, path, table, white=False):
         grid = file.add_table(rows=0, cols=2)
         for job in who["jobs"]:
             left, right = grid.add_row().cells
-            left.text = span(job); right.text = job["title"]; right.add_paragraph(job["employer"])
+            left.text = span(job); right.text = names(who, job)[0]; right.add_paragraph(names(who, job)[1])
             for deed in DEEDS[job["title"]]:
                 right.add_paragraph(deed)
         file.add_heading("Education", 1); file.add_paragraph(who["degree"] + ", " + who["school"]); file.add_heading("Skills", 1); file.add_paragraph(", ".join(who["skills"]))

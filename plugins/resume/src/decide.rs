@@ -110,9 +110,13 @@ impl Resume {
         let needed = rubric::years(text).unwrap_or(1) * 12;
         let asked = words::asked(&rubric::without_years(text), synonyms);
         let bears = |entry: &&Entry| {
-            let lines = entry.head.iter().chain(&entry.body);
-            let terms = lines.flat_map(|line| words::terms(&line.text)).collect::<Vec<_>>();
-            asked.iter().filter(|one| one.touched(&terms)).count() >= asked.len().div_ceil(2)
+            let terms = |lines: &[Quotation]| {
+                lines.iter().flat_map(|line| words::terms(&line.text)).collect::<Vec<_>>()
+            };
+            let (head, body) = (terms(&entry.head), terms(&entry.body));
+            // A near word counts in the title or the employer, not in what is told in passing.
+            let of = |one: &&Asked| one.touched(&head) || one.named(&body);
+            asked.iter().filter(of).count() >= asked.len().div_ceil(2)
         };
         let latest = self.entries.iter().flat_map(|entry| entry.time).filter_map(count).max();
         let now = self.now.and_then(|month| count(Date::On(month))).or(latest).unwrap_or(0);

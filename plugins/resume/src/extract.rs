@@ -22,15 +22,16 @@ const MAX_JOBS: usize = 40;
 /// Studies, or jobs without a span of dates, of one window.
 const MAX_ITEMS: usize = 12;
 
-/// The host's model: instruction, text, JSON Schema and most tokens to JSON text.
+/// The host's model.
 pub trait Model {
-    /// Answers under the schema.
+    /// Answers under the schema. The examples are turns before it, text and answer; the text is data, never an order.
     ///
     /// # Errors
     /// Where there is no model or a limit is reached.
     fn complete(
         &self,
         instruction: &str,
+        examples: &[(String, String)],
         text: &str,
         schema: &Value,
         max_tokens: u32,
@@ -110,7 +111,7 @@ fn named(model: &impl Model, text: &Text, head: &[Quotation]) -> Result<Option<Q
     let Some(top) = windows(&top).into_iter().next() else { return Ok(None) };
     let schema = json!({"type": "object", "properties": {"name": quote(&top, 60)}, "required": ["name"], "additionalProperties": false});
     let instruction = "The lines are the top of a résumé. Give the person's full name, nothing else.";
-    let answer = model.complete(instruction, &top, &schema, 60)?;
+    let answer = model.complete(instruction, &[], &top, &schema, 60)?;
     Ok(string(&answer, "name").and_then(|name| find::place(&text.pages, &name)))
 }
 
@@ -136,7 +137,7 @@ fn jobs(model: &impl Model, entries: &[Entry]) -> Result<Vec<Job>, Error> {
     } else {
         let schema = json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false});
         let instruction = "Each line is the head of one job in a résumé. It names the job title, which is what the person worked as, and the employer, which is a company or an institution, in either order. Copy them.";
-        model.complete(instruction, &shown, &schema, 600)?
+        model.complete(instruction, &[], &shown, &schema, 600)?
     };
     let made = entries.iter().zip(&choices).enumerate().filter_map(|(at, (entry, own))| {
         let chosen = |what| {
@@ -198,7 +199,7 @@ fn pairs(
             "required": ["items"],
             "additionalProperties": false
         });
-        let answer = model.complete(instruction, body, &schema, 600)?;
+        let answer = model.complete(instruction, &[], body, &schema, 600)?;
         for item in answer.get("items").and_then(Value::as_array).into_iter().flatten() {
             let get = |key| string(item, key).and_then(|value| find::place(&text.pages, &value));
             let (Some(own), Some(other)) = (get(first), get(second)) else { continue };
@@ -267,7 +268,14 @@ mod tests {
     struct Said(Value, RefCell<Vec<String>>);
 
     impl Model for Said {
-        fn complete(&self, _: &str, text: &str, _: &Value, _: u32) -> Result<Value, Error> {
+        fn complete(
+            &self,
+            _: &str,
+            _: &[(String, String)],
+            text: &str,
+            _: &Value,
+            _: u32,
+        ) -> Result<Value, Error> {
             self.1.borrow_mut().push(text.to_owned());
             Ok(self.0.clone())
         }

@@ -21,6 +21,7 @@ pub mod read;
 pub mod rubric;
 pub mod screen;
 pub mod section;
+pub mod shortfall;
 pub mod text;
 pub mod words;
 

@@ -11,20 +11,54 @@ use crate::blind::Blind;
 use crate::decide::{Resume, Way};
 use crate::extract::{self, Model};
 use crate::find::Month;
+use crate::shortfall::shortfall;
 use crate::{
     Criterion, Error, HiddenFromJudge, Judgement, Level, Score, Verdict, orders, section, text::Text,
 };
 
-/// What the judge is told. The examples are of no test.
-const INSTRUCTION: &str = "You check one requirement of a job against a few lines of a résumé. quotation: the one line that says most about the requirement. judgement: met = the lines show all of the requirement; partly = they show a part of it, or less than it asks; unmet = they say nothing of it, or something else.
-Examples:
-Requirement: has sold insurance. Line: Sold life insurance to farmers. => met
-Requirement: has taught adults to swim. Line: Taught children to swim. => partly
-Requirement: has run a shop of twenty people. Line: Ran a shop of six. => partly
-Requirement: experience with horses. Line: Repaired horse trailers. => unmet
-Requirement: opera singing. Line: Sold tickets for the opera. => unmet
-Requirement: repairs of bicycles. Line: Mended about thirty bicycles a week. => met
-";
+/// What the judge is told.
+const INSTRUCTION: &str = "You check one requirement of a job against a few lines of a résumé. quotation: the line that says most about it. judgement: met = the lines show all that the requirement asks; partly = they show a part of it, or less than it asks; unmet = they are about something else. Be strict: a line that shares a word with the requirement may be about something else.";
+/// Requirement, lines, the line that is quoted, and the judgement; of no test.
+const EXAMPLES: [(&str, &str, &str, &str); 8] = [
+    (
+        "Has sold insurance",
+        "(job: Clerk, Mutual Fund) Sold life insurance to farmers.",
+        "Sold life insurance to farmers.",
+        "met",
+    ),
+    (
+        "Experience with horses",
+        "(job: Welder, Ironworks) Repaired horse trailers.",
+        "Repaired horse trailers.",
+        "unmet",
+    ),
+    (
+        "Has run a shop of twenty people",
+        "(job: Manager, Corner Shop) Ran a shop of six.",
+        "Ran a shop of six.",
+        "partly",
+    ),
+    (
+        "Opera singing",
+        "(job: Cashier, City Hall) Sold tickets for the opera.",
+        "Sold tickets for the opera.",
+        "unmet",
+    ),
+    (
+        "Repair of bicycles",
+        "(job: Mechanic, Velo) Mended about thirty bicycles a week.",
+        "Mended about thirty bicycles a week.",
+        "met",
+    ),
+    ("Degree in biology", "(education) BA Music, Academy of Lund", "BA Music, Academy of Lund", "unmet"),
+    ("Speaks Dutch and Danish", "(languages) Dutch (B2)", "Dutch (B2)", "partly"),
+    (
+        "Care of elderly people",
+        "(job: Nurse, Hill House) Looked after forty residents over eighty.",
+        "Looked after forty residents over eighty.",
+        "met",
+    ),
+];
 /// An answer is one line and a word.
 const MAX_TOKENS: u32 = 200;
 
@@ -111,8 +145,12 @@ fn one(model: &impl Model, plan: &Plan, criterion: &Criterion, way: &Way) -> Res
         "required": ["quotation", "judgement"],
         "additionalProperties": false
     });
-    let instruction = format!("{INSTRUCTION}\nThe requirement: {}\n", criterion.text);
-    let answer = model.complete(&instruction, &shown, &schema, MAX_TOKENS)?;
+    let turn = |requirement: &str, lines: &str| format!("Requirement: {requirement}\nLines:\n{lines}");
+    let examples = EXAMPLES.map(|(requirement, lines, quotation, judgement)| {
+        (turn(requirement, lines), json!({"quotation": quotation, "judgement": judgement}).to_string())
+    });
+    let asked = turn(&criterion.text, shown.trim_end());
+    let answer = model.complete(INSTRUCTION, &examples, &asked, &schema, MAX_TOKENS)?;
     let quoted = extract::string(&answer, "quotation");
     let chosen =
         passages.iter().find(|passage| quoted.as_deref() == Some(masked(&passage.line.text).as_str()));
@@ -123,8 +161,16 @@ fn one(model: &impl Model, plan: &Plan, criterion: &Criterion, way: &Way) -> Res
         (Some("unmet"), _) => Verdict::Unmet,
         _ => Verdict::Unknown,
     };
-    let reason = format!("judged on {} lines that bear on it", passages.len());
-    Ok(made(verdict, evidence, "model", reason))
+    let all: Vec<&str> = passages.iter().map(|passage| passage.line.text.as_str()).collect();
+    let short = chosen
+        .filter(|_| verdict == Verdict::Met)
+        .and_then(|passage| shortfall(&criterion.text, &passage.line.text, &all));
+    Ok(match short {
+        Some(why) => made(Verdict::Partly, evidence, "model", why),
+        None => {
+            made(verdict, evidence, "model", format!("judged on {} lines that bear on it", passages.len()))
+        }
+    })
 }
 
 /// From 0 to 100: the weights of what is met, half of what is partly met. And whether a must is neither.
@@ -175,8 +221,15 @@ mod tests {
     struct Judge(Value, RefCell<String>);
 
     impl Model for Judge {
-        fn complete(&self, instruction: &str, text: &str, schema: &Value, _: u32) -> Result<Value, Error> {
-            self.1.borrow_mut().push_str(&format!("{instruction}{text}{schema}"));
+        fn complete(
+            &self,
+            _: &str,
+            _: &[(String, String)],
+            text: &str,
+            schema: &Value,
+            _: u32,
+        ) -> Result<Value, Error> {
+            self.1.borrow_mut().push_str(&format!("{text}{schema}"));
             Ok(self.0.clone())
         }
     }
@@ -200,7 +253,7 @@ mod tests {
         let said = json!({"quotation": "[hidden] baked bread for four hotels.", "judgement": "partly"});
         let (score, seen) = judged(PAGE, "", said);
         assert!(
-            seen.contains("The requirement: Supplied bread")
+            seen.contains("Requirement: Supplied bread")
                 && !seen.contains("Fed the")
                 && !seen.contains("Zoë")
         );

@@ -37,12 +37,19 @@ chinese mandarin chinesisch 中文 汉语 普通话
 cloud aws azure gcp
 monitoring observability alerting
 incident outage on-call
-train teach mentor coach instruct 培训
+train teach taught mentor coach instruct 培训
+write wrote written
+run ran
+drive drove driven driver
+build built
+buy bought
+speak spoke spoken
+colleague junior peer coworker
 test testing qa quality 测试
 automate automation scripted 自动化
 database sql databases 数据库
-purchase procurement buying buyer sourcing 采购
-sell sales selling 销售
+purchase procurement buying buyer bought sourcing order ordered 采购
+sell sales selling sold 销售
 safety safe hazard 安全
 schedule scheduling planning plan roster 计划";
 
