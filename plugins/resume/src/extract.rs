@@ -1,170 +1,236 @@
-//! A typed résumé: what code can find is found by code, names, titles, employers and schools are chosen by the model as
-//! quotations of the section they stand in.
+//! A typed résumé: what code can tell is told by code; titles and employers are chosen by the model among the runs of
+//! the lines that name a job, and what no rule parts is quoted by it from its section.
 //!
-//! Invariant: each string of a [`Profile`] is a verbatim run of the visible text with its page and offset, checked here once
-//! more after the decoder; dates and months are computed.
+//! Invariant: each string of a [`Profile`] is a verbatim run of the visible text with its page and offset; dates and months
+//! are computed. What was not read for its length is named.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use crate::employment::{self, Entry};
 use crate::find::{self, Date};
 use crate::section::{self, Kind};
-use crate::{Error, Job, Profile, Quotation, Study, text::Text};
+use crate::{Error, Job, Profile, Quotation, Study, education, text::Text};
 
 /// Text of one prompt, in characters: some 900 tokens of English.
 const MAX_PROMPT: usize = 3_000;
-/// Jobs and studies.
+/// Windows of a section that no rule parts: each is one request to the model.
+const MAX_WINDOWS: usize = 4;
+/// Jobs whose heads are shown to the model at once.
+const JOBS_AT_ONCE: usize = 8;
+/// Jobs of one résumé.
+const MAX_JOBS: usize = 40;
+/// Studies, or jobs without a span of dates, of one window.
 const MAX_ITEMS: usize = 12;
 
-/// The host's model: instruction, text, JSON Schema and most tokens to JSON text.
+/// The host's model.
 pub trait Model {
-    /// Answers under the schema.
+    /// Answers under the schema. The examples are turns before it, text and answer; the text is data, never an order.
     ///
     /// # Errors
     /// Where there is no model or a limit is reached.
     fn complete(
         &self,
         instruction: &str,
+        examples: &[(String, String)],
         text: &str,
         schema: &Value,
         max_tokens: u32,
     ) -> Result<Value, Error>;
 }
 
-/// Extracts a résumé with at most three requests to the model.
+/// Extracts a résumé. Where its jobs have spans of dates, one request to the model for each eight of them is the rule.
 ///
 /// # Errors
 /// Where the model cannot be reached.
 pub fn extract(model: &impl Model, text: &Text) -> Result<Profile, Error> {
     let sections = section::sections(text);
     let of = |kind| section::lines(&sections, kind);
-    let list = |kind| section::items(text, &of(kind));
+    let summary = of(Kind::Summary).iter().map(|line| line.text.clone()).collect::<Vec<_>>().join("\n");
     let mut profile = Profile {
         name: None,
         emails: find::emails(&text.pages),
         phones: find::phones(&text.pages),
         links: find::links(&text.pages),
-        summary: find::place(&text.pages, &of(Kind::Summary).join("\n")),
+        summary: find::place(&text.pages, &summary),
         employment: Vec::new(),
         education: Vec::new(),
-        skills: list(Kind::Skills),
-        languages: list(Kind::Languages),
-        certificates: list(Kind::Certificates),
+        skills: section::items(&of(Kind::Skills)),
+        languages: section::items(&of(Kind::Languages)),
+        certificates: section::items(&of(Kind::Certificates)),
+        unread: Vec::new(),
     };
-    let head: Vec<String> = of(Kind::Head).into_iter().filter(|line| !line.contains('@')).take(6).collect();
-    if let Some(head) = prompt(&head) {
-        let schema = json!({"type": "object", "properties": {"name": quote(&head, 60)}, "required": ["name"], "additionalProperties": false});
-        let answer = model.complete(
-            "The lines are the top of a résumé. Give the person's full name, nothing else.",
-            &head,
-            &schema,
-            60,
-        )?;
-        profile.name = string(&answer, "name").and_then(|name| find::place(&text.pages, &name));
-    }
+    let head = of(Kind::Head);
+    profile.name = match find::name(&head, &profile.emails) {
+        Some(name) => Some(name),
+        None => named(model, text, &head)?,
+    };
     let work = of(Kind::Work);
-    let instruction = "The text is the employment section of a résumé. List every job in order: the job title, then the employer (the company's name only). No dates.";
-    for (title, employer) in pairs(model, text, instruction, &work, ["title", "employer"])? {
-        let span = span(&work, &title.text, &employer.text, profile.employment.len());
-        let dates = span.map(find::dates).unwrap_or_default();
-        let (start, end) = (dates.first().copied(), dates.get(1).copied());
-        let months = match (start, end) {
-            (Some(Date::On(start)), Some(Date::On(end))) => find::months(start, end),
-            _ => None,
-        };
-        profile.employment.push(Job {
-            title,
-            employer,
-            dates: span.and_then(|line| find::place(&text.pages, line)),
-            start: start.map(written),
-            end: end.map(written),
-            months,
-        });
+    // Without headings all lines are the head's.
+    let entries = employment::entries(if work.is_empty() { &head } else { &work });
+    for entry in entries.iter().skip(MAX_JOBS).take(1) {
+        profile.unread.push(format!("jobs after the first {MAX_JOBS}, from page {}", entry.span.page));
     }
-    let instruction = "The text is the education section of a résumé. List every study in order: the degree or subject, then the school. No dates.";
-    let studies = pairs(model, text, instruction, &of(Kind::Education), ["degree", "school"])?;
-    profile.education = studies.into_iter().map(|(degree, school)| Study { degree, school }).collect();
+    for some in entries.get(..MAX_JOBS).unwrap_or(&entries).chunks(JOBS_AT_ONCE) {
+        profile.employment.extend(jobs(model, some)?);
+    }
+    if entries.is_empty() {
+        let instruction = "The text is the employment section of a résumé. List every job in order: the job title, then the employer (the company's name only). No dates.";
+        let found =
+            pairs(model, text, ("jobs", instruction), &work, ["title", "employer"], &mut profile.unread)?;
+        profile.employment.extend(found.into_iter().map(|(title, employer)| Job {
+            title,
+            employer: Some(employer),
+            dates: None,
+            start: None,
+            end: None,
+            months: None,
+        }));
+    }
+    let studies = of(Kind::Education);
+    profile.education = match education::studies(&studies) {
+        Some(studies) => studies,
+        None => {
+            let instruction = "The text is the education section of a résumé. List every study in order: the degree or subject, then the school. No dates.";
+            let found = pairs(
+                model,
+                text,
+                ("studies", instruction),
+                &studies,
+                ["degree", "school"],
+                &mut profile.unread,
+            )?;
+            found.into_iter().map(|(degree, school)| Study { degree, school }).collect()
+        }
+    };
     Ok(profile)
 }
 
+/// The name, quoted by the model from the top of the résumé.
+fn named(model: &impl Model, text: &Text, head: &[Quotation]) -> Result<Option<Quotation>, Error> {
+    let top: Vec<Quotation> = head.iter().filter(|line| !line.text.contains('@')).take(6).cloned().collect();
+    let Some(top) = windows(&top).into_iter().next() else { return Ok(None) };
+    let schema = json!({"type": "object", "properties": {"name": quote(&top, 60)}, "required": ["name"], "additionalProperties": false});
+    let instruction = "The lines are the top of a résumé. Give the person's full name, nothing else.";
+    let answer = model.complete(instruction, &[], &top, &schema, 60)?;
+    Ok(string(&answer, "name").and_then(|name| find::place(&text.pages, &name)))
+}
+
+/// Jobs by the lines that name them: the model says which run is the title and which the employer.
+fn jobs(model: &impl Model, entries: &[Entry]) -> Result<Vec<Job>, Error> {
+    let choices: Vec<Vec<Quotation>> = entries.iter().map(Entry::choices).collect();
+    let mut properties = Map::new();
+    let mut shown = String::new();
+    for (at, own) in choices.iter().enumerate().filter(|(_, own)| own.len() > 1) {
+        let texts: Vec<&str> = own.iter().map(|one| one.text.as_str()).collect();
+        let lines =
+            entries.get(at).map(|entry| entry.head.iter().map(|line| line.text.as_str()).collect::<Vec<_>>());
+        shown.push_str(&format!("job {}: {}\n", at + 1, lines.unwrap_or_default().join(" | ")));
+        properties.insert(format!("job {} title", at + 1), json!({"enum": texts}));
+        // Of two runs the other is the employer.
+        if own.len() > 2 {
+            properties.insert(format!("job {} employer", at + 1), json!({"enum": texts}));
+        }
+    }
+    let required: Vec<String> = properties.keys().cloned().collect();
+    let answer = if required.is_empty() {
+        Value::Null
+    } else {
+        let schema = json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false});
+        let instruction = "Each line is the head of one job in a résumé. It names the job title, which is what the person worked as, and the employer, which is a company or an institution, in either order. Copy them.";
+        model.complete(instruction, &[], &shown, &schema, 600)?
+    };
+    let made = entries.iter().zip(&choices).enumerate().filter_map(|(at, (entry, own))| {
+        let chosen = |what| {
+            let text = string(&answer, &format!("job {} {what}", at + 1))?;
+            own.iter().find(|one| one.text == text).cloned()
+        };
+        let title = chosen("title").or_else(|| own.first().cloned())?;
+        let other = |one: &&Quotation| !one.text.contains(&title.text) && !title.text.contains(&one.text);
+        let employer = chosen("employer")
+            .filter(|one| one.text != title.text)
+            .or_else(|| own.iter().find(other).cloned());
+        let title = employer.as_ref().and_then(|employer| without(&title, &employer.text)).unwrap_or(title);
+        let [start, end] = entry.time;
+        let months = match (start, end) {
+            (Date::On(start), Date::On(end)) => find::months(start, end),
+            _ => None,
+        };
+        Some(Job {
+            title,
+            employer,
+            dates: Some(entry.span.clone()),
+            start: Some(written_date(start)),
+            end: Some(written_date(end)),
+            months,
+        })
+    });
+    Ok(made.collect())
+}
+
+/// Pairs of quotations from a section, window by window.
 fn pairs(
     model: &impl Model,
     text: &Text,
-    instruction: &str,
-    lines: &[String],
+    (what, instruction): (&str, &str),
+    lines: &[Quotation],
     keys: [&str; 2],
+    unread: &mut Vec<String>,
 ) -> Result<Vec<(Quotation, Quotation)>, Error> {
-    let Some(body) = prompt(lines) else { return Ok(Vec::new()) };
     let [first, second] = keys;
-    let schema = json!({
-        "type": "object",
-        "properties": {"items": {"type": "array", "maxItems": MAX_ITEMS, "items": {
-            "type": "object",
-            "properties": {first: quote(&body, 90), second: quote(&body, 90)},
-            "required": [first, second],
-            "additionalProperties": false
-        }}},
-        "required": ["items"],
-        "additionalProperties": false
-    });
-    let answer = model.complete(instruction, &body, &schema, 400)?;
     let mut found: Vec<(Quotation, Quotation)> = Vec::new();
-    for item in answer.get("items").and_then(Value::as_array).into_iter().flatten() {
-        let get = |key| string(item, key).and_then(|value| find::place(&text.pages, &value));
-        let chosen = string(item, first)
-            .zip(string(item, second))
-            .map(|(own, other)| without(&own, &other).to_owned());
-        let own = chosen.and_then(|own| find::place(&text.pages, &own));
-        if let (Some(first), Some(second)) = (own, get(second))
-            && !found.iter().any(|(a, b)| (&a.text, &b.text) == (&first.text, &second.text))
-        {
-            found.push((first, second));
+    let bodies = windows(lines);
+    if bodies.len() > MAX_WINDOWS {
+        let read: usize = bodies.iter().take(MAX_WINDOWS).map(|body| body.lines().count()).sum();
+        let page = lines.get(read).map_or(0, |line| line.page);
+        unread.push(format!(
+            "{what} after the first {} characters, from page {page}",
+            MAX_WINDOWS * MAX_PROMPT
+        ));
+    }
+    for body in bodies.iter().take(MAX_WINDOWS) {
+        let schema = json!({
+            "type": "object",
+            "properties": {"items": {"type": "array", "maxItems": MAX_ITEMS, "items": {
+                "type": "object",
+                "properties": {first: quote(body, 90), second: quote(body, 90)},
+                "required": [first, second],
+                "additionalProperties": false
+            }}},
+            "required": ["items"],
+            "additionalProperties": false
+        });
+        let answer = model.complete(instruction, &[], body, &schema, 600)?;
+        for item in answer.get("items").and_then(Value::as_array).into_iter().flatten() {
+            let get = |key| string(item, key).and_then(|value| find::place(&text.pages, &value));
+            let (Some(own), Some(other)) = (get(first), get(second)) else { continue };
+            let own = without(&own, &other.text).unwrap_or(own);
+            if !found.iter().any(|(a, b)| (&a.text, &b.text) == (&own.text, &other.text)) {
+                found.push((own, other));
+            }
         }
     }
     Ok(found)
 }
 
 /// A title without the employer that was quoted with it, as in "Baker, The Mill": still a run of the text.
-fn without<'a>(own: &'a str, other: &str) -> &'a str {
-    let ends = |c: char| c.is_whitespace() || matches!(c, ',' | '|' | '-' | '–' | '—' | '·' | '@' | '，');
-    let parts =
-        own.split_once(other).map(|(before, after)| (before.trim_matches(ends), after.trim_matches(ends)));
-    match parts {
-        Some((before, "")) if !before.is_empty() => before,
-        Some(("", after)) if !after.is_empty() => after,
-        _ => own,
+fn without(own: &Quotation, other: &str) -> Option<Quotation> {
+    let at = own.text.find(other)?;
+    let before = find::part(own, 0..at);
+    let after = find::part(own, at + other.len()..own.text.len());
+    match (before, after) {
+        (Some(part), None) | (None, Some(part)) => Some(part),
+        _ => None,
     }
 }
 
-/// The line with a span of dates that stands nearest to a job; among equals the one not before it.
-fn span<'a>(lines: &'a [String], title: &str, employer: &str, earlier: usize) -> Option<&'a str> {
-    let at = lines.iter().position(|line| line.contains(title) && line.contains(employer));
-    let at = at.or_else(|| {
-        lines.windows(2).position(|pair| {
-            pair.iter().any(|line| line.contains(title)) && pair.iter().any(|line| line.contains(employer))
-        })
-    });
-    let at = at.or_else(|| lines.iter().position(|line| line.contains(title)))?;
-    let spans: Vec<(usize, &String)> =
-        lines.iter().enumerate().filter(|(_, line)| find::dates(line).len() >= 2).collect();
-    // One span for each job: where the first stands before the first job, each belongs to the job after it.
-    let before = spans.first().is_some_and(|(first, _)| *first < at && earlier == 0)
-        || spans.get(earlier).is_some_and(|(own, _)| *own < at);
-    let line = if before {
-        spans.iter().rev().find(|(own, _)| *own <= at)
-    } else {
-        spans.iter().find(|(own, _)| *own >= at)
-    };
-    line.map(|(_, line)| line.as_str())
-}
-
-fn written(date: Date) -> String {
+fn written_date(date: Date) -> String {
     match date {
         Date::On(month) => month.to_string(),
         Date::Present => "present".to_owned(),
     }
 }
 
-pub(crate) fn quote(text: &str, most: usize) -> Value {
+fn quote(text: &str, most: usize) -> Value {
     json!({"type": "string", "maxLength": most, "x-pawl": {"quote": text}})
 }
 
@@ -172,58 +238,90 @@ pub(crate) fn string(value: &Value, key: &str) -> Option<String> {
     value.get(key).and_then(Value::as_str).map(str::to_owned)
 }
 
-/// Lines as one text within [`MAX_PROMPT`]; none where nothing is said.
-pub(crate) fn prompt(lines: &[String]) -> Option<String> {
-    let mut out = String::new();
+/// Lines as texts of at most [`MAX_PROMPT`] characters each; those in which nothing is said are left out.
+fn windows(lines: &[Quotation]) -> Vec<String> {
+    let mut out = vec![String::new()];
     for line in lines {
-        if out.chars().count() + line.chars().count() > MAX_PROMPT {
-            break;
+        let text: String = line.text.chars().take(MAX_PROMPT).collect();
+        let full = out.last().is_some_and(|last| last.chars().count() + text.chars().count() >= MAX_PROMPT);
+        if full {
+            out.push(String::new());
         }
-        out.push_str(line);
-        out.push('\n');
+        if let Some(last) = out.last_mut() {
+            last.push_str(&text);
+            last.push('\n');
+        }
     }
-    Some(out).filter(|out| out.chars().any(char::is_alphanumeric))
+    out.retain(|text| text.chars().any(char::is_alphanumeric));
+    out
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::{Model, extract};
     use crate::{Error, Format, text::Text};
     use serde_json::{Value, json};
 
-    struct Said(Value);
+    /// Answers as told and keeps what it was shown.
+    struct Said(Value, RefCell<Vec<String>>);
 
     impl Model for Said {
-        fn complete(&self, _: &str, _: &str, _: &Value, _: u32) -> Result<Value, Error> {
+        fn complete(
+            &self,
+            _: &str,
+            _: &[(String, String)],
+            text: &str,
+            _: &Value,
+            _: u32,
+        ) -> Result<Value, Error> {
+            self.1.borrow_mut().push(text.to_owned());
             Ok(self.0.clone())
         }
     }
 
+    fn text(page: &str) -> Text {
+        Text { format: Format::Text, pages: vec![page.to_owned()], hidden: vec![] }
+    }
+
     #[test]
-    fn months_are_computed_and_what_is_not_in_the_text_is_dropped() {
-        let page = "Zoë Brandt\nzoe@example.com\nExperience\nBaker, The Mill\nMarch 2019 – May 2020\nMiller, Old Mill Ltd\nJune 2015 – present\n";
-        let text = Text { format: Format::Text, pages: vec![page.to_owned()], hidden: vec![] };
-        let said = json!({"name": "Zoë Brandt", "items": [
-            {"title": "Baker", "employer": "The Mill"},
-            {"title": "Miller, Old Mill Ltd", "employer": "Old Mill Ltd"},
-            {"title": "King", "employer": "The Moon"}
-        ]});
-        let profile = extract(&Said(said), &text).expect("answered");
-        assert_eq!(
-            profile.name.map(|name| (name.text, name.page, name.offset)),
-            Some(("Zoë Brandt".to_owned(), 1, 0))
-        );
+    fn one_request_and_the_rest_by_code() {
+        let page = "Zoë Brandt\nzoe@example.com\nExperience\nBaker, The Mill\nMarch 2019 – May 2020\nBaked.\nOld Mill Ltd, Miller\nJune 2015 – present\nHermit\n2012 – 2014\nEducation\nBA Baking, Aue College\n";
+        let said = Said(json!({"job 1 title": "Baker", "job 2 title": "Miller"}), RefCell::default());
+        let profile = extract(&said, &text(page)).expect("answered");
+        assert_eq!(said.1.borrow().as_slice(), ["job 1: Baker, The Mill\njob 2: Old Mill Ltd, Miller\n"]);
+        let name = profile.name.map(|name| (name.text, name.page, name.offset));
+        assert_eq!(name, Some(("Zoë Brandt".to_owned(), 1, 0)));
         let jobs: Vec<_> = profile
             .employment
             .iter()
-            .map(|job| (job.title.text.as_str(), job.start.as_deref(), job.end.as_deref(), job.months))
+            .map(|job| {
+                let employer = job.employer.as_ref().map(|one| (one.text.as_str(), one.offset));
+                (job.title.text.as_str(), employer, job.start.as_deref(), job.end.as_deref(), job.months)
+            })
             .collect();
         assert_eq!(
             jobs,
             [
-                ("Baker", Some("2019-03"), Some("2020-05"), Some(15)),
-                ("Miller", Some("2015-06"), Some("present"), None)
+                ("Baker", Some(("The Mill", 45)), Some("2019-03"), Some("2020-05"), Some(15)),
+                ("Miller", Some(("Old Mill Ltd", 83)), Some("2015-06"), Some("present"), None),
+                ("Hermit", None, Some("2012"), Some("2014"), None)
             ]
         );
+        assert_eq!(profile.education[0].school.text, "Aue College");
+    }
+
+    #[test]
+    fn what_is_not_in_the_text_is_dropped_and_what_is_too_long_is_named() {
+        let page =
+            format!("zoe@example.com\nExperience\nBaker, The Mill\n{}", "Kept the books.\n".repeat(900));
+        let said = json!({"items": [{"title": "Baker, The Mill", "employer": "The Mill"}, {"title": "King", "employer": "The Moon"}]});
+        let said = Said(said, RefCell::default());
+        let profile = extract(&said, &text(&page)).expect("answered");
+        let jobs: Vec<_> = profile.employment.iter().map(|job| job.title.text.as_str()).collect();
+        assert_eq!(jobs, ["Baker"]);
+        assert_eq!(said.1.borrow().len(), 4);
+        assert_eq!(profile.unread, ["jobs after the first 12000 characters, from page 1"]);
     }
 }

@@ -6,15 +6,24 @@
 //! Invariant: a file is hostile until it has been read. Whatever its bytes, the outcome is text or an error that names
 //! the reason, within bounds of time and memory; text that a reader cannot see is apart from what is judged.
 
+pub mod blind;
+pub mod decide;
 pub mod docx;
+pub mod education;
+pub mod employment;
 pub mod extract;
 pub mod find;
 pub mod html;
+pub mod orders;
+pub mod passage;
 pub mod pdf;
 pub mod read;
+pub mod rubric;
 pub mod screen;
 pub mod section;
+pub mod shortfall;
 pub mod text;
+pub mod words;
 
 /// Generated from `wit/`; see there.
 pub mod bindings {
@@ -24,8 +33,8 @@ pub mod bindings {
 }
 
 pub use bindings::exports::pawl::resume::resume::{
-    Criterion, Document, Entry, Error, Format, HiddenFromJudge, Job, Judgement, Level, Page, Profile,
-    Quotation, Score, Study, Verdict,
+    Criterion, CriterionKind, Document, Entry, Error, Format, HiddenFromJudge, Job, Judgement, Level, Page,
+    Profile, Quotation, Score, Study, Verdict,
 };
 pub use bindings::pawl::host::documents::Error as HostError;
 
@@ -33,7 +42,7 @@ pub use bindings::pawl::host::documents::Error as HostError;
 #[must_use]
 pub fn document(text: text::Text) -> Document {
     let page = |(at, text): (usize, String)| Page { number: u32::try_from(at + 1).unwrap_or(u32::MAX), text };
-    let instructions = find::instructions(&text.pages);
+    let instructions = orders::instructions(&text.pages);
     Document {
         format: text.format,
         pages: text.pages.into_iter().enumerate().map(page).collect(),

@@ -28,7 +28,7 @@ pub fn read(bytes: &[u8]) -> Result<Text, Error> {
     let why = match (text.hidden.is_empty(), text.format) {
         (false, _) => "all of its text is invisible (white, tiny or without ink), as after OCR or to deceive",
         (true, Format::Pdf) => {
-            "no text layer: its pages are pictures or drawings, as a scan gives; run OCR first"
+            "no text layer: what its pages show, if anything, is pictures or drawings, as a scan gives; run OCR first"
         }
         (true, _) => "there is no text in it",
     };
