@@ -28,6 +28,8 @@ pub(crate) struct Surroundings {
     pub(crate) methods: HashSet<String>,
     /// Operators that somebody made.
     pub(crate) operators: Vec<String>,
+    /// Views that call such functions or operators, also through other views.
+    pub(crate) views: HashSet<String>,
     /// Enumerated types, which a cast may name.
     pub(crate) enums: HashSet<String>,
     /// The one database whose tables may be qualified with its name; `None` allows every schema that is not the system's.

@@ -43,6 +43,9 @@ impl Visitor<'_> {
     pub(super) fn relation(&self, name: &ObjectName) -> Flow {
         let refused = || no(format!("table {name}"));
         let Some(parts) = parts(name) else { return refused() };
+        if parts.last().is_some_and(|view| self.around.views.contains(view)) {
+            return no(format!("view {name}, which calls functions that this database defines itself,"));
+        }
         match parts.as_slice() {
             // pg_catalog is always searched, and all that it holds is named so.
             [table] if !self.system(table) => ControlFlow::Continue(()),

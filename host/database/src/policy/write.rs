@@ -6,8 +6,8 @@
 use sqlparser::ast::helpers::stmt_create_table::CreateTableBuilder;
 use sqlparser::ast::{
     AlterColumnOperation, AlterTable, AlterTableOperation, ColumnDef, ColumnOption, CreateIndex, CreateTable,
-    CreateTableOptions, CreateView, Delete, FromTable, Insert, ObjectName, ObjectType, Statement,
-    TableFactor, TableObject, TableWithJoins, Update,
+    CreateTableOptions, CreateView, Delete, FromTable, Insert, ObjectName, ObjectType, Query, SetExpr,
+    Statement, TableFactor, TableObject, TableWithJoins, Update,
 };
 
 use super::visit::Visitor;
@@ -35,6 +35,11 @@ fn through(flow: ControlFlow<Refusal>) -> Result<(), Refusal> {
 }
 
 pub(super) fn judge(statement: &Statement, visitor: &mut Visitor<'_>) -> Result<Written, Refusal> {
+    if let Statement::Query(query) = statement
+        && let SetExpr::Insert(write) | SetExpr::Update(write) | SetExpr::Delete(write) = &*query.body
+    {
+        return with(query, write, visitor);
+    }
     let mut tables = Vec::new();
     let is_ddl = match statement {
         Statement::Insert(insert) => {
@@ -84,6 +89,23 @@ pub(super) fn judge(statement: &Statement, visitor: &mut Visitor<'_>) -> Result<
     visitor.all(statement)?;
     let tables = tables.iter().filter_map(super::parts).collect();
     Ok(Written { is_ddl, tables })
+}
+
+/// WITH queries before a write; the queries themselves only read.
+fn with(query: &Query, write: &Statement, visitor: &mut Visitor<'_>) -> Result<Written, Refusal> {
+    let alone = query.order_by.is_none()
+        && query.limit_clause.is_none()
+        && query.fetch.is_none()
+        && query.locks.is_empty()
+        && query.for_clause.is_none()
+        && query.settings.is_none()
+        && query.format_clause.is_none()
+        && query.pipe_operators.is_empty();
+    if !alone {
+        return no("a clause after the write");
+    }
+    super::visited(&query.with, visitor)?;
+    judge(write, visitor)
 }
 
 fn insert(insert: &Insert) -> Result<ObjectName, Refusal> {

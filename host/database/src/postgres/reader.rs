@@ -77,8 +77,8 @@ impl Reader {
                 Ok(()) => call(client).await,
                 Err(error) => Err(Failure::Client(error)),
             };
-            // What a dead connection says here was said before.
-            let _ = client.batch_execute("ROLLBACK").await;
+            // A lock of the session outlives the transaction. What a dead connection says here was said before.
+            let _ = client.batch_execute("ROLLBACK; SELECT pg_catalog.pg_advisory_unlock_all()").await;
             Ok(ended)
         })?;
         ended.map_err(|failure| match failure {

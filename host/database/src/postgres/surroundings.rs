@@ -23,6 +23,24 @@ const OPERATORS: &str = "
         SELECT FROM pg_catalog.pg_depend d
         WHERE d.classid = 'pg_catalog.pg_operator'::regclass AND d.objid = o.oid AND d.deptype = 'e')";
 
+/// Views whose rules use what somebody made, and the views over those.
+const VIEWS: &str = "
+    WITH RECURSIVE tainted (oid) AS (
+        SELECT r.ev_class
+        FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_depend d
+            ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
+        WHERE d.refclassid IN ('pg_catalog.pg_proc'::regclass, 'pg_catalog.pg_operator'::regclass) AND d.refobjid >= 16384
+            AND NOT EXISTS (
+                SELECT FROM pg_catalog.pg_depend e
+                WHERE e.classid = d.refclassid AND e.objid = d.refobjid AND e.deptype = 'e')
+        UNION
+        SELECT r.ev_class
+        FROM tainted t
+            JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = t.oid
+                AND d.classid = 'pg_catalog.pg_rewrite'::regclass
+            JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid)
+    SELECT c.relname::text FROM tainted t JOIN pg_catalog.pg_class c ON c.oid = t.oid";
+
 const ENUMS: &str = "SELECT DISTINCT t.typname::text FROM pg_catalog.pg_type t WHERE t.typtype = 'e'";
 
 const SUPERUSER: &str = "
@@ -41,6 +59,10 @@ pub(super) async fn surroundings(client: &Client) -> Result<Surroundings, tokio_
     for row in client.query(OPERATORS, &[]).await? {
         let Text(name) = row.try_get(0)?;
         around.operators.push(name);
+    }
+    for row in client.query(VIEWS, &[]).await? {
+        let Text(name) = row.try_get(0)?;
+        around.views.insert(name);
     }
     for row in client.query(ENUMS, &[]).await? {
         let Text(name) = row.try_get(0)?;
