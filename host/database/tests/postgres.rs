@@ -262,7 +262,7 @@ fn it_works_on_the_blocking_threads_of_a_runtime() -> Result<()> {
     let Some(shop) = shop("threads")? else { return Ok(()) };
     let location = shop.location();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let reader = runtime.block_on(async {
+    runtime.block_on(async {
         let reading = tokio::task::spawn_blocking(move || {
             let mut reader = Reader::open("shop", &location, &Limits::default(), soon())?;
             reader.query("SELECT 1", &[], 1, soon())?;
@@ -272,8 +272,7 @@ fn it_works_on_the_blocking_threads_of_a_runtime() -> Result<()> {
         // Dropped where nothing may block.
         drop(reader);
         anyhow::Ok(())
-    });
-    reader
+    })
 }
 
 #[test]

@@ -55,8 +55,8 @@ const PLANTED: &str = "
     CREATE VIEW view_view_touch AS SELECT * FROM view_touch;
     CREATE VIEW view_write AS SELECT lo_export(4242, '{OUT}/stolen');
     CREATE VIEW view_file AS SELECT pg_read_file('{OUT}/secret');
-    CREATE VIEW view_sleep AS SELECT pg_sleep(30);
-    CREATE VIEW view_lock AS SELECT pg_advisory_lock(42);
+    CREATE VIEW view_sleep AS SELECT pg_sleep(30)::text;
+    CREATE VIEW view_lock AS SELECT pg_advisory_lock(42)::text;
     CREATE VIEW view_settings AS SELECT set_config('transaction_read_only', 'off', false);
     CREATE VIEW view_terminate AS SELECT pg_terminate_backend(pid) FROM pg_stat_activity;
     CREATE VIEW view_sequence AS SELECT nextval('ids');
