@@ -11,8 +11,12 @@
 
 mod error;
 mod limits;
-#[expect(dead_code, reason = "the servers come next")]
+
 mod location;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod policy;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod sqlite;
 mod value;
 
@@ -37,6 +41,8 @@ pub struct Reader(Reading);
 
 enum Reading {
     Sqlite(sqlite::Reader),
+    #[cfg(feature = "postgres")]
+    Postgres(Box<postgres::Reader>),
 }
 
 impl Reader {
@@ -51,6 +57,12 @@ impl Reader {
             Location::Sqlite(file) => {
                 Ok(Reader(Reading::Sqlite(sqlite::Reader::open(name, file, limits, deadline)?)))
             }
+            #[cfg(feature = "postgres")]
+            Location::Postgres(secret) => {
+                let reader = postgres::Reader::open(name, secret, limits, deadline)?;
+                Ok(Reader(Reading::Postgres(Box::new(reader))))
+            }
+            #[allow(unreachable_patterns, reason = "a build without a client")]
             Location::Postgres(_) | Location::Mysql(_) => Err(not_built(location)),
         }
     }
@@ -59,6 +71,8 @@ impl Reader {
     pub fn dialect(&self) -> Dialect {
         match &self.0 {
             Reading::Sqlite(_) => Dialect::Sqlite,
+            #[cfg(feature = "postgres")]
+            Reading::Postgres(_) => Dialect::Postgres,
         }
     }
 
@@ -66,6 +80,8 @@ impl Reader {
     pub fn tables(&mut self, deadline: Instant) -> Result<Vec<Table>, Error> {
         match &mut self.0 {
             Reading::Sqlite(reader) => reader.tables(deadline),
+            #[cfg(feature = "postgres")]
+            Reading::Postgres(reader) => reader.tables(deadline),
         }
     }
 
@@ -81,6 +97,8 @@ impl Reader {
     ) -> Result<Rows, Error> {
         match &mut self.0 {
             Reading::Sqlite(reader) => reader.query(sql, parameters, max_rows, deadline),
+            #[cfg(feature = "postgres")]
+            Reading::Postgres(reader) => reader.query(sql, parameters, max_rows, deadline),
         }
     }
 
@@ -93,6 +111,8 @@ impl Reader {
     ) -> Result<Option<Cost>, Error> {
         match &mut self.0 {
             Reading::Sqlite(reader) => reader.cost(sql, parameters, deadline),
+            #[cfg(feature = "postgres")]
+            Reading::Postgres(reader) => reader.cost(sql, parameters, deadline),
         }
     }
 }
@@ -105,6 +125,8 @@ pub struct Writer {
 
 enum Writing {
     Sqlite(sqlite::Writer),
+    #[cfg(feature = "postgres")]
+    Postgres(Box<postgres::Writer>),
 }
 
 impl Writer {
@@ -118,6 +140,11 @@ impl Writer {
     ) -> Result<Writer, Error> {
         let writing = match location {
             Location::Sqlite(file) => Writing::Sqlite(sqlite::Writer::open(name, file, limits, deadline)?),
+            #[cfg(feature = "postgres")]
+            Location::Postgres(secret) => {
+                Writing::Postgres(Box::new(postgres::Writer::open(name, secret, limits, deadline)?))
+            }
+            #[allow(unreachable_patterns, reason = "a build without a client")]
             Location::Postgres(_) | Location::Mysql(_) => return Err(not_built(location)),
         };
         Ok(Writer { writing, purpose })
@@ -127,6 +154,8 @@ impl Writer {
     pub fn dialect(&self) -> Dialect {
         match &self.writing {
             Writing::Sqlite(_) => Dialect::Sqlite,
+            #[cfg(feature = "postgres")]
+            Writing::Postgres(_) => Dialect::Postgres,
         }
     }
 
@@ -136,6 +165,8 @@ impl Writer {
     pub fn execute(&mut self, sql: &str, parameters: &[Value], deadline: Instant) -> Result<u64, Error> {
         match &mut self.writing {
             Writing::Sqlite(writer) => writer.execute(sql, parameters, deadline),
+            #[cfg(feature = "postgres")]
+            Writing::Postgres(writer) => writer.execute(sql, parameters, deadline),
         }
     }
 
@@ -146,6 +177,8 @@ impl Writer {
         }
         match self.writing {
             Writing::Sqlite(writer) => writer.commit(),
+            #[cfg(feature = "postgres")]
+            Writing::Postgres(writer) => writer.commit(),
         }
     }
 }
