@@ -14,7 +14,10 @@ async fn main() -> Result<()> {
     let folder = Path::new(arguments.first().context("the folder of a plugin is missing")?);
     let manifest = Manifest::read(&folder.join("plugin.toml"))?;
     let database = arguments.get(4).and_then(|pair| pair.split_once('='));
-    let database = database.map(|(name, file)| (name.to_owned(), pawl_plugin::DatabaseGrant::file(file))).into_iter().collect();
+    let database = database
+        .map(|(name, file)| (name.to_owned(), pawl_plugin::DatabaseGrant::file(file)))
+        .into_iter()
+        .collect();
     let home = std::env::temp_dir().join("pawl-plugin-example");
     let options = HostOptions {
         compiled: Some(home.join("compiled")),

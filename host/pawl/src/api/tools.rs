@@ -46,6 +46,12 @@ pub(crate) async fn call(
 fn failure(error: &CallError) -> ApiError {
     let message = error.to_string();
     match error {
+        CallError::NeedsApproval => {
+            ApiError::new(StatusCode::FORBIDDEN, error.to_string()).code("approval_required")
+        }
+        CallError::NotAsApproved(_) => {
+            ApiError::new(StatusCode::CONFLICT, error.to_string()).code("not_as_approved")
+        }
         CallError::UnknownFunction { .. } => ApiError::not_found(message).code("tool_not_found"),
         CallError::Arguments { path, .. } => {
             ApiError::bad_request(message).code("invalid_arguments").param(path.clone())
