@@ -49,9 +49,36 @@ fn all(root: &Path, stages: &mut Stages) -> Result<()> {
     })?;
     stages.run("licences and advisories", || deny(root))?;
     stages.run("tests of xtask", || cargo(root, &["test", "--package=xtask"]))?;
+    let servers = servers();
     stages.run("tests", || {
-        cargo(root, &["test", "--release", "--workspace", "--exclude=xtask", "--no-fail-fast"])
+        let arguments = ["test", "--release", "--workspace", "--exclude=xtask", "--no-fail-fast"];
+        let mut command = cargo::command(root);
+        if !servers {
+            command.env("PAWL_TEST_WITHOUT_SERVERS", "1");
+        }
+        cargo::run(command.args(arguments), &format!("cargo {}", arguments.join(" ")))
     })
+}
+
+/// Whether PostgreSQL is there for the tests that need a real one; installs it where that is possible without asking
+/// (root, with apt), and says so where it is not.
+fn servers() -> bool {
+    let there = || {
+        let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = std::env::split_paths(&path).chain(versions.map(|version| version.path().join("bin")));
+        folders.map(|folder| folder.join("initdb")).any(|file| file.is_file())
+    };
+    if there() {
+        return true;
+    }
+    let install = ["install", "--yes", "--no-install-recommends", "postgresql"];
+    let installed = std::process::Command::new("apt-get").args(install).stdout(Stdio::null()).status();
+    if installed.is_ok_and(|status| status.success()) && there() {
+        return true;
+    }
+    eprintln!("skipped: tests with PostgreSQL, which is not installed (`apt-get install postgresql`)");
+    false
 }
 
 fn cargo(root: &Path, arguments: &[&str]) -> Result<()> {
