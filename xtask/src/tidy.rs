@@ -56,8 +56,7 @@ const DEPENDENCIES: &[(&str, &str)] = &[
 const BENCH: &str = "tests/bench/";
 
 /// Packages that import nothing of ours.
-const INDEPENDENT: &[&str] =
-    &["host/database/", "host/flow/", "host/llm/", "host/plugin/", "xtask/"];
+const INDEPENDENT: &[&str] = &["host/database/", "host/flow/", "host/llm/", "host/plugin/", "xtask/"];
 
 /// The files that may hold unsafe code; ARCHITECTURE.md names them too.
 const UNSAFE: &[&str] = &["host/llm/src/runtime.rs", "host/plugin/src/engine.rs"];

@@ -258,13 +258,19 @@ impl Set {
             let calls: Vec<Example> = made.into_iter().chain(shown.iter().cloned()).collect();
             groups.extend((!calls.is_empty()).then_some(calls));
         }
-        // Answers come before calls: what stands last is imitated most, and a call too many costs less than a made-up answer.
         let mut examples = Vec::new();
-        let (many, last) = (ANSWERS.len() / groups.len().max(1), groups.len().saturating_sub(1));
-        for (index, calls) in groups.into_iter().enumerate() {
-            let left = if index == last { usize::MAX } else { many };
-            examples.extend(answers.by_ref().take(left));
+        // One plugin alone: answers come first, for what stands last is imitated most, and a call too many costs less than a
+        // made-up answer. Among several, they stand between (measured: 38 of 40 right tools; 9 of the first 11 otherwise).
+        if groups.len() == 1 {
+            examples.extend(answers.by_ref());
+        }
+        let any = !groups.is_empty();
+        for calls in groups {
             examples.extend(calls);
+            examples.extend(answers.by_ref().take(2));
+        }
+        if any {
+            examples.extend(answers);
         }
         examples
     }
