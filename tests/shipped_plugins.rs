@@ -138,7 +138,7 @@ async fn a_query_gives_rows_and_the_schema_what_it_needs() -> Result<()> {
             "columns": ["name", "spent", "count(*)"],
             "kinds": ["text", "real", "integer"],
             "rows": [["Brimavane", "99.9", "1"], ["Aldobek", "10.5", "2"]],
-            "truncated": false,
+            "truncated": false, "ran": null,
         })
     );
     let many = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 60) \

@@ -1,0 +1,75 @@
+//! Writes of the `sql` plugin: nothing without approval, a trial that leaves nothing, and exactly what was approved.
+
+use anyhow::{Result, ensure};
+use pawl_plugin::{CallError, DatabaseGrant, Grant, Place};
+use pawl_tests::plugins::{host, load};
+use pawl_tests::server::pawl;
+use serde_json::{Value, json};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_is_made_as_it_was_shown_or_not_at_all() -> Result<()> {
+    let (data, shop) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let (code, _, said) = pawl(&["sample"], shop.path())?;
+    ensure!(code == 0, "pawl sample: {said}");
+    let file = shop.path().join("shop.sqlite");
+    let granted = |write| Grant {
+        database: [("main".to_owned(), DatabaseGrant { place: Place::File(file.clone()), write })].into(),
+        ..Grant::default()
+    };
+    let host = host(data.path())?;
+    let sql = "UPDATE products SET price = price + 1 WHERE category = 'Tea'";
+    let arguments = json!({ "sql": sql });
+
+    let reading = load(&host, "sql", granted(false))?;
+    let refused = reading.call("change", &arguments).await;
+    assert!(matches!(refused, Err(CallError::Guest(_))), "{refused:?}");
+
+    let plugin = load(&host, "sql", granted(true))?;
+    let before = std::fs::read(&file)?;
+    assert_eq!(plugin.call("change", &arguments).await, Err(CallError::NeedsApproval));
+    let counted = plugin.call("query", &json!({"sql": "SELECT COUNT(*) FROM products WHERE category = 'Tea'"})).await?;
+    let teas: u64 = counted["rows"][0][0].as_str().unwrap_or_default().parse()?;
+    let shown = plugin.trial("change", &arguments).await?;
+    let [write] = shown.as_slice() else { panic!("{shown:?}") };
+    assert_eq!((write.sql.as_str(), write.rows), (sql, teas));
+    assert!(std::fs::read(&file)? == before, "a trial changed the file");
+
+    let mut other = write.clone();
+    other.sql = sql.replace("Tea", "Coffee");
+    let mut fewer = write.clone();
+    fewer.rows -= 1;
+    for approved in [vec![other], vec![fewer], vec![write.clone(), write.clone()], Vec::new()] {
+        let made = plugin.carry_out("change", &arguments, approved.clone()).await;
+        ensure!(made.is_err(), "{approved:?} was carried out");
+        assert!(std::fs::read(&file)? == before, "{approved:?} changed the file");
+    }
+    assert_eq!(plugin.carry_out("change", &arguments, shown).await?["rows"], Value::from(teas));
+    assert!(std::fs::read(&file)? != before, "nothing was written");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_that_is_no_change_of_rows_or_tables_is_refused_in_a_trial() -> Result<()> {
+    let (data, shop) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let (code, _, said) = pawl(&["sample"], shop.path())?;
+    ensure!(code == 0, "pawl sample: {said}");
+    let file = shop.path().join("shop.sqlite");
+    let grant = DatabaseGrant { place: Place::File(file.clone()), write: true };
+    let grant = Grant { database: [("main".to_owned(), grant)].into(), ..Grant::default() };
+    let plugin = load(&host(data.path())?, "sql", grant)?;
+    let before = std::fs::read(&file)?;
+    for sql in [
+        "ATTACH 'x.sqlite' AS x",
+        "PRAGMA user_version = 3",
+        "DELETE FROM orders; DELETE FROM customers",
+        "COMMIT",
+        "VACUUM",
+        "UPDATE sqlite_schema SET sql = ''",
+        "DELETE FROM orders WHERE id = 1; COMMIT",
+    ] {
+        let tried = plugin.trial("change", &json!({ "sql": sql })).await;
+        assert!(matches!(tried, Err(CallError::Guest(_))), "{sql}: {tried:?}");
+        assert!(std::fs::read(&file)? == before, "{sql}");
+    }
+    Ok(())
+}
