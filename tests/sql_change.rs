@@ -27,7 +27,8 @@ async fn a_change_is_made_as_it_was_shown_or_not_at_all() -> Result<()> {
     let plugin = load(&host, "sql", granted(true))?;
     let before = std::fs::read(&file)?;
     assert_eq!(plugin.call("change", &arguments).await, Err(CallError::NeedsApproval));
-    let counted = plugin.call("query", &json!({"sql": "SELECT COUNT(*) FROM products WHERE category = 'Tea'"})).await?;
+    let counted =
+        plugin.call("query", &json!({"sql": "SELECT COUNT(*) FROM products WHERE category = 'Tea'"})).await?;
     let teas: u64 = counted["rows"][0][0].as_str().unwrap_or_default().parse()?;
     let shown = plugin.trial("change", &arguments).await?;
     let [write] = shown.as_slice() else { panic!("{shown:?}") };

@@ -96,7 +96,7 @@ fn pairs<'a>(graph: &Graph<'a>, rows: &[u64]) -> Vec<Pair<'a>> {
     pairs
 }
 
-fn first<'a>(definition: &'a Definition, is: impl Fn(&Column) -> bool) -> Option<&'a str> {
+fn first(definition: &Definition, is: impl Fn(&Column) -> bool) -> Option<&str> {
     definition
         .columns
         .iter()
