@@ -255,7 +255,8 @@ impl Set {
         });
         let mut groups: Vec<Vec<Example>> = Vec::new();
         for (shown, made) in self.examples.iter().zip(made) {
-            let calls: Vec<Example> = made.into_iter().chain(shown.iter().cloned()).collect();
+            // Those that a person wrote for their world are better than made ones.
+            let calls = if shown.is_empty() { made } else { shown.clone() };
             groups.extend((!calls.is_empty()).then_some(calls));
         }
         let mut examples = Vec::new();
