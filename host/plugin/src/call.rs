@@ -97,11 +97,13 @@ pub(crate) fn run(
 ) -> Result<(Value, Vec<Write>), CallError> {
     let limits = &setting.limits;
     let log = Log::new(Arc::clone(&setting.plugin), limits.log);
+    let capabilities = effects(&setting.capabilities, &mode);
+    let wasi = wasi::Context::open(&setting.plugin, &capabilities, &log)?;
     let state = State {
         plugin: Arc::clone(&setting.plugin),
-        capabilities: effects(&setting.capabilities, &mode),
+        capabilities,
         keyvalue: setting.keyvalue.clone(),
-        databases: Databases::new(mode.clone()),
+        databases: Databases::new(mode),
         table: wasi::table(),
         deadline: Instant::now() + limits.time,
         random: Random::default(),
@@ -109,7 +111,7 @@ pub(crate) fn run(
         http: None,
         model: Arc::clone(&setting.model),
         model_calls: 0,
-        wasi: wasi::Context::open(&setting.plugin, &effects(&setting.capabilities, &mode), &log)?,
+        wasi,
         log,
         resources: Resources::new(limits),
         host_calls: limits.host_calls,

@@ -20,6 +20,12 @@ const SETS: [&str; 3] = ["union", "except", "intersect"];
 /// The most columns that a message lists.
 const MAX_NAMES: usize = 8;
 
+/// Whether the statement sums or averages at all: what [`check`] is about. Cheap, and never wrongly false.
+pub fn concerns(sql: &str) -> bool {
+    let lower = sql.to_ascii_lowercase();
+    ["sum", "avg", "total"].iter().any(|function| lower.contains(function))
+}
+
 /// Refuses the statement where it sums so; `tables` are all that there are.
 ///
 /// # Errors

@@ -50,28 +50,41 @@ pub const MAX_ROWS: u32 = 50;
 /// Each says what to change; see `error` in `wit/sql.wit`.
 pub fn run(database: &impl Database, sql: &str) -> Result<Table, Error> {
     let given = statement::check(sql)?;
-    // Where the tables cannot be listed, the query says why.
-    let mended = match schema::definitions(database) {
-        Ok(tables) => mended(&tables, given)?,
-        Err(_) => None,
+    // Listing the tables counts their rows, so it is done only where a sum could count twice, and after a failure.
+    let lean = if fanout::concerns(given) { lean(database, given)? } else { None };
+    let statement = lean.as_deref().unwrap_or(given);
+    let error = match database.query(statement, MAX_ROWS) {
+        Ok(rows) => return Ok(Table { ran: lean, ..table::shape(rows) }),
+        Err(error) => error,
     };
-    let statement = mended.as_deref().unwrap_or(given);
-    match database.query(statement, MAX_ROWS) {
-        Ok(rows) => Ok(Table { ran: mended, ..table::shape(rows) }),
-        Err(error) => Err(mend::explain(database, statement, error)),
+    if lean.is_none()
+        && let HostError::Sql(_) = error
+        && let Some(connected) = connected(database, given)
+        && let Ok(rows) = database.query(&connected, MAX_ROWS)
+    {
+        return Ok(Table { ran: Some(connected), ..table::shape(rows) });
     }
+    Err(mend::explain(database, statement, error))
 }
 
-/// The statement with what code can mend; none where it may run as it is.
-fn mended(tables: &[(String, definition::Definition)], given: &str) -> Result<Option<String>, Error> {
-    let graph = graph::Graph::new(tables);
+/// The statement joined and without what would count twice; none where it may run as it is.
+fn lean(database: &impl Database, given: &str) -> Result<Option<String>, Error> {
+    // Where the tables cannot be listed, the query says why.
+    let Ok(tables) = schema::definitions(database) else { return Ok(None) };
+    let graph = graph::Graph::new(&tables);
     let connected = repair::connect(&graph, given);
     let statement = connected.as_deref().unwrap_or(given);
-    if let Err(refusal) = fanout::check(tables, statement) {
+    if let Err(refusal) = fanout::check(&tables, statement) {
         let lean = repair::lean(&graph, statement);
-        return lean.filter(|lean| fanout::check(tables, lean).is_ok()).map(Some).ok_or(refusal);
+        return lean.filter(|lean| fanout::check(&tables, lean).is_ok()).map(Some).ok_or(refusal);
     }
     Ok(connected)
+}
+
+/// The statement with the join that it lacks.
+fn connected(database: &impl Database, given: &str) -> Option<String> {
+    let tables = schema::definitions(database).ok()?;
+    repair::connect(&graph::Graph::new(&tables), given)
 }
 
 /// What bears on a request; see [`relate`].
