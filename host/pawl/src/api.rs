@@ -4,6 +4,7 @@
 //! nothing of the inside. A page in somebody's browser cannot reach a local Pawl: bodies must be `application/json`
 //! (which a foreign page cannot send unasked), and on a loopback address the `Host` must be a loopback name.
 
+mod approvals;
 mod chat;
 mod error;
 mod models;
@@ -56,6 +57,8 @@ fn router(shared: App, loopback: bool) -> Router {
         .route("/v1/models/{name}", get(models::one))
         .route("/v1/tools", get(tools::list))
         .route("/v1/tools/{name}", post(tools::call))
+        .route("/v1/approvals", get(approvals::list))
+        .route("/v1/approvals/{id}", post(approvals::decide))
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
         .route("/", get(|| async { Html(include_str!("api/index.html")) }))

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use pawl_llm::{Llm, ModelOptions, Runtime};
 
+use crate::approvals::Approvals;
 use crate::chat::Chat;
 use crate::config::Config;
 use crate::plugins::Plugins;
@@ -27,6 +28,8 @@ pub(crate) enum AppError {
     Lock(LockError),
     #[error("data folder {folder}: {error}")]
     Data { folder: String, error: std::io::Error },
+    #[error(transparent)]
+    Approvals(#[from] pawl_flow::ApprovalError),
     #[error("a worker of the start ended early: {0}")]
     Worker(String),
 }
@@ -57,6 +60,8 @@ pub(crate) async fn start(config: &Config) -> Result<(Chat, Duration), AppError>
     let (llm, plugins) = (model.await.map_err(worker)??, plugins.await.map_err(worker)??);
     let (checking, with) = (plugins, llm.clone());
     let plugins = tokio::task::spawn_blocking(move || checking.checked_by(&with)).await.map_err(worker)?;
-    let chat = Chat { llm, plugins, limits: config.chat.clone(), arrivals: Arc::default() };
+    let home = config.home.clone();
+    let approvals = tokio::task::spawn_blocking(move || Approvals::open(&home)).await.map_err(worker)??;
+    let chat = Chat { llm, plugins, approvals, limits: config.chat.clone(), arrivals: Arc::default() };
     Ok((chat, started.elapsed()))
 }

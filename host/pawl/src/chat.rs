@@ -3,7 +3,7 @@
 //! Invariants: each round is decoded under a grammar that holds *an answer or exactly one call*; a call's arguments
 //! are valid under the tool's schema before the plugin sees them; the last round can only answer; a model permit is
 //! held per generation and never across a plugin call. A plugin that fails ends its call, not the turn: the model is
-//! told what happened.
+//! told what happened. A call that would write ends the turn, and waits for a person.
 
 pub(crate) mod decision;
 mod prompt;
@@ -14,11 +14,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::ZonedDateTime;
+use pawl_flow::Approval;
 use pawl_llm::{Llm, Sampling, StopReason};
 use pawl_plugin::CallError;
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc};
 
+use crate::approvals::{self, Approvals, GatedError, Reached};
 use crate::config::ChatConfig;
 use crate::plugins::Plugins;
 use crate::plugins::set::Set;
@@ -114,6 +116,12 @@ pub(crate) struct CallRecord {
     pub(crate) took: Duration,
 }
 
+/// What became of a call within a turn.
+enum Called {
+    Ran(CallRecord),
+    Waits(Box<Approval>),
+}
+
 /// How a turn ended.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Ending {
@@ -133,6 +141,9 @@ pub(crate) struct Outcome {
     pub(crate) text: String,
     pub(crate) ending: Ending,
     pub(crate) calls: Vec<CallRecord>,
+    /// Of the call that ended the turn because a person must approve it. The text says so, except where an answer of a
+    /// format was asked for, which that sentence is not: it is empty then.
+    pub(crate) approval: Option<Box<Approval>>,
     pub(crate) rounds: usize,
     pub(crate) usage: TurnUsage,
     pub(crate) took: Duration,
@@ -184,6 +195,7 @@ impl From<pawl_llm::Error> for TurnError {
 pub(crate) struct Chat {
     pub(crate) llm: Llm,
     pub(crate) plugins: Plugins,
+    pub(crate) approvals: Approvals,
     pub(crate) limits: ChatConfig,
     /// Told of each turn that begins, so that a warm-up makes way.
     pub(crate) arrivals: Arc<Notify>,
@@ -212,6 +224,7 @@ impl Chat {
                     text,
                     ending,
                     calls,
+                    approval: None,
                     rounds: round,
                     usage: usage.clone(),
                     took: started.elapsed(),
@@ -228,7 +241,19 @@ impl Chat {
                     if matches!(turn.tools, Tools::Client(_)) {
                         return done(text, Ending::ClientCall { tool, arguments }, calls);
                     }
-                    let record = self.call(&plugins, tool, arguments, events).await;
+                    let record = match self.call(&plugins, tool, arguments, events).await {
+                        Called::Ran(record) => record,
+                        Called::Waits(approval) => {
+                            if turn.format.is_none() {
+                                text.push_str(&approvals::waiting(&approval));
+                                if let Some(events) = events {
+                                    let _ = events.send(TurnEvent::Text(text.clone())).await;
+                                }
+                            }
+                            let outcome = done(text, Ending::Stop, calls)?;
+                            return Ok(Outcome { approval: Some(approval), ..outcome });
+                        }
+                    };
                     // What exists may be other things now; what the model was told at the head of the prompt stays.
                     offer.tools = plugins.offered().await;
                     turn.items
@@ -283,27 +308,36 @@ impl Chat {
         tool: String,
         arguments: Value,
         events: Option<&mpsc::Sender<TurnEvent>>,
-    ) -> CallRecord {
+    ) -> Called {
         if let Some(events) = events {
             // A watcher that is gone misses nothing that matters.
             let _ =
                 events.send(TurnEvent::Calling { tool: tool.clone(), arguments: arguments.clone() }).await;
         }
         let started = Instant::now();
-        let result = plugins.call(&tool, &arguments).await;
-        let mendable = matches!(result, Err(CallError::Guest(_) | CallError::Arguments { .. }));
+        let result = match self.approvals.call(plugins, &tool, &arguments, approvals::MODEL).await {
+            Ok(Reached::Approval(approval)) => return Called::Waits(approval),
+            Ok(Reached::Result(result)) => Ok(result),
+            Err(error) => Err(error),
+        };
+        let mendable =
+            matches!(result, Err(GatedError::Call(CallError::Guest(_) | CallError::Arguments { .. })));
         let result = result.map_err(|error| error.to_string());
         let record = CallRecord { tool, arguments, result, mendable, took: started.elapsed() };
         tracing::info!(tool = record.tool, ok = record.result.is_ok(), took = ?record.took, "called");
         if let Some(events) = events {
             let _ = events.send(TurnEvent::Called(record.clone())).await;
         }
-        record
+        Called::Ran(record)
+    }
+
+    fn shown(&self, record: &CallRecord) -> String {
+        self.told(&record.result)
     }
 
     /// A result as the model sees it: bounded, and an error told as one.
-    fn shown(&self, record: &CallRecord) -> String {
-        match &record.result {
+    pub(crate) fn told(&self, result: &Result<Value, String>) -> String {
+        match result {
             Ok(value) => bounded(&value.to_string(), self.limits.max_result),
             Err(error) => format!("error: {}", bounded(error, self.limits.max_result)),
         }

@@ -1,5 +1,6 @@
 //! The command line. One file per command; results on stdout, progress on stderr.
 
+mod approvals;
 mod call;
 mod chat;
 mod doctor;
@@ -37,6 +38,8 @@ enum Command {
     Tools(tools::Tools),
     /// Call a plugin's function with no model
     Call(call::Call),
+    /// What waits for a person: list, approve, reject
+    Approvals(approvals::Approvals),
     /// Import and look at models
     #[command(subcommand)]
     Model(model::Model),
@@ -76,6 +79,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Chat(command) => block_on(command.run(config)),
         Command::Tools(command) => command.run(&config),
         Command::Call(command) => block_on(command.run(&config)),
+        Command::Approvals(command) => block_on(command.run(&config)),
         Command::Model(command) => command.run(&config),
         Command::Plugin(command) => block_on(command.run(&config)),
         Command::Sample(command) => command.run(&config),

@@ -186,6 +186,11 @@ impl Home {
         self.data.join("keyvalue.sqlite")
     }
 
+    /// What waits for a person.
+    pub(crate) fn approvals(&self) -> PathBuf {
+        self.data.join("approvals.sqlite")
+    }
+
     pub(crate) fn shop(&self) -> PathBuf {
         self.data.join("shop.sqlite")
     }

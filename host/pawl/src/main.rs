@@ -2,6 +2,7 @@
 
 mod api;
 mod app;
+mod approvals;
 mod chat;
 mod cli;
 mod config;

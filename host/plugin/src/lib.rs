@@ -282,6 +282,11 @@ impl Plugin {
         &self.inner.capabilities
     }
 
+    /// Whether it was granted writes, each of which a person must approve.
+    pub fn may_write(&self) -> bool {
+        self.inner.setting.capabilities.database.values().any(|granted| granted.write)
+    }
+
     /// The names of the interfaces that the component imports.
     pub fn imports(&self) -> &[String] {
         &self.inner.imports

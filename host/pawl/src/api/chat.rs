@@ -5,10 +5,12 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use pawl_flow::Approval;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::{App, models, stream, wire};
+use crate::approvals;
 use crate::chat::{CallRecord, Ending, Outcome};
 
 pub(crate) async fn completions(
@@ -48,6 +50,10 @@ impl Reply {
             }
             message["tool_calls"] = json!([call]);
         }
+        if let Some(refusal) = refusal(outcome) {
+            message["content"] = Value::Null;
+            message["refusal"] = refusal;
+        }
         json!({
             "id": self.id, "object": "chat.completion", "created": self.created, "model": self.model,
             "choices": [{"index": 0, "message": message, "logprobs": null,
@@ -72,6 +78,9 @@ impl Reply {
             call["index"] = json!(0);
             chunks.push(self.chunk(&json!({"tool_calls": [call]}), None));
         }
+        if let Some(refusal) = refusal(outcome) {
+            chunks.push(self.chunk(&json!({"refusal": refusal}), None));
+        }
         let mut last = self.chunk(&json!({}), Some(finish_reason(&outcome.ending)));
         last["pawl"] = ran(outcome);
         chunks.push(last);
@@ -89,6 +98,12 @@ fn tool_call(ending: &Ending) -> Option<Value> {
     let Ending::ClientCall { tool, arguments } = ending else { return None };
     let function = json!({"name": tool, "arguments": arguments.to_string()});
     Some(json!({"id": identifier("call"), "type": "function", "function": function}))
+}
+
+/// Why there is no answer of the format that the client asked for: a call waits for a person.
+fn refusal(outcome: &Outcome) -> Option<Value> {
+    let approval = outcome.approval.as_ref().filter(|_| outcome.text.is_empty())?;
+    Some(json!(approvals::waiting(approval)))
 }
 
 fn finish_reason(ending: &Ending) -> &'static str {
@@ -111,7 +126,11 @@ fn usage(outcome: &Outcome) -> Value {
 /// The `pawl` object: what ran.
 fn ran(outcome: &Outcome) -> Value {
     let calls: Vec<Value> = outcome.calls.iter().map(call_record).collect();
-    json!({"calls": calls, "rounds": outcome.rounds, "seconds": seconds(outcome.took)})
+    let mut ran = json!({"calls": calls, "rounds": outcome.rounds, "seconds": seconds(outcome.took)});
+    if let Some(Approval { id, tool, arguments, digest, .. }) = outcome.approval.as_deref() {
+        ran["approval"] = json!({"id": id, "tool": tool, "arguments": arguments, "digest": digest});
+    }
+    ran
 }
 
 /// A call as it stands in the `pawl` object and in `pawl chat --json`.

@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 use super::App;
 use super::error::ApiError;
 use super::wire;
+use crate::approvals::Reached;
 
 pub(crate) async fn list(State(app): State<App>) -> Json<Value> {
     let plugins = app.chat.plugins.now();
-    let data: Vec<&pawl_plugin::Tool> = plugins.tools().collect();
+    let data = plugins.described();
     let missing: Vec<Value> = plugins
         .missing()
         .iter()
@@ -23,27 +24,31 @@ pub(crate) async fn list(State(app): State<App>) -> Json<Value> {
     Json(json!({"object": "list", "data": data, "missing": missing, "not_offered": not_offered}))
 }
 
-/// The body is the arguments; the answer is `{"result": …}`.
+/// Who asks, where a program calls a tool.
+const PROGRAM: &str = "POST /v1/tools";
+
+/// The body is the arguments; the answer is `{"result": …}`, or, with status 202, `{"approval": …}` of a call that waits for
+/// a person.
 pub(crate) async fn call(
     State(app): State<App>,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<(StatusCode, Json<Value>), ApiError> {
     let plugins = app.chat.plugins.now();
     let tool = plugins.resolve(&name).ok_or_else(|| {
         ApiError::not_found(format!("no tool \"{name}\"; GET /v1/tools lists those that there are"))
             .code("tool_not_found")
     })?;
     let arguments: Value = if body.is_empty() { json!({}) } else { wire::json(&headers, &body)? };
-    match plugins.call(&tool.name, &arguments).await {
-        Ok(result) => Ok(Json(json!({"result": result}))),
-        Err(error) => Err(failure(&error)),
-    }
+    Ok(match app.chat.approvals.call(&plugins, &tool.name, &arguments, PROGRAM).await? {
+        Reached::Result(result) => (StatusCode::OK, Json(json!({"result": result}))),
+        Reached::Approval(approval) => (StatusCode::ACCEPTED, Json(json!({"approval": approval}))),
+    })
 }
 
 /// A guest's own error, a trap, a limit and a host fault are different statuses.
-fn failure(error: &CallError) -> ApiError {
+pub(super) fn failure(error: &CallError) -> ApiError {
     let message = error.to_string();
     match error {
         CallError::NeedsApproval => {

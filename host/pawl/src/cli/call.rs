@@ -4,8 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::approvals::WAITS;
+use crate::approvals::{Approvals, Reached};
 use crate::config::Config;
 use crate::plugins::Plugins;
 
@@ -30,8 +32,16 @@ impl Call {
             }
             bail!("no tool \"{}\"; `pawl tools` lists those that there are", self.tool);
         };
-        let result = plugins.call(&tool.name, &arguments).await?;
-        println!("{}", serde_json::to_string_pretty(&result)?);
-        Ok(ExitCode::SUCCESS)
+        match Approvals::open(&config.home)?.call(&plugins, &tool.name, &arguments, "pawl call").await? {
+            Reached::Result(result) => {
+                println!("{}", serde_json::to_string_pretty(&result)?);
+                Ok(ExitCode::SUCCESS)
+            }
+            Reached::Approval(approval) => {
+                println!("{}", serde_json::to_string_pretty(&json!({"approval": approval}))?);
+                eprintln!("it would write and waits for a person: `pawl approvals approve {}`", approval.id);
+                Ok(ExitCode::from(WAITS))
+            }
+        }
     }
 }

@@ -8,7 +8,9 @@ use clap::Args;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use super::approvals::{self, WAITS};
 use crate::app;
+use crate::approvals::told;
 use crate::chat::{CallRecord, Chat, Ending, Item, Outcome, Turn, TurnEvent};
 use crate::config::Config;
 
@@ -30,8 +32,8 @@ impl ChatCommand {
         }
         let mut items = Vec::new();
         if let Some(message) = &self.message {
-            self.turn(&chat, &config, &mut items, message).await?;
-            return Ok(ExitCode::SUCCESS);
+            let waits = self.turn(&chat, &config, &mut items, message).await?;
+            return Ok(ExitCode::from(if waits { WAITS } else { 0 }));
         }
         let stdin = std::io::stdin();
         let prompt = stdin.is_terminal();
@@ -52,9 +54,26 @@ impl ChatCommand {
         }
     }
 
-    async fn turn(&self, chat: &Chat, config: &Config, items: &mut Vec<Item>, message: &str) -> Result<()> {
+    /// Whether something waits for a person at its end; at a terminal they are asked, and the turn goes on.
+    async fn turn(&self, chat: &Chat, config: &Config, items: &mut Vec<Item>, message: &str) -> Result<bool> {
         items.push(Item::User(message.to_owned()));
-        let turn = Turn::with_plugins(items.clone(), config.now());
+        loop {
+            let outcome = self.run_turn(chat, config, items).await?;
+            let asked = outcome.approval.as_deref().map(approvals::ask).transpose()?.flatten();
+            let (Some(approval), Some(decision)) = (&outcome.approval, asked) else {
+                items.push(Item::Assistant(outcome.text));
+                return Ok(outcome.approval.is_some());
+            };
+            let plugins = chat.plugins.now();
+            let after = chat.approvals.decide(plugins, &approval.id, decision, &approvals::person()).await?;
+            eprintln!("{}", approvals::ended(&after));
+            items.push(Item::Call { tool: after.tool.clone(), arguments: after.arguments.clone() });
+            items.push(Item::Result(chat.told(&told(&after))));
+        }
+    }
+
+    async fn run_turn(&self, chat: &Chat, config: &Config, items: &[Item]) -> Result<Outcome> {
+        let turn = Turn::with_plugins(items.to_vec(), config.now());
         let (sender, mut events) = mpsc::channel(64);
         let run = async move { chat.run(turn, Some(&sender)).await };
         let show = async {
@@ -65,8 +84,7 @@ impl ChatCommand {
         let (outcome, ()) = tokio::join!(run, show);
         let outcome = outcome?;
         self.end(&outcome);
-        items.push(Item::Assistant(outcome.text));
-        Ok(())
+        Ok(outcome)
     }
 
     fn show(&self, event: &TurnEvent) {
@@ -87,7 +105,11 @@ impl ChatCommand {
     fn end(&self, outcome: &Outcome) {
         if self.json {
             let calls: Vec<_> = outcome.calls.iter().map(crate::api::call_record).collect();
-            println!("{}", json!({"answer": outcome.text, "calls": calls, "rounds": outcome.rounds}));
+            let mut said = json!({"answer": outcome.text, "calls": calls, "rounds": outcome.rounds});
+            if let Some(approval) = &outcome.approval {
+                said["approval"] = json!(approval);
+            }
+            println!("{said}");
             return;
         }
         println!();

@@ -11,7 +11,7 @@ use crate::plugins::Plugins;
 
 #[derive(Debug, Args)]
 pub(crate) struct Tools {
-    /// Names, descriptions and JSON Schemas as one JSON list
+    /// Names, descriptions, JSON Schemas and whether calls may wait for approval, as one JSON list
     #[arg(long)]
     json: bool,
 }
@@ -20,8 +20,7 @@ impl Tools {
     pub(crate) fn run(self, config: &Config) -> Result<ExitCode> {
         let plugins = Plugins::load(config)?.now();
         if self.json {
-            let tools: Vec<_> = plugins.tools().collect();
-            println!("{}", serde_json::to_string_pretty(&tools)?);
+            println!("{}", serde_json::to_string_pretty(&plugins.described())?);
         } else {
             for tool in plugins.tools() {
                 println!("{} {}", tool.name, signature(&tool.parameters));

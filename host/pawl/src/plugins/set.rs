@@ -150,6 +150,11 @@ impl Set {
         Set::new(members, missing, settings)
     }
 
+    /// Of no plugins.
+    pub(crate) fn none() -> Set {
+        Set::new(Vec::new(), Vec::new(), &[])
+    }
+
     pub(super) fn members(&self) -> &[Arc<Member>] {
         &self.members
     }
@@ -188,12 +193,29 @@ impl Set {
         self.tools().find(|tool| tool.name == name || wire_name(&tool.name) == name)
     }
 
+    /// A tool by its full name, and the plugin that it belongs to.
+    pub(crate) fn find(&self, tool: &str) -> Option<(&Plugin, &Tool)> {
+        self.loaded().find_map(|plugin| Some((plugin, plugin.tools().iter().find(|each| each.name == tool)?)))
+    }
+
+    /// Every tool as clients see it: with `"approval"`, whether its calls may wait for a person.
+    pub(crate) fn described(&self) -> Vec<Value> {
+        let tools = |plugin: &Plugin| {
+            let approval = plugin.may_write();
+            let with = move |tool: &Tool| {
+                let mut described = serde_json::json!(tool);
+                described["approval"] = approval.into();
+                described
+            };
+            plugin.tools().iter().map(with).collect::<Vec<_>>()
+        };
+        self.loaded().flat_map(tools).collect()
+    }
+
     /// Calls a tool by its full name.
     pub(crate) async fn call(&self, tool: &str, arguments: &Value) -> Result<Value, CallError> {
-        for plugin in self.loaded() {
-            if let Some(found) = plugin.tools().iter().find(|candidate| candidate.name == tool) {
-                return plugin.call(&found.function, arguments).await;
-            }
+        if let Some((plugin, found)) = self.find(tool) {
+            return plugin.call(&found.function, arguments).await;
         }
         let (plugin, function) = tool.split_once('.').unwrap_or(("", tool));
         let known = self.tools().map(|tool| tool.name.as_str()).collect::<Vec<_>>().join(", ");
