@@ -26,7 +26,10 @@ fn main() -> ExitCode {
             let milliseconds = begun.elapsed().as_millis();
             let out = exchange::export(&store, None).map_err(|error| format!("{error:?}"));
             let (out, failed) = (out.clone().unwrap_or_default(), out.err());
-            println!("{}", json!({"path": path, "answer": answer, "ms": milliseconds, "out": out, "failed": failed}));
+            println!(
+                "{}",
+                json!({"path": path, "answer": answer, "ms": milliseconds, "out": out, "failed": failed})
+            );
         }
         return ExitCode::SUCCESS;
     }

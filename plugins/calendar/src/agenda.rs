@@ -4,13 +4,15 @@
 //! fairly: every event has its share, what one leaves goes to those that need more, and an event that is not looked
 //! through to the end is named, with the time from which on it is not complete.
 
+use std::collections::HashMap;
+
 use crate::keep::Kept;
 use crate::series::{Found, Occurrence};
 use crate::time::Time;
 use crate::zone::Zone;
 
-/// Steps of one call, about 100 ns each in a component.
-pub const FUEL: u32 = 2_000_000;
+/// Steps of one call. In a component a step takes 50 to 100 ns, and the occurrences that they pay for some megabytes.
+pub const FUEL: u32 = 4_000_000;
 /// The most notes that one answer holds.
 const MAX_NOTES: usize = 20;
 
@@ -19,8 +21,10 @@ const MAX_NOTES: usize = 20;
 pub struct Agenda<'a> {
     /// By start.
     pub entries: Vec<(&'a Kept, Occurrence<'a>)>,
-    /// What is not there, and why.
+    /// What else is to be said.
     pub notes: Vec<String>,
+    /// Events that are not looked through, or not given, from a time on.
+    cut: Vec<(&'a Kept, Time)>,
 }
 
 impl<'a> Agenda<'a> {
@@ -50,7 +54,7 @@ impl<'a> Agenda<'a> {
         let mut agenda = Agenda::default();
         for (event, one) in found {
             if let Some(time) = one.incomplete {
-                agenda.note(event, time);
+                agenda.cut.push((event, time));
             }
             agenda.entries.extend(one.occurrences.into_iter().map(|occurrence| (event, occurrence)));
         }
@@ -58,17 +62,12 @@ impl<'a> Agenda<'a> {
         agenda
     }
 
-    fn note(&mut self, event: &Kept, from: Time) {
-        let title: String = event.series.title().chars().take(40).collect();
-        self.notes.push(format!("{} ({title}) happens too often: left out from {from} on", event.id));
-    }
-
     /// Leaves at most `most` entries: of those that happen most often, the first ones.
     pub fn limit(&mut self, most: usize) {
         if self.entries.len() <= most {
             return;
         }
-        let mut counts: std::collections::HashMap<&str, usize> = std::collections::HashMap::new();
+        let mut counts: HashMap<&str, usize> = HashMap::new();
         for (event, _) in &self.entries {
             *counts.entry(&event.key).or_default() += 1;
         }
@@ -83,7 +82,8 @@ impl<'a> Agenda<'a> {
             }
             left -= count;
         }
-        let (mut given, mut cut): (std::collections::HashMap<&str, usize>, Vec<(&Kept, Time)>) = Default::default();
+        let mut given: HashMap<&str, usize> = HashMap::new();
+        let cut = &mut self.cut;
         self.entries.retain(|(event, occurrence)| {
             let given = given.entry(&event.key).or_default();
             *given += 1;
@@ -92,18 +92,22 @@ impl<'a> Agenda<'a> {
             }
             *given <= share
         });
-        for (event, from) in cut {
-            self.note(event, from);
-        }
     }
 
-    /// The notes as an answer holds them.
+    /// The notes as an answer holds them: each event that was cut once, with the earliest time.
     #[must_use]
     pub fn told(mut self) -> Vec<String> {
-        if self.notes.len() > MAX_NOTES {
-            let more = self.notes.len() - MAX_NOTES;
-            self.notes.truncate(MAX_NOTES);
-            self.notes.push(format!("{more} more events happen too often; give fewer days"));
+        self.cut.sort_by(|a, b| (&a.0.key, a.1).cmp(&(&b.0.key, b.1)));
+        self.cut.dedup_by(|later, first| later.0.key == first.0.key);
+        for (event, from) in self.cut.iter().take(MAX_NOTES) {
+            let title: String = event.series.title().chars().take(40).collect();
+            let id = &event.id;
+            self.notes.push(format!(
+                "{id} ({title}) happens too often to be looked through: left out from {from} on"
+            ));
+        }
+        if let Some(more) = self.cut.len().checked_sub(MAX_NOTES).filter(|more| *more > 0) {
+            self.notes.push(format!("so do {more} more; give fewer days"));
         }
         self.notes
     }

@@ -79,11 +79,9 @@ impl Wish<'_> {
         // "Every Monday" from a Tuesday on begins on the Monday after.
         let first = match &rule {
             None => start.time,
-            Some(rule) => {
-                Expansion::new(rule, start.time, &start.zone, start.time.plus(MAX_AHEAD), PLENTY)
-                    .next()
-                    .ok_or_else(|| wrong("it never happens; leave parts out".to_owned()))?
-            }
+            Some(rule) => Expansion::new(rule, start.time, &start.zone, start.time.plus(MAX_AHEAD), PLENTY)
+                .next()
+                .ok_or_else(|| wrong("it never happens; leave parts out".to_owned()))?,
         };
         let seconds = match all_day {
             true => i64::from(self.minutes.div_ceil(1440)) * DAY,

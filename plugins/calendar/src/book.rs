@@ -42,7 +42,8 @@ pub fn create_event(
     let start = event.series.start.seen(user);
     let own = event.series.between(start, start.plus(MAX_AHEAD), user, FUEL / 4);
     let times = own.occurrences.get(..MAX_TIMES).unwrap_or(&own.occurrences);
-    let first = times.first().ok_or_else(|| Error::Storage("the event was kept and cannot be read".into()))?;
+    let first =
+        times.first().ok_or_else(|| Error::Storage("the event was kept and cannot be read".into()))?;
     let last = times.iter().map(|mine| mine.end).max().unwrap_or(start);
     let invited = |other: &Kept| wish.attendees.iter().any(|who| other.owned_by(who));
     let others: Vec<&Kept> = others
@@ -179,7 +180,9 @@ pub fn cancel_event(
     let title = event.series.title();
     let when = |at: Time| crate::moment::Moment { time: at, ..event.series.start.clone() }.seen(user);
     let (said, following) = match (scope, at) {
-        (Some(Scope::This | Scope::Following), None) if event.series.recurs() => return Err(day_is_missing(id)),
+        (Some(Scope::This | Scope::Following), None) if event.series.recurs() => {
+            return Err(day_is_missing(id));
+        }
         (Some(Scope::Following), Some(at)) if at > event.series.start.time => {
             (format!("cancelled {title} on {} and all after it", when(at)), true)
         }

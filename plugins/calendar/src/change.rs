@@ -102,7 +102,8 @@ impl Series {
 
     /// A component at another start, without recurrences; of a recurrence that was added as a period, its length.
     fn at(&self, mut component: Component, to: Time, recurrence: Option<Time>) -> Component {
-        let own = self.added.iter().find(|(time, _)| Some(*time) == recurrence).and_then(|(_, length)| *length);
+        let own =
+            self.added.iter().find(|(time, _)| Some(*time) == recurrence).and_then(|(_, length)| *length);
         let seconds = own.unwrap_or_else(|| length(&component, &self.start));
         for name in WHEN {
             component.remove(name);
@@ -164,7 +165,7 @@ impl Series {
     /// As [`Series::move_all`], or where the recurrences before cannot be counted; nothing is changed then.
     pub fn part(&mut self, recurrence: Time, to: Time) -> Result<Series, String> {
         let mut rest = self.clone();
-        if let Some(rule) = self.counted_rule()
+        if let Some((rule, _)) = self.counted_rule(PLENTY)
             && let Some(count) = rule.count
         {
             let (start, zone) = (self.start.time, &self.start.zone);
@@ -258,7 +259,9 @@ impl Rule {
                 // With every second week, days that leave their week would fall apart.
                 if !self.months.is_empty()
                     || !self.month_days.is_empty()
-                    || (self.interval > 1 && self.days.len() > 1 && self.days.iter().any(|(_, day)| wraps(*day)))
+                    || (self.interval > 1
+                        && self.days.len() > 1
+                        && self.days.iter().any(|(_, day)| wraps(*day)))
                 {
                     return false;
                 }
@@ -282,7 +285,9 @@ impl Rule {
                         *one = if *one > 0 { day } else { day - last - 1 };
                         true
                     }
-                    ([(n, weekday)], []) if same && *n != 0 && (self.freq == Freq::Monthly || !self.months.is_empty()) => {
+                    ([(n, weekday)], [])
+                        if same && *n != 0 && (self.freq == Freq::Monthly || !self.months.is_empty()) =>
+                    {
                         *weekday = to.date().weekday();
                         *n = if *n > 0 { (day - 1) / 7 + 1 } else { -((last - day) / 7 + 1) };
                         true

@@ -8,7 +8,9 @@ fn time(text: &str) -> Time {
 }
 
 fn series(lines: &str) -> Series {
-    let text = format!("BEGIN:VEVENT\nUID:a\nSUMMARY:x\nDTSTART:20310310T090000\nDURATION:PT1H\n{lines}END:VEVENT\n");
+    let text = format!(
+        "BEGIN:VEVENT\nUID:a\nSUMMARY:x\nDTSTART:20310310T090000\nDURATION:PT1H\n{lines}END:VEVENT\n"
+    );
     Series::read(ics::parse(&text).expect("parsed")).expect("a series")
 }
 
@@ -29,7 +31,11 @@ fn a_rule_moves_where_that_has_one_meaning() {
         ("FREQ=MONTHLY;BYDAY=2MO", "2031-03-18T09:00", Some("FREQ=MONTHLY;BYDAY=3TU")),
         ("FREQ=MONTHLY;BYDAY=2MO", "2031-04-18T09:00", None),
         ("FREQ=MONTHLY;BYMONTHDAY=10", "2031-03-18T09:00", Some("FREQ=MONTHLY;BYMONTHDAY=18")),
-        ("FREQ=YEARLY;BYMONTH=3;BYMONTHDAY=10", "2031-03-11T09:00", Some("FREQ=YEARLY;BYMONTHDAY=11;BYMONTH=3")),
+        (
+            "FREQ=YEARLY;BYMONTH=3;BYMONTHDAY=10",
+            "2031-03-11T09:00",
+            Some("FREQ=YEARLY;BYMONTHDAY=11;BYMONTH=3"),
+        ),
         ("FREQ=YEARLY;BYMONTH=3", "2031-05-11T09:00", Some("FREQ=YEARLY;BYMONTH=5")),
         ("FREQ=WEEKLY;BYDAY=MO;BYHOUR=9", "2031-03-11T09:00", Some("FREQ=WEEKLY;BYHOUR=9;BYDAY=TU")),
         ("FREQ=WEEKLY;BYDAY=MO;BYHOUR=9", "2031-03-10T10:00", None),
@@ -47,10 +53,16 @@ fn what_was_left_out_added_or_moved_by_itself_stays_so() {
     let lines = "RRULE:FREQ=WEEKLY;COUNT=5\nEXDATE:20310317T090000\nRDATE;VALUE=PERIOD:20310326T090000/PT2H\nX-KEPT:1\n";
     let mut all = series(lines);
     all.move_one(time("2031-03-31T09:00"), time("2031-04-01T15:00"));
-    assert_eq!(starts(&all), ["31-03-10T09:00", "31-03-24T09:00", "31-03-26T09:00", "31-04-01T15:00", "31-04-07T09:00"]);
+    assert_eq!(
+        starts(&all),
+        ["31-03-10T09:00", "31-03-24T09:00", "31-03-26T09:00", "31-04-01T15:00", "31-04-07T09:00"]
+    );
     let mut parted = all.clone();
     all.move_all(time("2031-03-10T09:00"), time("2031-03-11T08:00")).expect("moved");
-    assert_eq!(starts(&all), ["31-03-11T08:00", "31-03-25T08:00", "31-03-27T08:00", "31-04-01T15:00", "31-04-08T08:00"]);
+    assert_eq!(
+        starts(&all),
+        ["31-03-11T08:00", "31-03-25T08:00", "31-03-27T08:00", "31-04-01T15:00", "31-04-08T08:00"]
+    );
     let rest = parted.part(time("2031-03-24T09:00"), time("2031-03-24T11:00")).expect("parted");
     assert_eq!(starts(&parted), ["31-03-10T09:00"]);
     assert_eq!(starts(&rest), ["31-03-24T11:00", "31-03-26T11:00", "31-04-01T15:00", "31-04-07T11:00"]);
@@ -72,7 +84,9 @@ fn a_recurrence_that_was_moved_moves_again_with_its_series() {
 
 #[test]
 fn a_series_ends_where_it_is_cut() {
-    for lines in ["RRULE:FREQ=WEEKLY\n", "RRULE:FREQ=WEEKLY;COUNT=9\n", "RDATE:20310317T090000,20310324T090000\n"] {
+    for lines in
+        ["RRULE:FREQ=WEEKLY\n", "RRULE:FREQ=WEEKLY;COUNT=9\n", "RDATE:20310317T090000,20310324T090000\n"]
+    {
         let mut cut = series(lines);
         cut.end_before(time("2031-03-24T09:00"));
         assert_eq!(starts(&cut), ["31-03-10T09:00", "31-03-17T09:00"], "{lines}");

@@ -21,7 +21,10 @@ fn what_comes_in_goes_out_and_a_second_import_doubles_nothing() {
         let imported = take_in(&mut store, FILE);
         assert_eq!(imported.events, 1);
         let skipped = imported.skipped.first().expect("one");
-        assert!(skipped.starts_with("b@x: line 27: DTSTART:never is no time of 1900 to 2999; write"), "{skipped}");
+        assert!(
+            skipped.starts_with("b@x: line 27: DTSTART:never is no time of 1900 to 2999; write"),
+            "{skipped}"
+        );
     }
     assert_eq!(store.0.len(), 1);
     let out = export(&store, None).expect("exported");
@@ -42,7 +45,10 @@ fn what_is_no_calendar_is_refused_with_its_line_and_changes_nothing() {
         ("BEGIN:VCALENDAR\nBEGIN:VTODO\nEND:VTODO\nEND:VCALENDAR", "1 VTODO"),
         ("BEGIN:VEVENT\nEND:VEVENT", "no VEVENT in a VCALENDAR"),
         ("BEGIN:VCALENDAR\nBEGIN:VEVENT", "line 2: END:VEVENT is missing"),
-        ("BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nSUMMARY:a\r\n b\r\nbroken here\r\nEND:VEVENT\r\nEND:VCALENDAR", "line 5"),
+        (
+            "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nSUMMARY:a\r\n b\r\nbroken here\r\nEND:VEVENT\r\nEND:VCALENDAR",
+            "line 5",
+        ),
     ] {
         let mut store = Memory::default();
         let error = import(&mut store, text, None, None).expect_err(text);
@@ -54,7 +60,9 @@ fn what_is_no_calendar_is_refused_with_its_line_and_changes_nothing() {
 #[test]
 fn of_two_events_with_one_uid_the_newer_is_kept_and_both_are_named() {
     let event = |sequence: u32, title: &str| {
-        format!("BEGIN:VEVENT\nUID:a\nSEQUENCE:{sequence}\nDTSTART:20310304T090000Z\nSUMMARY:{title}\nEND:VEVENT\n")
+        format!(
+            "BEGIN:VEVENT\nUID:a\nSEQUENCE:{sequence}\nDTSTART:20310304T090000Z\nSUMMARY:{title}\nEND:VEVENT\n"
+        )
     };
     let text = format!("BEGIN:VCALENDAR\n{}{}END:VCALENDAR\n", event(2, "newer"), event(1, "older"));
     let mut store = Memory::default();
@@ -73,7 +81,10 @@ fn calendars_go_out_one_by_one_and_come_back() {
     take_in(&mut store, &own);
     assert!(matches!(export(&store, Some("home")), Err(Error::UnknownCalendar(_))));
     let work = export(&store, Some("work")).expect("exported");
-    assert!(work.contains("X-WR-CALNAME:Work\r\n") && work.contains("a@x") && !work.contains("c@x"), "{work}");
+    assert!(
+        work.contains("X-WR-CALNAME:Work\r\n") && work.contains("a@x") && !work.contains("c@x"),
+        "{work}"
+    );
     let all = export(&store, None).expect("exported");
     let mut other = Memory::default();
     take_in(&mut other, &all);
@@ -93,8 +104,12 @@ fn a_zone_that_only_the_file_knows_goes_out_with_its_events() {
     let said = take_in(&mut store, &text).skipped;
     assert_eq!(said, ["a: the zone Custom 1 is unknown; its times are read as the user's own clock"]);
     let out = ics::parse(&export(&store, None).expect("exported")).expect("read");
-    let zones: Vec<_> =
-        out[0].parts.iter().filter(|part| part.name == "VTIMEZONE").filter_map(|part| part.get("TZID")).collect();
+    let zones: Vec<_> = out[0]
+        .parts
+        .iter()
+        .filter(|part| part.name == "VTIMEZONE")
+        .filter_map(|part| part.get("TZID"))
+        .collect();
     let zones: Vec<&str> = zones.into_iter().map(|name| name.value.as_str()).collect();
     assert_eq!(zones, ["Custom 1", "Europe/Berlin"]);
 }

@@ -16,9 +16,9 @@ use crate::time::{DAY, Date, Time, month_length};
 use crate::zone::Zone;
 
 /// Steps that are plenty for one rule: more than the days of a thousand years.
-pub const PLENTY: u32 = 400_000;
-/// What a time that is given costs, in steps; it is turned into an occurrence by the caller.
-const PER_TIME: u32 = 3;
+pub const PLENTY: u32 = 1_000_000;
+/// What a time that is given costs, in steps: the caller makes an occurrence of it and keeps it, so this bounds memory.
+const PER_TIME: u32 = 64;
 
 /// An iterator over the times of a rule.
 #[derive(Debug)]
@@ -76,13 +76,16 @@ impl<'a> Expansion<'a> {
                 list.push(value);
             }
         }
-        let times = if rule.freq < Freq::Hourly {
-            of_day(&rule.hours, &rule.minutes, &rule.seconds)
-        } else {
-            Vec::new()
+        let size = match rule.freq < Freq::Hourly {
+            true => rule.hours.len() * rule.minutes.len() * rule.seconds.len(),
+            false => 0,
         };
+        let table = cost(size, 4);
         let listed = rule.days.len()
-            + [&rule.month_days, &rule.year_days, &rule.weeks, &rule.months].iter().map(|l| l.len()).sum::<usize>();
+            + [&rule.month_days, &rule.year_days, &rule.weeks, &rule.months]
+                .iter()
+                .map(|l| l.len())
+                .sum::<usize>();
         let mut expansion = Expansion {
             per_day: 1 + cost(listed, 16),
             reached: start,
@@ -93,14 +96,18 @@ impl<'a> Expansion<'a> {
             horizon,
             period: 0,
             days: VecDeque::new(),
-            times,
+            times: Vec::new(),
             next_time: 0,
             chosen: VecDeque::new(),
             given: 0,
             fuel,
             ended: false,
         };
-        expansion.pay(cost(expansion.times.len(), 8));
+        // Paid before it is made: it can have a row for each second of a day.
+        if size > 0 && expansion.pay(table) {
+            let Rule { hours, minutes, seconds, .. } = &expansion.rule;
+            expansion.times = of_day(hours, minutes, seconds);
+        }
         expansion
     }
 
@@ -240,9 +247,8 @@ impl<'a> Expansion<'a> {
         let seconds = if rule.freq == Freq::Secondly { &second_of } else { &rule.seconds[..] };
         self.times = of_day(&[second / 3600], minutes, seconds);
         self.days.push_back(base.date());
-        self.pay(cost(self.times.len(), 8));
         self.choose();
-        true
+        self.pay(cost(self.times.len(), 4))
     }
 
     /// Applies `BYSETPOS` to the period that `days` and `times` stand for.
@@ -251,7 +257,7 @@ impl<'a> Expansion<'a> {
         if self.rule.positions.is_empty() {
             return;
         }
-        self.pay(cost(self.rule.positions.len(), 8));
+        self.pay(cost(self.rule.positions.len(), 4));
         let days: Vec<Date> = self.days.drain(..).collect();
         let (per_day, total) = (self.times.len(), days.len() * self.times.len());
         let mut indices: Vec<usize> = Vec::new();

@@ -46,6 +46,7 @@ fn leaving_out_the_past_changes_nothing_else() {
         assert_eq!((whole.len(), &whole), (20, &late), "{rule}");
     }
     let secondly = Rule::parse("FREQ=SECONDLY").expect("a rule");
-    let first = Expansion::new(&secondly, start, &Zone::Utc, Date::of(2040, 1, 1).at(0), PLENTY).not_before(from);
+    let first =
+        Expansion::new(&secondly, start, &Zone::Utc, Date::of(2040, 1, 1).at(0), PLENTY).not_before(from);
     assert_eq!(first.take(10).last().map(|time| time > from), Some(true));
 }

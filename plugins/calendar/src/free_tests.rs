@@ -42,7 +42,8 @@ fn free_time_is_what_events_leave_of_working_days() {
     assert_eq!(free(&store, "2026-03-07", "2026-03-08", 1), Vec::<String>::new());
     assert_eq!(free(&store, "2027-01-01", "2027-12-31", 30).len(), MAX_SLOTS);
     for minutes in [0, 481] {
-        let found = find_free_time(&Memory::default(), days("2026-03-02", "2026-03-02"), minutes, &[], &Zone::Utc);
+        let found =
+            find_free_time(&Memory::default(), days("2026-03-02", "2026-03-02"), minutes, &[], &Zone::Utc);
         assert!(matches!(found, Err(Error::InvalidDuration(_))));
     }
 }
@@ -66,17 +67,25 @@ fn others_are_free_as_far_as_their_files_tell_and_who_is_in_the_way_is_named() {
     let found = find_free_time(&store, day, 30, &people, &Zone::Utc).expect("found");
     let slots: Vec<_> = found.slots.iter().map(|slot| (&slot.start[11..], &slot.end[11..])).collect();
     assert_eq!(slots, [("09:30", "10:00"), ("11:00", "13:00"), ("16:00", "17:00")]);
-    let taken: Vec<_> =
-        found.taken.iter().map(|taken| format!("{} {} {}", &taken.start[11..], taken.title, taken.who.join("+"))).collect();
+    let taken: Vec<_> = found
+        .taken
+        .iter()
+        .map(|taken| format!("{} {} {}", &taken.start[11..], taken.title, taken.who.join("+")))
+        .collect();
     assert_eq!(taken, ["09:00 Stand-up you+ops", "10:00 busy mara", "13:00 busy mara", "14:30 Gym Tom"]);
-    assert_eq!(found.notes, ["of ops only your own events are known; import-ics with owner `ops` adds the rest"]);
+    assert_eq!(
+        found.notes,
+        ["of ops only your own events are known; import-ics with owner `ops` adds the rest"]
+    );
     // Their events are not the user's: not listed, not exported, in the way of an event only where they are asked to it.
     let listed = crate::book::list_events(&store, day, None, &Zone::Utc).expect("listed");
     assert_eq!(listed.events.len(), 1);
     assert!(!exchange::export(&store, None).expect("exported").contains("Gym"));
     let attendees = ["Tom".to_owned()];
-    let wish = Wish { title: "x", start: "2026-03-02T14:00", minutes: 60, attendees: &attendees, ..Wish::default() };
+    let wish =
+        Wish { title: "x", start: "2026-03-02T14:00", minutes: 60, attendees: &attendees, ..Wish::default() };
     let conflicts = create_event(&mut store, &wish, None, &Zone::Utc).expect("booked").conflicts;
-    let conflicts: Vec<_> = conflicts.iter().map(|event| (event.title.as_str(), event.calendar.as_str())).collect();
+    let conflicts: Vec<_> =
+        conflicts.iter().map(|event| (event.title.as_str(), event.calendar.as_str())).collect();
     assert_eq!(conflicts, [("Gym", "of Tom")]);
 }

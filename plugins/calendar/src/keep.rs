@@ -185,7 +185,8 @@ fn read(key: &str, value: &[u8]) -> Option<Kept> {
         FIRST => {
             let mut lines = rest.lines();
             let start = Time::parse(lines.next()?).ok()?;
-            let minutes: i64 = lines.next()?.parse().ok().filter(|minutes| (1..=100_000).contains(minutes))?;
+            let minutes: i64 =
+                lines.next()?.parse().ok().filter(|minutes| (1..=100_000).contains(minutes))?;
             let title = lines.next()?;
             let start = Moment { time: start, zone: Zone::Floating, all_day: false };
             let attendees: Vec<String> = lines.map(str::to_owned).collect();

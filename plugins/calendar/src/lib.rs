@@ -48,8 +48,8 @@ mod component {
     use super::keep::Store;
     use super::zone::Zone;
     use super::{
-        Booked, Details, Error, Event, FreeTime, Imported, Listed, Scope, args, bindings, book, exchange, free, keep,
-        names,
+        Booked, Details, Error, Event, FreeTime, Imported, Listed, Scope, args, bindings, book, exchange,
+        free, keep, names,
     };
 
     struct KeyValue(Bucket);

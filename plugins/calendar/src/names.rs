@@ -112,7 +112,9 @@ pub fn valid(name: &str) -> bool {
 #[must_use]
 pub fn pattern(names: &[String]) -> String {
     let escape = |name: &String| -> String {
-        name.chars().flat_map(|c| matches!(c, '.' | '-' | '&').then_some('\\').into_iter().chain([c])).collect()
+        name.chars()
+            .flat_map(|c| matches!(c, '.' | '-' | '&').then_some('\\').into_iter().chain([c]))
+            .collect()
     };
     let names: Vec<String> = names.iter().filter(|name| valid(name)).map(escape).collect();
     format!(r"({}|{NEW}[\p{{L}}\p{{N}}][\p{{L}}\p{{N}} _-]{{0,39}})", names.join("|"))

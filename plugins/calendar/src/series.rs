@@ -50,7 +50,8 @@ impl Occurrence<'_> {
     /// Whether one of the attendees has this name or address, whatever its case.
     #[must_use]
     pub fn attended_by(&self, who: &str) -> bool {
-        let is = |text: &str| text.strip_prefix("mailto:").unwrap_or(text).to_lowercase() == who.to_lowercase();
+        let is =
+            |text: &str| text.strip_prefix("mailto:").unwrap_or(text).to_lowercase() == who.to_lowercase();
         self.component.all("ATTENDEE").any(|p| p.parameter("CN").is_some_and(is) || is(&p.value))
     }
 
@@ -59,7 +60,8 @@ impl Occurrence<'_> {
     pub fn reminder(&self) -> Option<i64> {
         let alarms = self.component.parts.iter().filter(|part| part.name == "VALARM");
         let before = |alarm: &Component| {
-            let trigger = alarm.get("TRIGGER").filter(|trigger| trigger.parameter("RELATED") != Some("END"))?;
+            let trigger =
+                alarm.get("TRIGGER").filter(|trigger| trigger.parameter("RELATED") != Some("END"))?;
             moment::seconds_of(&trigger.value).map(|seconds| -seconds / 60)
         };
         alarms.filter_map(before).max()
@@ -189,16 +191,23 @@ impl Series {
         self.components.iter().skip(1).filter(|component| component.name == "VEVENT")
     }
 
-    /// The rule as it counts: a start that the rule does not give is the first of its COUNT.
+    /// The rule as it counts, and what is left of the fuel: a start that the rule does not give is the first of its
+    /// COUNT.
     #[must_use]
-    pub fn counted_rule(&self) -> Option<Rule> {
+    pub fn counted_rule(&self, fuel: u32) -> Option<(Rule, u32)> {
         let mut rule = self.rule.clone()?;
+        if rule.count.is_none() {
+            return Some((rule, fuel));
+        }
         let (start, zone) = (self.start.time, &self.start.zone);
         // At the start only: whether the rule gives it.
-        if Expansion::new(&rule, start, zone, start, 1_000).next() != Some(start) {
+        let mut first = Expansion::new(&rule, start, zone, start, fuel);
+        let given = first.next() == Some(start);
+        let left = first.fuel();
+        if !given {
             rule.count = rule.count.map(|count| count - 1);
         }
-        Some(rule)
+        Some((rule, left))
     }
 
     /// What happens between two times of the user's clock, by start, for at most `fuel` steps.
@@ -225,7 +234,8 @@ impl Series {
         let added = self.added.iter().filter_map(|(_, length)| *length);
         let longest = templates().map(|template| template.seconds).chain(added).max().unwrap_or(0);
         // How far "this and future" moves what it overrides; a single override is looked up by its own time.
-        let moved = following.iter().map(|(at, template)| template.start.time.since(*at).abs()).max().unwrap_or(0);
+        let moved =
+            following.iter().map(|(at, template)| template.start.time.since(*at).abs()).max().unwrap_or(0);
         // On the event's clock; it and the user's can change within these hours, and an override has a zone of its own.
         let slack = match (&self.start.zone, following.is_empty()) {
             (_, false) => DAY,
@@ -243,9 +253,9 @@ impl Series {
         let mut incomplete = None;
         let lists = self.added.len() + self.left_out.len() + 8 * self.components.len();
         let mut left = fuel.saturating_sub(u32::try_from(lists / 8).unwrap_or(u32::MAX));
-        if let Some(rule) = self.counted_rule() {
+        if let Some((rule, fuel)) = self.counted_rule(left) {
             let (start, zone) = (self.start.time, &self.start.zone);
-            let mut times = Expansion::new(&rule, start, zone, horizon, left).not_before(earliest);
+            let mut times = Expansion::new(&rule, start, zone, horizon, fuel).not_before(earliest);
             let mut count = 0;
             for time in times.by_ref().skip_while(|time| *time < earliest) {
                 if count == MAX_OCCURRENCES {
@@ -288,7 +298,8 @@ impl Series {
             .collect();
         occurrences.sort_by_key(|occurrence| occurrence.start);
         // A gap can put two recurrences onto one moment.
-        occurrences.dedup_by(|a, b| a.start == b.start && a.end == b.end && std::ptr::eq(a.component, b.component));
+        occurrences
+            .dedup_by(|a, b| a.start == b.start && a.end == b.end && std::ptr::eq(a.component, b.component));
         let seen = |time| Moment { time, ..self.start.clone() }.seen(user);
         let incomplete = incomplete.map(seen).filter(|time| *time < to);
         Found { occurrences, incomplete, spent: (fuel - left).max(1) }
