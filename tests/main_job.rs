@@ -97,5 +97,6 @@ fn events(house: &House) -> Result<Vec<Value>> {
     let (code, stdout, stderr) =
         pawl(&["call", "calendar.list-events", "--json", &arguments], house.folder.path())?;
     ensure!(code == 0, "{stderr}");
-    Ok(serde_json::from_str(&stdout)?)
+    let agenda: Value = serde_json::from_str(&stdout)?;
+    Ok(agenda["events"].as_array().cloned().unwrap_or_default())
 }

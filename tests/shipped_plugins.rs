@@ -23,18 +23,18 @@ async fn events_survive_the_host_that_booked_them() -> Result<()> {
     let booked = first.call("create-event", &booking("Planning", "2026-03-02T10:30", 30)).await?;
     let planning = json!({
         "id": "e1", "title": "Planning", "start": "2026-03-02T10:30", "end": "2026-03-02T11:00",
-        "attendees": ["finance team"],
+        "attendees": ["finance team"], "calendar": "personal", "marks": [],
     });
-    assert_eq!(booked, json!({"event": planning, "conflicts": []}));
+    assert_eq!(booked, json!({"event": planning, "conflicts": [], "notes": []}));
     drop(first);
     let second = calendar(data.path())?;
     let days = json!({"from": "2026-03-02", "to": "2026-03-02"});
-    assert_eq!(second.call("list-events", &days).await?, json!([planning]));
+    assert_eq!(second.call("list-events", &days).await?, json!({"events": [planning], "notes": []}));
     let booked = second.call("create-event", &booking("Review", "2026-03-02T10:45", 30)).await?;
     assert_eq!((&booked["event"]["id"], &booked["conflicts"]), (&json!("e2"), &json!([planning])));
     let free = json!({"from": "2026-03-02", "to": "2026-03-02", "duration-minutes": 120});
     assert_eq!(
-        second.call("find-free-time", &free).await?,
+        second.call("find-free-time", &free).await?["slots"],
         json!([{"start": "2026-03-02T11:15", "end": "2026-03-02T17:00"}])
     );
     Ok(())
@@ -59,7 +59,7 @@ async fn events_that_are_booked_at_once_are_all_kept() -> Result<()> {
     assert_eq!(ids.len(), 40);
     let days = json!({"from": "2026-03-02", "to": "2026-03-02"});
     let listed = calendar.call("list-events", &days).await?;
-    assert_eq!(listed.as_array().map(Vec::len), Some(40));
+    assert_eq!(listed["events"].as_array().map(Vec::len), Some(40));
     Ok(())
 }
 
@@ -81,7 +81,7 @@ async fn wrong_times_are_answered_with_the_value_and_the_mend() -> Result<()> {
     let error = guest_error(calendar.call("list-events", &backwards).await)?;
     assert!(error["invalid-range"].is_string(), "{error}");
     let all = json!({"from": "2026-01-01", "to": "2026-12-31"});
-    assert_eq!(calendar.call("list-events", &all).await?, json!([]));
+    assert_eq!(calendar.call("list-events", &all).await?, json!({"events": [], "notes": []}));
     Ok(())
 }
 

@@ -5,7 +5,7 @@
 
 use std::io::BufRead;
 
-use pawl_plugin_calendar::expand::Expansion;
+use pawl_plugin_calendar::expand::{Expansion, PLENTY};
 use pawl_plugin_calendar::rule::Rule;
 use pawl_plugin_calendar::time::{Date, Time};
 use pawl_plugin_calendar::zone::Zone;
@@ -17,7 +17,7 @@ fn answer(line: &str) -> Result<Value, String> {
     let start = Time::parse_basic(text("start")).ok_or("no start")?;
     let most = asked["most"].as_u64().and_then(|most| usize::try_from(most).ok()).unwrap_or(20);
     let rule = Rule::parse(text("rule"))?;
-    let times = Expansion::new(&rule, start, &Zone::Floating, Date::of(2100, 1, 1).at(0)).take(most);
+    let times = Expansion::new(&rule, start, &Zone::Floating, Date::of(2100, 1, 1).at(0), PLENTY).take(most);
     Ok(times.map(|time| Value::from(time.basic())).collect())
 }
 

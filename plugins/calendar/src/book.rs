@@ -1,221 +1,170 @@
-//! What the calendar's functions do, in the order of the interface; arguments are checked here.
+//! Booking, listing, moving and cancelling events.
 //!
 //! Invariant: intervals are half-open, so an event that begins when another ends is no conflict. An error names the
-//! value, the limit and what to give instead.
+//! value, the limit and what to give instead, and nothing was changed then.
 
-use crate::expand::Expansion;
+use crate::agenda::{Agenda, FUEL};
+use crate::args::{self, Days, MAX_AHEAD, Wish, shown};
 use crate::keep::{self, Kept, Store};
-use crate::rule::Rule;
-use crate::series::{Occurrence, Series};
-use crate::time::{Date, Time};
+use crate::names;
+use crate::series::Occurrence;
+use crate::time::Time;
 use crate::zone::Zone;
-use crate::{Booked, Error, Event, Slot};
+use crate::{Booked, Error, Event, Listed, Scope};
 
-/// The longest event, in minutes.
-const MAX_MINUTES: u32 = 24 * 60;
-/// How far ahead the first of a recurring event is looked for, and its conflicts, in seconds.
-const MAX_AHEAD: i64 = 366 * crate::time::DAY;
 /// The most events that one call lists.
 const MAX_LISTED: usize = 500;
-const MAX_TITLE: usize = 200;
-const MAX_ATTENDEES: usize = 50;
-const MAX_ATTENDEE: usize = 100;
-/// The most days that one call looks at.
-const MAX_DAYS: i64 = 366;
-/// The most free slots that one call gives.
-const MAX_SLOTS: usize = 40;
-/// Working hours, in minutes after midnight.
-const OPENS: i64 = 9 * 60;
-const CLOSES: i64 = 17 * 60;
+/// The most conflicts that one call tells, and of how many times of the new event.
+const MAX_CONFLICTS: usize = 50;
+const MAX_TIMES: usize = 500;
 
-/// A checked wish for an event.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Appointment(Series);
-
-impl Appointment {
-    /// Checks the arguments of `create-event`.
-    ///
-    /// # Errors
-    /// For the first argument that is wrong.
-    pub fn new(
-        title: &str,
-        start: &str,
-        minutes: u32,
-        attendees: &[String],
-        repeat: Option<&str>,
-    ) -> Result<Appointment, Error> {
-        let title = line("title", title, MAX_TITLE).map_err(Error::InvalidTitle)?;
-        let start = Time::parse(start)
-            .map_err(|reason| Error::InvalidTime(format!("start {}: {reason}", shown(start))))?;
-        if !(1..=MAX_MINUTES).contains(&minutes) {
-            return Err(Error::InvalidDuration(format!(
-                "duration-minutes is {minutes}; give 1 to {MAX_MINUTES}"
-            )));
-        }
-        if attendees.len() > MAX_ATTENDEES {
-            let count = attendees.len();
-            return Err(Error::InvalidAttendees(format!("{count} attendees; {MAX_ATTENDEES} at most")));
-        }
-        let attendees = attendees
-            .iter()
-            .map(|name| line("attendee", name, MAX_ATTENDEE).map_err(Error::InvalidAttendees))
-            .collect::<Result<Vec<_>, _>>()?;
-        let wrong =
-            |reason| Error::InvalidRepeat(format!("repeat {}: {reason}", shown(repeat.unwrap_or(""))));
-        let rule =
-            repeat.filter(|rule| !rule.trim().is_empty()).map(Rule::parse).transpose().map_err(wrong)?;
-        // "Every Monday" from a Tuesday on begins on the Monday after.
-        let start = match &rule {
-            None => start,
-            Some(rule) => Expansion::new(rule, start, &Zone::Floating, start.plus(MAX_AHEAD))
-                .next()
-                .ok_or_else(|| wrong("it never happens; leave parts out".to_owned()))?,
-        };
-        let rule = rule.map(|rule| rule.to_string());
-        keep::vevent(&title, start, minutes.into(), &attendees, rule.as_deref())
-            .map(Appointment)
-            .map_err(wrong)
-    }
-}
-
-/// Days from one to another, both included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Days {
-    from: Date,
-    to: Date,
-}
-
-impl Days {
-    /// Checks the arguments `from` and `to`.
-    ///
-    /// # Errors
-    /// Where one is no date, `to` is before `from` or there are too many days.
-    pub fn new(from: &str, to: &str) -> Result<Days, Error> {
-        let date = |name: &str, text: &str| {
-            Date::parse(text)
-                .map_err(|reason| Error::InvalidDate(format!("{name} {}: {reason}", shown(text))))
-        };
-        let (from, to) = (date("from", from)?, date("to", to)?);
-        let days = to.since(from) + 1;
-        if days < 1 {
-            return Err(Error::InvalidRange(format!("to {to} is before from {from}; exchange them")));
-        }
-        if days > MAX_DAYS {
-            return Err(Error::InvalidRange(format!("{from} to {to} is {days} days; {MAX_DAYS} at most")));
-        }
-        Ok(Days { from, to })
-    }
-
-    fn bounds(self) -> (Time, Time) {
-        (self.from.at(0), self.to.plus(1).at(0))
-    }
-}
-
-/// What happens between two times, by start, with the id of each.
-fn agenda(events: &[Kept], (from, to): (Time, Time), user: &Zone) -> Vec<(String, Occurrence)> {
-    let of = |event: &Kept| -> Vec<_> {
-        let found = event.series.between(from, to, user).into_iter();
-        found.map(|occurrence| (event.id.clone(), occurrence)).collect()
-    };
-    let mut all: Vec<(String, Occurrence)> = events.iter().flat_map(of).collect();
-    all.sort_by_key(|(_, occurrence)| occurrence.start);
-    all
-}
-
-/// Books an event, whether or not it overlaps others. Of an event that recurs, the conflicts of a year are told.
+/// Books an event, whether or not it overlaps others of the user or of its attendees. Of an event that recurs, the
+/// conflicts of a year are told.
 ///
 /// # Errors
-/// `storage`.
-pub fn create_event(store: &mut impl Store, appointment: Appointment, user: &Zone) -> Result<Booked, Error> {
+/// For the first argument that is wrong; `storage`.
+pub fn create_event(
+    store: &mut impl Store,
+    wish: &Wish,
+    calendar: Option<&str>,
+    user: &Zone,
+) -> Result<Booked, Error> {
+    let mut series = wish.event(user)?;
     // Before anything is written, so that an error means that nothing was booked.
     let before = keep::events(store)?;
-    let event = keep::add(store, appointment.0)?;
+    let calendar = names::existing_or_new(&before, calendar)?;
+    if let Some(main) = series.components.first_mut() {
+        names::mark(main, names::CALENDAR, Some(&calendar));
+    }
+    let event = keep::add(store, series)?;
     // And after, so that of two calls at the same moment one at least is told of the other.
     let others = keep::events(store).unwrap_or(before);
-    let start = event.series.start.time;
-    let own = event.series.between(start, start.plus(MAX_AHEAD), user);
-    let last = own.last().map_or(start, |occurrence| occurrence.end);
-    let mut conflicts: Vec<_> = agenda(&others, (start, last), user);
-    conflicts.retain(|(id, other)| {
-        *id != event.id
-            && own.iter().any(|mine| other.busy && other.start < mine.end && other.end > mine.start)
+    let start = event.series.start.seen(user);
+    let own = event.series.between(start, start.plus(MAX_AHEAD), user, FUEL / 4);
+    let times = own.occurrences.get(..MAX_TIMES).unwrap_or(&own.occurrences);
+    let first =
+        times.first().ok_or_else(|| Error::Storage("the event was kept and cannot be read".into()))?;
+    let last = times.iter().map(|mine| mine.end).max().unwrap_or(start);
+    let invited = |other: &Kept| wish.attendees.iter().any(|who| other.owned_by(who));
+    let others: Vec<&Kept> = others
+        .iter()
+        .filter(|other| other.id != event.id && (other.owner().is_none() || invited(other)))
+        .collect();
+    let mut agenda = Agenda::of(&others, (start, last), user, FUEL / 2);
+    let overlaps =
+        |other: &Occurrence| times.iter().any(|mine| other.start < mine.end && other.end > mine.start);
+    let mut met = 0;
+    agenda.entries.retain(|(_, other)| {
+        let meets = met <= MAX_CONFLICTS && other.busy && overlaps(other);
+        met += usize::from(meets);
+        meets && met <= MAX_CONFLICTS
     });
-    conflicts.truncate(MAX_LISTED);
-    let first = own.first().ok_or_else(|| Error::Storage("the event was kept and cannot be read".into()))?;
-    let conflicts = conflicts.iter().map(|(id, other)| told(id, other)).collect();
-    Ok(Booked { event: told(&event.id, first), conflicts })
+    if met > MAX_CONFLICTS {
+        agenda.notes.push(format!("more than {MAX_CONFLICTS} conflicts; these are the first"));
+    }
+    if times.len() < own.occurrences.len() || own.incomplete.is_some() {
+        agenda.notes.push(format!("conflicts are told up to {last}"));
+    }
+    let conflicts = agenda.entries.iter().map(|(kept, other)| told(kept, other)).collect();
+    Ok(Booked { event: told(&event, first), conflicts, notes: agenda.told() })
 }
 
 /// The events that touch the days, by start; each time of one that recurs.
 ///
 /// # Errors
-/// `storage`, `invalid-range` where there are too many.
-pub fn list_events(store: &impl Store, days: Days, user: &Zone) -> Result<Vec<Event>, Error> {
-    let all = agenda(&keep::events(store)?, days.bounds(), user);
-    if all.len() > MAX_LISTED {
-        return Err(Error::InvalidRange(format!("{} events in these days; give fewer days", all.len())));
-    }
-    Ok(all.iter().map(|(id, occurrence)| told(id, occurrence)).collect())
-}
-
-/// The event of an id, and its occurrence on a day where one is named.
-fn find(
+/// `unknown-calendar`, `storage`.
+pub fn list_events(
     store: &impl Store,
-    id: &str,
-    day: Option<&str>,
+    days: Days,
+    calendar: Option<&str>,
     user: &Zone,
-) -> Result<(Kept, Option<Occurrence>), Error> {
+) -> Result<Listed, Error> {
     let events = keep::events(store)?;
-    let event = events.into_iter().find(|event| event.id == id).ok_or_else(|| {
-        Error::UnknownEvent(format!("there is no event {}; list-events gives the ids", shown(id)))
-    })?;
-    let Some(day) = day else {
-        return Ok((event, None));
-    };
-    let date =
-        Date::parse(day).map_err(|reason| Error::InvalidDate(format!("day {}: {reason}", shown(day))))?;
-    let found = event.series.between(date.at(0), date.plus(1).at(0), user);
-    let first = found.into_iter().find(|occurrence| occurrence.start >= date.at(0));
-    let first = first.ok_or_else(|| {
-        Error::UnknownEvent(format!("{id} does not begin on {date}; list-events gives its days"))
-    })?;
-    Ok((event, Some(first)))
+    let calendar = names::existing(&events, calendar)?;
+    let in_it = |event: &&Kept| calendar.as_ref().is_none_or(|name| event.calendar() == *name);
+    let own: Vec<&Kept> = events.iter().filter(|event| event.owner().is_none()).filter(in_it).collect();
+    let mut agenda = Agenda::of(&own, days.bounds(), user, FUEL);
+    agenda.limit(MAX_LISTED);
+    let events = agenda.entries.iter().map(|(kept, occurrence)| told(kept, occurrence)).collect();
+    Ok(Listed { events, notes: agenda.told() })
 }
 
-/// Moves an event, or one occurrence of one that recurs; it keeps its length.
+/// The event of an id.
+fn find(store: &impl Store, id: &str) -> Result<Kept, Error> {
+    keep::find(store, id)?.ok_or_else(|| {
+        Error::UnknownEvent(format!("there is no event {}; list-events gives the ids", shown(id)))
+    })
+}
+
+/// The recurrence of an event that begins on a day of the user's, by its original start; none where no day is named.
+fn recurrence(event: &Kept, day: Option<&str>, user: &Zone) -> Result<Option<Time>, Error> {
+    let Some(date) = day.map(|day| args::date("day", day)).transpose()? else { return Ok(None) };
+    let found = event.series.between(date.at(0), date.plus(1).at(0), user, FUEL);
+    let first = found.occurrences.iter().find(|occurrence| occurrence.start >= date.at(0));
+    first.map(|occurrence| Some(occurrence.recurrence)).ok_or_else(|| {
+        Error::UnknownEvent(format!("{} does not begin on {date}; list-events gives its days", event.id))
+    })
+}
+
+/// The recurrence that begins nearest to a time of the user's clock, within a year.
+fn nearest(event: &Kept, to: Time, user: &Zone) -> Time {
+    let found = event.series.between(to.plus(-MAX_AHEAD), to.plus(MAX_AHEAD), user, FUEL);
+    let by_distance = found.occurrences.iter().min_by_key(|occurrence| occurrence.start.since(to).abs());
+    by_distance.map_or(event.series.start.time, |occurrence| occurrence.recurrence)
+}
+
+fn day_is_missing(id: &str) -> Error {
+    Error::InvalidDate(format!("{id} repeats; give the day of the one that is meant, or scope all"))
+}
+
+/// Moves an event, or of one that recurs one occurrence, it and all that follow, or all; each keeps its length.
 ///
 /// # Errors
-/// `unknown-event`, `invalid-time`, `invalid-date`, `storage`.
+/// `unknown-event`, `invalid-time`, `invalid-date`, `invalid-repeat`, `storage`.
 pub fn move_event(
     store: &mut impl Store,
     id: &str,
     start: &str,
     day: Option<&str>,
+    scope: Option<Scope>,
     user: &Zone,
 ) -> Result<Event, Error> {
-    let to = Time::parse(start)
-        .map_err(|reason| Error::InvalidTime(format!("start {}: {reason}", shown(start))))?;
-    let (mut event, occurrence) = find(store, id, day, user)?;
+    let to = args::time("start", start)?;
+    let mut event = find(store, id)?;
+    let recurrence = recurrence(&event, day, user)?;
     let zone = event.series.start.zone.clone();
     let own = if matches!(zone, Zone::Floating) { to } else { zone.local(user.instant(to)) };
-    match occurrence {
-        Some(occurrence) if event.series.recurs() => event.series.move_one(occurrence.recurrence, own),
-        None if event.series.recurs() => {
-            return Err(Error::InvalidDate(format!("{id} repeats; give the day of the one to move")));
+    let own = if event.series.start.all_day { own.date().at(0) } else { own };
+    let wrong = |reason: String| Error::InvalidRepeat(format!("{id} was not moved: {reason}"));
+    let first = event.series.start.time;
+    match (scope.unwrap_or(Scope::This), recurrence) {
+        _ if !event.series.recurs() => event.series.move_all(first, own).map_err(wrong)?,
+        (Scope::All, at) => {
+            let at = at.unwrap_or_else(|| nearest(&event, to, user));
+            event.series.move_all(at, own).map_err(wrong)?;
         }
-        _ => event.series.move_whole(own),
+        (_, None) => return Err(day_is_missing(id)),
+        (Scope::This, Some(at)) => event.series.move_one(at, own),
+        (Scope::Following, Some(at)) if at <= first => event.series.move_all(at, own).map_err(wrong)?,
+        (Scope::Following, Some(at)) => {
+            let rest = event.series.part(at, own).map_err(wrong)?;
+            // The new one first: should the second write fail, events are there twice and none is lost.
+            let rest = keep::add(store, rest)?;
+            keep::replace(store, &event)?;
+            event = rest;
+        }
     }
     keep::replace(store, &event)?;
-    let found = event.series.between(to, to.plus(1), user);
-    let moved = found.iter().find(|occurrence| occurrence.start == to || event.series.start.all_day);
-    moved.map(|occurrence| told(id, occurrence)).ok_or_else(|| {
+    let found = event.series.between(to, to.plus(1), user, FUEL);
+    let moved = found.occurrences.iter().find(|o| o.start == to || event.series.start.all_day);
+    moved.map(|occurrence| told(&event, occurrence)).ok_or_else(|| {
         Error::InvalidTime(format!(
             "{to} is skipped by the clock of the event's zone; it was moved to the hour after"
         ))
     })
 }
 
-/// Cancels an event, or one occurrence, or that and all that follow; says what was cancelled.
+/// Cancels an event, or of one that recurs one occurrence, or it and all that follow; says what was cancelled.
 ///
 /// # Errors
 /// `unknown-event`, `invalid-date`, `storage`.
@@ -223,89 +172,58 @@ pub fn cancel_event(
     store: &mut impl Store,
     id: &str,
     day: Option<&str>,
-    following: bool,
+    scope: Option<Scope>,
     user: &Zone,
 ) -> Result<String, Error> {
-    let (mut event, occurrence) = find(store, id, day, user)?;
-    match occurrence.filter(|_| event.series.recurs()) {
-        Some(occurrence) if !following || occurrence.recurrence > event.series.start.time => {
-            event.series.leave_out(occurrence.recurrence, following);
-            keep::replace(store, &event)?;
-            let more = if following { " and all after it" } else { "" };
-            Ok(format!("cancelled {} on {}{more}", occurrence.title, occurrence.start))
+    let mut event = find(store, id)?;
+    let at = recurrence(&event, day, user)?.filter(|_| event.series.recurs());
+    let title = event.series.title();
+    let when = |at: Time| crate::moment::Moment { time: at, ..event.series.start.clone() }.seen(user);
+    let (said, following) = match (scope, at) {
+        (Some(Scope::This | Scope::Following), None) if event.series.recurs() => {
+            return Err(day_is_missing(id));
         }
+        (Some(Scope::Following), Some(at)) if at > event.series.start.time => {
+            (format!("cancelled {title} on {} and all after it", when(at)), true)
+        }
+        (None | Some(Scope::This), Some(at)) => (format!("cancelled {title} on {}", when(at)), false),
         _ => {
             store.delete(&event.key)?;
-            Ok(format!("cancelled {id}"))
+            return Ok(format!("cancelled {id}, {title}"));
         }
+    };
+    match at {
+        Some(at) if following => event.series.end_before(at),
+        Some(at) => event.series.leave_out(at),
+        None => {}
     }
+    keep::replace(store, &event)?;
+    Ok(said)
 }
 
-/// The free stretches of working time that have at least `minutes`, earliest first, at most [`MAX_SLOTS`].
-///
-/// # Errors
-/// `invalid-duration`, `storage`.
-pub fn find_free_time(store: &impl Store, days: Days, minutes: u32, user: &Zone) -> Result<Vec<Slot>, Error> {
-    let longest = CLOSES - OPENS;
-    if !(1..=longest).contains(&minutes.into()) {
-        return Err(Error::InvalidDuration(format!(
-            "duration-minutes is {minutes}; give 1 to {longest}, the length of a working day"
-        )));
+/// An occurrence as the interface tells it.
+fn told(kept: &Kept, occurrence: &Occurrence) -> Event {
+    let mut marks = Vec::new();
+    if kept.series.recurs() {
+        marks.push("repeats".to_owned());
     }
-    let mut events = agenda(&keep::events(store)?, days.bounds(), user);
-    events.retain(|(_, occurrence)| occurrence.busy);
-    let mut slots = Vec::new();
-    let all = (0..=days.to.since(days.from)).map(|offset| days.from.plus(offset));
-    for day in all.filter(|day| day.weekday() < 5) {
-        let closes = day.at(CLOSES * 60);
-        let mut free_from = day.at(OPENS * 60);
-        // The end of the day stands as a last event; `events` is by start.
-        for (start, end) in events.iter().map(|(_, event)| (event.start, event.end)).chain([(closes, closes)])
-        {
-            let until = start.min(closes);
-            if until.since(free_from) >= i64::from(minutes) * 60 {
-                slots.push(Slot { start: free_from.to_string(), end: until.to_string() });
-            }
-            free_from = free_from.max(end);
-        }
-        if slots.len() >= MAX_SLOTS {
-            slots.truncate(MAX_SLOTS);
-            break;
-        }
+    if occurrence.all_day() {
+        marks.push("all day".to_owned());
     }
-    Ok(slots)
-}
-
-fn told(id: &str, event: &Occurrence) -> Event {
+    if let Some(minutes) = occurrence.reminder() {
+        let (size, side) = (minutes.abs(), if minutes < 0 { "after" } else { "before" });
+        marks.push(format!("reminder {size} minutes {side}"));
+    }
+    let owner = kept.owner();
     Event {
-        id: id.to_owned(),
-        title: event.title.clone(),
-        start: event.start.to_string(),
-        end: event.end.to_string(),
-        attendees: event.attendees.clone(),
+        id: kept.id.clone(),
+        title: occurrence.title(),
+        start: occurrence.start.to_string(),
+        end: occurrence.end.to_string(),
+        calendar: owner.as_ref().map_or_else(|| kept.calendar(), |owner| format!("of {owner}")),
+        attendees: owner.map_or_else(|| occurrence.attendees(), |owner| vec![owner]),
+        marks,
     }
-}
-
-/// A text of one line, without white space around it.
-fn line(what: &str, text: &str, most: usize) -> Result<String, String> {
-    let text = text.trim();
-    let length = text.chars().count();
-    if text.is_empty() {
-        return Err(format!("{what} is empty; give a text"));
-    }
-    if length > most {
-        return Err(format!("{what} has {length} characters; {most} at most"));
-    }
-    if text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
-        return Err(format!("{what} {} has a line break or control character; give one line", shown(text)));
-    }
-    Ok(text.to_owned())
-}
-
-/// A value as a message shows it.
-fn shown(text: &str) -> String {
-    let start: String = text.chars().take(40).collect();
-    format!("`{}`{}", start.escape_debug(), if start.len() < text.len() { "…" } else { "" })
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! The wall-clock times that a recurrence rule gives: RFC 5545, section 3.3.10.
 //!
 //! Invariants: times come in ascending order, none before the start; a rule that never matches ends, because each step
-//! (a day looked at, a period begun) is paid from a fixed budget and nothing past a horizon is looked at; memory is
-//! bounded by the days of a year and the seconds of a day, whatever the rule says.
+//! (a day looked at, a period begun, a time given) is paid from the caller's fuel and nothing past a horizon is looked
+//! at; where the fuel ran out is told. Memory is bounded by the days of a year and the seconds of a day.
 //!
 //! Where usage differs: `BYWEEKNO` without a day means the start's weekday, as the RFC derives what is missing from
 //! DTSTART (python-dateutil takes all seven). `BYSETPOS` of a weekly rule counts in the whole week, also in the first
@@ -15,8 +15,10 @@ use crate::rule::{Freq, Rule, Until};
 use crate::time::{DAY, Date, Time, month_length};
 use crate::zone::Zone;
 
-/// Steps of one expansion: more than the days of a thousand years.
-const FUEL: u32 = 400_000;
+/// Steps that are plenty for one rule: more than the days of a thousand years.
+pub const PLENTY: u32 = 1_000_000;
+/// What a time that is given costs, in steps: the caller makes an occurrence of it and keeps it, so this bounds memory.
+const PER_TIME: u32 = 64;
 
 /// An iterator over the times of a rule.
 #[derive(Debug)]
@@ -35,14 +37,20 @@ pub struct Expansion<'a> {
     /// What `BYSETPOS` chose of the period.
     chosen: VecDeque<Time>,
     given: u32,
+    /// What a day that is looked at costs: long lists are compared one by one.
+    per_day: u32,
     fuel: u32,
+    /// The last moment that was looked at.
+    reached: Time,
+    starved: bool,
     ended: bool,
 }
 
 impl<'a> Expansion<'a> {
-    /// The times of `rule` for an event that starts at `start`, in `zone`, up to and with `horizon`.
+    /// The times of `rule` for an event that starts at `start`, in `zone`, up to and with `horizon`, for at most `fuel`
+    /// steps.
     #[must_use]
-    pub fn new(rule: &Rule, start: Time, zone: &'a Zone, horizon: Time) -> Expansion<'a> {
+    pub fn new(rule: &Rule, start: Time, zone: &'a Zone, horizon: Time, fuel: u32) -> Expansion<'a> {
         let mut rule = rule.clone();
         let (_, month, day) = start.date().parts();
         if rule.days.is_empty() && rule.month_days.is_empty() && rule.year_days.is_empty() {
@@ -68,25 +76,51 @@ impl<'a> Expansion<'a> {
                 list.push(value);
             }
         }
-        let times = if rule.freq < Freq::Hourly {
-            of_day(&rule.hours, &rule.minutes, &rule.seconds)
-        } else {
-            Vec::new()
+        let size = match rule.freq < Freq::Hourly {
+            true => rule.hours.len() * rule.minutes.len() * rule.seconds.len(),
+            false => 0,
         };
-        Expansion {
+        let table = cost(size, 4);
+        let listed = rule.days.len()
+            + [&rule.month_days, &rule.year_days, &rule.weeks, &rule.months]
+                .iter()
+                .map(|l| l.len())
+                .sum::<usize>();
+        let mut expansion = Expansion {
+            per_day: 1 + cost(listed, 16),
+            reached: start,
+            starved: false,
             rule,
             zone,
             start,
             horizon,
             period: 0,
             days: VecDeque::new(),
-            times,
+            times: Vec::new(),
             next_time: 0,
             chosen: VecDeque::new(),
             given: 0,
-            fuel: FUEL,
+            fuel,
             ended: false,
+        };
+        // Paid before it is made: it can have a row for each second of a day.
+        if size > 0 && expansion.pay(table) {
+            let Rule { hours, minutes, seconds, .. } = &expansion.rule;
+            expansion.times = of_day(hours, minutes, seconds);
         }
+        expansion
+    }
+
+    /// What is left of the fuel, in steps.
+    #[must_use]
+    pub fn fuel(&self) -> u32 {
+        self.fuel
+    }
+
+    /// Where the fuel ran out: times after it are missing. None where they are all given.
+    #[must_use]
+    pub fn starved(&self) -> Option<Time> {
+        self.starved.then_some(self.reached)
     }
 
     /// Leaves out what is well before `from`, where that needs no counting.
@@ -117,16 +151,17 @@ impl<'a> Expansion<'a> {
         }
     }
 
-    /// Takes a step; false where the budget is spent.
-    fn pay(&mut self) -> bool {
-        self.fuel = self.fuel.saturating_sub(1);
-        self.ended |= self.fuel == 0;
+    /// Takes so many steps; false where the fuel is spent.
+    fn pay(&mut self, steps: u32) -> bool {
+        self.starved |= self.fuel < steps;
+        self.fuel = self.fuel.saturating_sub(steps);
+        self.ended |= self.starved;
         !self.ended
     }
 
     /// Fills `days` or `chosen` from the next period; false at the end.
     fn advance(&mut self) -> bool {
-        if !self.pay() {
+        if !self.pay(1) {
             return false;
         }
         let Some(step) = self.period.checked_mul(self.rule.interval) else {
@@ -155,8 +190,9 @@ impl<'a> Expansion<'a> {
         if first.at(0) > self.horizon {
             return false;
         }
+        self.reached = first.at(0).max(self.start);
         for day in (0..length).map(|n| first.plus(n)) {
-            if !self.pay() {
+            if !self.pay(self.per_day) {
                 return false;
             }
             if self.matches(day) {
@@ -175,6 +211,10 @@ impl<'a> Expansion<'a> {
         };
         let base = Time::from_seconds(base.div_euclid(unit) * unit);
         if base > self.horizon {
+            return false;
+        }
+        self.reached = base.max(self.start);
+        if !self.pay(self.per_day - 1) {
             return false;
         }
         let (second, rule) = (base.of_day(), &self.rule);
@@ -197,12 +237,18 @@ impl<'a> Expansion<'a> {
             self.period = self.period.max((units + rule.interval - 1) / rule.interval);
             return true;
         }
-        let minutes = if rule.freq == Freq::Hourly { rule.minutes.clone() } else { vec![second / 60 % 60] };
-        let seconds = if rule.freq == Freq::Secondly { vec![second % 60] } else { rule.seconds.clone() };
-        self.times = of_day(&[second / 3600], &minutes, &seconds);
+        if rule.freq == Freq::Secondly && rule.positions.is_empty() {
+            self.chosen.push_back(base);
+            return true;
+        }
+        let minute = [second / 60 % 60];
+        let minutes = if rule.freq == Freq::Hourly { &rule.minutes[..] } else { &minute };
+        let second_of = [second % 60];
+        let seconds = if rule.freq == Freq::Secondly { &second_of } else { &rule.seconds[..] };
+        self.times = of_day(&[second / 3600], minutes, seconds);
         self.days.push_back(base.date());
         self.choose();
-        true
+        self.pay(cost(self.times.len(), 4))
     }
 
     /// Applies `BYSETPOS` to the period that `days` and `times` stand for.
@@ -211,6 +257,7 @@ impl<'a> Expansion<'a> {
         if self.rule.positions.is_empty() {
             return;
         }
+        self.pay(cost(self.rule.positions.len(), 4));
         let days: Vec<Date> = self.days.drain(..).collect();
         let (per_day, total) = (self.times.len(), days.len() * self.times.len());
         let mut indices: Vec<usize> = Vec::new();
@@ -288,9 +335,16 @@ impl Iterator for Expansion<'_> {
     fn next(&mut self) -> Option<Time> {
         while !self.ended {
             match self.take() {
-                Some(time) if time < self.start => {}
+                Some(time) if time < self.start => {
+                    // Many times of the first period can lie before the start.
+                    self.pay(1);
+                }
                 Some(time) if self.past(time) => self.ended = true,
                 Some(time) => {
+                    self.reached = time;
+                    if !self.pay(PER_TIME) {
+                        return None;
+                    }
                     self.given += 1;
                     return Some(time);
                 }
@@ -299,6 +353,11 @@ impl Iterator for Expansion<'_> {
         }
         None
     }
+}
+
+/// What so many comparisons cost, where a step is worth `each` of them.
+fn cost(count: usize, each: usize) -> u32 {
+    u32::try_from(count / each).unwrap_or(u32::MAX)
 }
 
 fn of_day(hours: &[i64], minutes: &[i64], seconds: &[i64]) -> Vec<i64> {

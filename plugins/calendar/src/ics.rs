@@ -10,6 +10,18 @@ pub const MAX_TEXT: usize = 900_000;
 /// The deepest nesting of components.
 const MAX_DEPTH: usize = 6;
 
+/// The line that something began on, from 1; 0 where it was not read. No part of what it is: any two are equal.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Line(pub usize);
+
+impl PartialEq for Line {
+    fn eq(&self, _: &Line) -> bool {
+        true
+    }
+}
+
+impl Eq for Line {}
+
 /// `NAME;PARAMETERS:VALUE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Property {
@@ -19,6 +31,8 @@ pub struct Property {
     pub parameters: String,
     /// As it stands, escapes included.
     pub value: String,
+    /// Where it was read.
+    pub line: Line,
 }
 
 /// `BEGIN:NAME` to `END:NAME`.
@@ -30,6 +44,8 @@ pub struct Component {
     pub properties: Vec<Property>,
     /// After the properties, in order.
     pub parts: Vec<Component>,
+    /// Where it was read.
+    pub line: Line,
 }
 
 impl Property {
@@ -94,13 +110,13 @@ impl Component {
     /// Puts a property at the end; parameters begin with a semicolon.
     pub fn add(&mut self, name: &str, parameters: &str, value: &str) {
         let (name, parameters, value) = (name.to_owned(), parameters.to_owned(), value.to_owned());
-        self.properties.push(Property { name, parameters, value });
+        self.properties.push(Property { name, parameters, value, line: Line(0) });
     }
 
     /// The component as lines, folded.
     pub fn write(&self, out: &mut String) {
         fold(out, &format!("BEGIN:{}", self.name));
-        for Property { name, parameters, value } in &self.properties {
+        for Property { name, parameters, value, .. } in &self.properties {
             fold(out, &format!("{name}{parameters}:{value}"));
         }
         for part in &self.parts {
@@ -143,51 +159,86 @@ fn fold(out: &mut String, line: &str) {
     out.push_str("\r\n");
 }
 
+/// The content lines of a text, unfolded, each with the number of its first line.
+fn unfolded(text: &str) -> impl Iterator<Item = (Line, String)> {
+    let text = text.trim_start_matches('\u{feff}');
+    let mut lines = text.split(if text.contains('\n') { '\n' } else { '\r' }).zip(1..).peekable();
+    std::iter::from_fn(move || {
+        let whole = |line: &str| line.strip_suffix('\r').unwrap_or(line).to_owned();
+        let (first, number) = lines.next()?;
+        let mut line = whole(first);
+        while let Some((more, _)) = lines.next_if(|(next, _)| next.starts_with([' ', '\t'])) {
+            line.push_str(&whole(more.get(1..).unwrap_or("")));
+        }
+        Some((Line(number), line))
+    })
+}
+
 /// Reads all components at the top of a text.
 ///
 /// # Errors
-/// The line that is wrong, and what is wrong with it.
+/// The line that is wrong, what is wrong with it and what to write.
 pub fn parse(text: &str) -> Result<Vec<Component>, String> {
     if text.len() > MAX_TEXT {
-        return Err(format!("the text has {} bytes; {MAX_TEXT} at most", text.len()));
+        return Err(format!(
+            "the text has {} bytes; {MAX_TEXT} at most: give its events in several parts",
+            text.len()
+        ));
     }
-    let text = text.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n");
-    let text = text.replace("\n ", "").replace("\n\t", "");
     let (mut top, mut open): (Vec<Component>, Vec<Component>) = (Vec::new(), Vec::new());
-    for (number, line) in text.split('\n').enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+    for (at, line) in unfolded(text).filter(|(_, line)| !line.trim().is_empty()) {
         let wrong = |what: &str| {
-            let mut message = format!("line {} (unfolded), `", number + 1);
+            let mut message = format!("line {}, `", at.0);
             let _ = write!(message, "{}`: {what}", line.chars().take(40).collect::<String>().escape_debug());
             message
         };
-        let colon = outside_quotes(line, ':').ok_or_else(|| wrong("no NAME:VALUE"))?;
+        let colon = outside_quotes(&line, ':').ok_or_else(|| {
+            wrong("no NAME:VALUE; a line that goes on from the one before begins with a space")
+        })?;
         let (head, value) = (line.get(..colon).unwrap_or(""), line.get(colon + 1..).unwrap_or(""));
         let (name, parameters) = head.split_at(head.find(';').unwrap_or(head.len()));
         let name = name.trim().to_ascii_uppercase();
         if name.is_empty()
             || !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
         {
-            return Err(wrong("no property name"));
+            return Err(wrong(
+                "no property name before the colon; a line that goes on from the one before begins with a space",
+            ));
         }
         let depth = open.len();
         match (name.as_str(), open.last_mut()) {
             ("BEGIN", _) if depth >= MAX_DEPTH => {
-                return Err(wrong("too many components in each other"));
+                return Err(wrong("too many components in each other; END them before"));
             }
-            ("BEGIN", _) => open.push(Component::new(&value.trim().to_ascii_uppercase())),
+            ("BEGIN", _) => {
+                open.push(Component { line: at, ..Component::new(&value.trim().to_ascii_uppercase()) });
+            }
             ("END", _) => {
-                let done = open.pop().ok_or_else(|| wrong("nothing is open"))?;
+                let done = open.pop().ok_or_else(|| wrong("nothing is open; leave it out"))?;
                 if !done.name.eq_ignore_ascii_case(value.trim()) {
-                    return Err(wrong(&format!("{} is open", done.name)));
+                    return Err(wrong(&format!(
+                        "{} of line {} is open; write END:{} before",
+                        done.name, done.line.0, done.name
+                    )));
                 }
                 open.last_mut().map_or(&mut top, |outer| &mut outer.parts).push(done);
             }
-            (_, Some(component)) => component.add(&name, parameters, value),
-            (_, None) => return Err(wrong("it stands outside BEGIN and END")),
+            (_, Some(component)) => {
+                component.add(&name, parameters, value);
+                if let Some(property) = component.properties.last_mut() {
+                    property.line = at;
+                }
+            }
+            (_, None) => {
+                return Err(wrong("it stands outside BEGIN and END; a file begins with BEGIN:VCALENDAR"));
+            }
         }
     }
     match open.pop() {
-        Some(component) => Err(format!("END:{} is missing; the text is cut off", component.name)),
+        Some(component) => Err(format!(
+            "line {}: END:{} is missing; the text is cut off, give all of it",
+            component.line.0, component.name
+        )),
         None => Ok(top),
     }
 }
@@ -221,7 +272,7 @@ mod tests {
             ("hello", "line 1"),
             ("SUMMARY:x", "outside"),
             ("BEGIN:VEVENT\nSUMMARY:x", "END:VEVENT is missing"),
-            ("BEGIN:A\nEND:B", "A is open"),
+            ("BEGIN:A\nEND:B", "A of line 1 is open"),
             ("END:B", "nothing is open"),
             (&"BEGIN:A\n".repeat(1000), "too many"),
             ("BEGIN:A\n会议:x\nEND:A", "no property name"),

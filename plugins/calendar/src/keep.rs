@@ -1,6 +1,7 @@
 //! How events are kept: one key per event, its id, a dot and a random number (`e17.5f0c…`).
 //!
-//! Format of a value: the line `event 2`, then a VEVENT and its overrides as iCalendar text. Values of the first version
+//! Format of a value: the line `event 2`, then a VEVENT, its overrides and time zones that only it knows as iCalendar text
+//! ([`crate::names`] says how it tells its calendar). Values of the first version
 //! are read as well: the lines `event 1`, start `YYYY-MM-DDTHH:MM`, minutes, title, then one line per attendee. A value
 //! of another form is an error that names the key: nothing that is there is passed over or overwritten.
 //!
@@ -8,11 +9,14 @@
 //! store has no atomic step. Each writes under a key that nobody else writes, then looks who else took the number; who
 //! sees another gives the number up and takes a higher one. Of two, the one that looks last sees both.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 
 use crate::Error;
-use crate::ics::{self, Component};
-use crate::series::{Moment, Series, duration};
+use crate::args;
+use crate::ics;
+use crate::moment::Moment;
+use crate::series::Series;
 use crate::time::Time;
 use crate::zone::Zone;
 
@@ -46,32 +50,6 @@ pub struct Kept {
     pub series: Series,
 }
 
-/// An event on the user's own clock, as a VEVENT.
-///
-/// # Errors
-/// Never for a title and attendees of one line.
-pub fn vevent(
-    title: &str,
-    start: Time,
-    minutes: i64,
-    attendees: &[String],
-    rule: Option<&str>,
-) -> Result<Series, String> {
-    let mut component = Component::new("VEVENT");
-    component.add("SUMMARY", "", &ics::escape(title));
-    Moment { time: start, zone: Zone::Floating, all_day: false }.write(&mut component, "DTSTART");
-    component.add("DURATION", "", &duration(minutes * 60));
-    if let Some(rule) = rule {
-        component.add("RRULE", "", rule);
-    }
-    for name in attendees {
-        // RFC 5545 wants an address; this is what calendars write for a name without one.
-        let address = if name.contains('@') { format!("mailto:{name}") } else { "invalid:nomail".to_owned() };
-        component.add("ATTENDEE", &format!(";CN=\"{}\"", name.replace('"', "'")), &address);
-    }
-    Series::read(vec![component])
-}
-
 /// All events, by number.
 ///
 /// # Errors
@@ -87,29 +65,76 @@ pub fn events(store: &impl Store) -> Result<Vec<Kept>, Error> {
     Ok(events)
 }
 
+/// The event of an id; only its own entry is read.
+///
+/// # Errors
+/// As [`events`].
+pub fn find(store: &impl Store, wanted: &str) -> Result<Option<Kept>, Error> {
+    let Some(key) = store.keys()?.into_iter().find(|key| number(key).is_some() && id(key) == wanted) else {
+        return Ok(None);
+    };
+    let Some(value) = store.get(&key)? else { return Ok(None) };
+    read(&key, &value).map(Some).ok_or_else(|| unreadable(&key))
+}
+
 /// Keeps a new event under an id of its own, which is filled in.
 ///
 /// # Errors
 /// Where the calendar is full, the store cannot be written, or too many calls book at the same moment.
 pub fn add(store: &mut impl Store, series: Series) -> Result<Kept, Error> {
-    let mut event = Kept { id: String::new(), key: String::new(), series };
-    let mut taken: Vec<u64> = numbers(store)?;
-    if taken.len() >= MAX_EVENTS {
-        return Err(Error::Storage(format!("the calendar is full: {MAX_EVENTS} events")));
+    let kept = add_all(store, vec![series])?.pop();
+    kept.ok_or_else(|| Error::Storage("the event was not kept; book it again".into()))
+}
+
+/// Keeps new events, each under an id of its own: all of them, or none where it fails.
+///
+/// # Errors
+/// As [`add`].
+pub fn add_all(store: &mut impl Store, all: Vec<Series>) -> Result<Vec<Kept>, Error> {
+    let mut taken = numbers(store)?;
+    if taken.len() + all.len() > MAX_EVENTS {
+        return Err(Error::Storage(format!("the calendar is full: {MAX_EVENTS} events at most")));
     }
+    let (mut done, mut rest) = (Vec::new(), all);
+    let mut failed = None;
     for attempt in 0..MAX_ATTEMPTS {
         // After a collision, each of those that collided goes a random way further.
-        let further = random() % (1 << attempt.min(10));
-        let own = taken.iter().max().unwrap_or(&0) + 1 + further;
-        let key = format!("e{own}.{:016x}", random());
-        store.set(&key, write(&event).as_bytes())?;
-        taken = numbers(store)?;
-        if taken.iter().filter(|number| **number == own).count() == 1 {
-            event.id = id(&key).to_owned();
-            event.key = key;
-            return Ok(event);
+        let first = taken.iter().max().unwrap_or(&0) + 1 + random() % (1 << attempt.min(10));
+        let written = done.len();
+        for (series, own) in rest.drain(..).zip(first..) {
+            let event = Kept { id: format!("e{own}"), key: format!("e{own}.{:016x}", random()), series };
+            failed = failed.or(store.set(&event.key, write(&event).as_bytes()).err());
+            done.push(event);
+            if failed.is_some() {
+                break;
+            }
         }
-        store.delete(&key)?;
+        let now = match failed.map_or_else(|| numbers(store), Err) {
+            Ok(now) => now,
+            Err(error) => {
+                for event in &done {
+                    store.delete(&event.key)?;
+                }
+                return Err(error);
+            }
+        };
+        failed = None;
+        let mut holders: HashMap<u64, u32> = HashMap::new();
+        for number in &now {
+            *holders.entry(*number).or_default() += 1;
+        }
+        for event in done.split_off(written) {
+            if number(&event.key).and_then(|number| holders.get(&number)) == Some(&1) {
+                done.push(event);
+            } else {
+                store.delete(&event.key)?;
+                rest.push(event.series);
+            }
+        }
+        if rest.is_empty() {
+            return Ok(done);
+        }
+        taken = now;
     }
     Err(Error::Storage("too many events are booked at this moment; book it again".into()))
 }
@@ -160,9 +185,12 @@ fn read(key: &str, value: &[u8]) -> Option<Kept> {
         FIRST => {
             let mut lines = rest.lines();
             let start = Time::parse(lines.next()?).ok()?;
-            let minutes = lines.next()?.parse().ok().filter(|minutes| (1..=100_000).contains(minutes))?;
+            let minutes: i64 =
+                lines.next()?.parse().ok().filter(|minutes| (1..=100_000).contains(minutes))?;
             let title = lines.next()?;
-            vevent(title, start, minutes, &lines.map(str::to_owned).collect::<Vec<_>>(), None)
+            let start = Moment { time: start, zone: Zone::Floating, all_day: false };
+            let attendees: Vec<String> = lines.map(str::to_owned).collect();
+            Series::read(vec![args::vevent(title, &start, minutes * 60, &attendees)])
         }
         SECOND => Series::read(ics::parse(rest).ok()?),
         _ => return None,
@@ -171,43 +199,15 @@ fn read(key: &str, value: &[u8]) -> Option<Kept> {
 }
 
 #[cfg(test)]
-pub(crate) mod testing {
-    //! A store in memory.
-    use super::*;
-    use std::collections::BTreeMap;
-
-    #[derive(Default)]
-    pub(crate) struct Memory(pub(crate) BTreeMap<String, Vec<u8>>);
-
-    impl Store for Memory {
-        fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
-            Ok(self.0.get(key).cloned())
-        }
-
-        fn set(&mut self, key: &str, value: &[u8]) -> Result<(), Error> {
-            self.0.insert(key.to_owned(), value.to_vec());
-            Ok(())
-        }
-
-        fn delete(&mut self, key: &str) -> Result<(), Error> {
-            self.0.remove(key);
-            Ok(())
-        }
-
-        fn keys(&self) -> Result<Vec<String>, Error> {
-            Ok(self.0.keys().cloned().collect())
-        }
-    }
-}
-
-#[cfg(test)]
 mod tests {
-    use super::testing::Memory;
     use super::*;
+    use crate::memory::Memory;
 
     fn event(start: &str) -> Series {
         let attendees = ["finance team".to_owned(), "ops".to_owned()];
-        vevent("Größe: 中文", Time::parse(start).expect("a minute"), 45, &attendees, None).expect("an event")
+        let time = Time::parse(start).expect("a minute");
+        let start = Moment { time, zone: Zone::Floating, all_day: false };
+        Series::read(vec![args::vevent("Größe: 中文", &start, 45 * 60, &attendees)]).expect("an event")
     }
 
     #[test]

@@ -1,17 +1,24 @@
 //! The `calendar` plugin: book events, list them, find free time.
 //!
-//! What the functions do is in [`book`], over [`keep::Store`], with times from [`time`]; the component at the end
-//! of this file joins them to wasi:keyvalue. The types of the interface are in `wit/calendar.wit`.
+//! [`args`] checks arguments, [`book`] and [`free`] do what is asked, over [`agenda`] and [`keep::Store`]; the component at
+//! the end of this file joins them to wasi:keyvalue. The types of the interface are in `wit/calendar.wit`.
 //!
 //! Invariant: every argument is checked before anything is written; an event that was booked is never lost or
 //! changed by a call that does not name it. The plugin has no clock: what "tomorrow" and 下周三 mean is found by the host's
 //! own code (`host/pawl/src/dates.rs`), which puts the date beside the words before the model reads them.
 
+pub mod agenda;
+pub mod args;
 pub mod book;
+pub mod change;
 pub mod exchange;
 pub mod expand;
+pub mod free;
 pub mod ics;
 pub mod keep;
+pub mod memory;
+pub mod moment;
+pub mod names;
 pub mod rule;
 pub mod series;
 pub mod time;
@@ -29,7 +36,9 @@ pub mod bindings {
     });
 }
 
-pub use bindings::exports::pawl::calendar::calendar::{Booked, Error, Event, Imported, Slot};
+pub use bindings::exports::pawl::calendar::calendar::{
+    Agenda as Listed, Booked, Details, Error, Event, FreeTime, Imported, Scope, Slot, Taken,
+};
 
 #[cfg(target_family = "wasm")]
 mod component {
@@ -38,7 +47,10 @@ mod component {
     use super::bindings::wasi::keyvalue::store::{self, Bucket};
     use super::keep::Store;
     use super::zone::Zone;
-    use super::{Booked, Error, Event, Imported, Slot, bindings, book, exchange, keep};
+    use super::{
+        Booked, Details, Error, Event, FreeTime, Imported, Listed, Scope, args, bindings, book, exchange,
+        free, keep, names,
+    };
 
     struct KeyValue(Bucket);
 
@@ -94,60 +106,96 @@ mod component {
             duration_minutes: u32,
             attendees: Vec<String>,
             repeat: Option<String>,
+            calendar: Option<String>,
+            details: Option<Details>,
         ) -> Result<Booked, Error> {
-            let wish =
-                book::Appointment::new(&title, &start, duration_minutes, &attendees, repeat.as_deref())?;
-            book::create_event(&mut KeyValue::open()?, wish, &user())
+            let wish = args::Wish {
+                title: &title,
+                start: &start,
+                minutes: duration_minutes,
+                attendees: &attendees,
+                repeat: repeat.as_deref(),
+                details: details.as_ref(),
+            };
+            book::create_event(&mut KeyValue::open()?, &wish, calendar.as_deref(), &user()?)
         }
 
-        fn list_events(from: String, to: String) -> Result<Vec<Event>, Error> {
-            let days = book::Days::new(&from, &to)?;
-            book::list_events(&KeyValue::open()?, days, &user())
+        fn list_events(from: String, to: String, calendar: Option<String>) -> Result<Listed, Error> {
+            let days = args::Days::new(&from, &to)?;
+            book::list_events(&KeyValue::open()?, days, calendar.as_deref(), &user()?)
         }
 
-        fn find_free_time(from: String, to: String, duration_minutes: u32) -> Result<Vec<Slot>, Error> {
-            let days = book::Days::new(&from, &to)?;
-            book::find_free_time(&KeyValue::open()?, days, duration_minutes, &user())
+        fn find_free_time(
+            from: String,
+            to: String,
+            duration_minutes: u32,
+            attendees: Option<Vec<String>>,
+        ) -> Result<FreeTime, Error> {
+            let (days, attendees) = (args::Days::new(&from, &to)?, attendees.unwrap_or_default());
+            free::find_free_time(&KeyValue::open()?, days, duration_minutes, &attendees, &user()?)
         }
 
-        fn move_event(id: String, start: String, day: Option<String>) -> Result<Event, Error> {
-            book::move_event(&mut KeyValue::open()?, &id, &start, day.as_deref(), &user())
+        fn move_event(
+            id: String,
+            start: String,
+            day: Option<String>,
+            scope: Option<Scope>,
+        ) -> Result<Event, Error> {
+            book::move_event(&mut KeyValue::open()?, &id, &start, day.as_deref(), scope, &user()?)
         }
 
-        fn cancel_event(id: String, day: Option<String>, following: Option<bool>) -> Result<String, Error> {
-            let following = following.unwrap_or(false);
-            book::cancel_event(&mut KeyValue::open()?, &id, day.as_deref(), following, &user())
+        fn cancel_event(id: String, day: Option<String>, scope: Option<Scope>) -> Result<String, Error> {
+            book::cancel_event(&mut KeyValue::open()?, &id, day.as_deref(), scope, &user()?)
         }
 
-        fn import_ics(text: String) -> Result<Imported, Error> {
-            exchange::import(&mut KeyValue::open()?, &text)
+        fn import_ics(
+            text: String,
+            calendar: Option<String>,
+            owner: Option<String>,
+        ) -> Result<Imported, Error> {
+            exchange::import(&mut KeyValue::open()?, &text, calendar.as_deref(), owner.as_deref())
         }
 
-        fn export_ics() -> Result<String, Error> {
-            exchange::export(&KeyValue::open()?)
+        fn export_ics(calendar: Option<String>) -> Result<String, Error> {
+            exchange::export(&KeyValue::open()?, calendar.as_deref())
         }
     }
 
-    /// The user's zone; UTC where the setting is missing or no zone.
-    fn user() -> Zone {
-        let name = config::get("zone").ok().flatten();
-        name.and_then(|name| Zone::named(&name)).unwrap_or(Zone::Utc)
+    /// The user's zone; where the operator has set none, times hang on no zone.
+    fn user() -> Result<Zone, Error> {
+        match config::get("zone").ok().flatten() {
+            None => Ok(Zone::Floating),
+            Some(name) => Zone::named(&name).ok_or_else(|| {
+                Error::Storage(format!("the operator's setting zone = \"{name}\" is no IANA zone"))
+            }),
+        }
     }
 
     impl bindings::exports::pawl::plugin::refine::Guest for Component {
         fn refine() -> Result<Vec<Refinement>, String> {
-            let events = keep::events(&KeyValue::open().map_err(|error| format!("{error:?}"))?);
+            let events = KeyValue::open().and_then(|store| keep::events(&store));
             let events = events.map_err(|error| format!("{error:?}"))?;
+            let calendars = names::calendars(&events);
+            let refinement = |function: &str, path: &str, rule: &Rule| Refinement {
+                function: function.to_owned(),
+                path: path.to_owned(),
+                rule: rule.clone(),
+                shown: false,
+            };
             // The newest are the ones that are asked about; a grammar of ten thousand ids helps nobody.
-            let ids: Vec<String> = events.iter().rev().take(200).map(|event| event.id.clone()).collect();
-            Ok(["move-event", "cancel-event"]
-                .map(|function| Refinement {
-                    function: function.to_owned(),
-                    path: "/id".to_owned(),
-                    rule: Rule::Choices(ids.clone()),
-                    shown: false,
-                })
-                .into())
+            let own = events.iter().rev().filter(|event| event.owner().is_none());
+            let ids = Rule::Choices(own.take(200).map(|event| event.id.clone()).collect());
+            let new = Rule::Pattern(names::pattern(&calendars));
+            // With one calendar there is nothing to choose: the argument is left out.
+            let one = Rule::Choices(if calendars.len() > 1 { calendars } else { Vec::new() });
+            Ok(vec![
+                refinement("move-event", "/id", &ids),
+                refinement("cancel-event", "/id", &ids),
+                refinement("create-event", "/calendar", &new),
+                refinement("import-ics", "/calendar", &new),
+                refinement("list-events", "/calendar", &one),
+                refinement("export-ics", "/calendar", &one),
+            ])
         }
     }
 

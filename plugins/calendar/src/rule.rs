@@ -144,7 +144,11 @@ impl Rule {
                 }
                 "BYMINUTE" => rule.minutes = list(name, value, 0, 59, false)?,
                 "BYHOUR" => rule.hours = list(name, value, 0, 23, false)?,
-                "BYDAY" => rule.days = value.split(',').map(day).collect::<Result<_, _>>()?,
+                "BYDAY" => {
+                    rule.days = value.split(',').map(day).collect::<Result<_, _>>()?;
+                    rule.days.sort_unstable_by_key(|(n, day)| (*day, *n));
+                    rule.days.dedup();
+                }
                 "BYMONTHDAY" => rule.month_days = list(name, value, 1, 31, true)?,
                 "BYYEARDAY" => rule.year_days = list(name, value, 1, 366, true)?,
                 "BYWEEKNO" => rule.weeks = list(name, value, 1, 53, true)?,

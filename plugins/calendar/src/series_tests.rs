@@ -10,8 +10,10 @@ fn series(lines: &str) -> Series {
 fn starts(series: &Series, from: &str, to: &str) -> Vec<String> {
     let user = Zone::named("Europe/Berlin").expect("known");
     let time = |text: &str| Time::parse(text).expect("a time");
-    let found = series.between(time(from), time(to), &user);
-    found.iter().map(|o| format!("{} {} {}", o.start, &o.end.to_string()[11..], o.title)).collect()
+    let found = series.between(time(from), time(to), &user, 400_000);
+    assert_eq!(found.incomplete, None);
+    let line = |o: &Occurrence| format!("{} {} {}", o.start, &o.end.to_string()[11..], o.title());
+    found.occurrences.iter().map(line).collect()
 }
 
 const WEEKLY: &str = "BEGIN:VEVENT\nSUMMARY:Sync\nDTSTART;TZID=America/New_York:20310227T090000\nDURATION:PT1H\n\
@@ -53,12 +55,12 @@ fn what_is_left_out_and_moved_is_so_when_it_is_read_again() {
     let time = |text: &str| Time::parse(text).expect("a time");
     let mut changed = series(WEEKLY);
     changed.move_one(time("2031-03-13T09:00"), time("2031-03-14T12:00"));
-    changed.leave_out(time("2031-03-20T09:00"), true);
+    changed.end_before(time("2031-03-20T09:00"));
     let again = Series::read(changed.components.clone()).expect("read");
     let expected =
         ["2031-02-27T15:00 16:00 Sync", "2031-03-08T16:00 17:00 Sync", "2031-03-14T17:00 18:00 Sync"];
     assert_eq!(starts(&again, "2031-02-01T00:00", "2031-12-01T00:00"), expected);
-    changed.leave_out(time("2031-02-27T09:00"), false);
+    changed.leave_out(time("2031-02-27T09:00"));
     assert_eq!(starts(&changed, "2031-02-01T00:00", "2031-12-01T00:00"), expected[1..]);
 }
 
@@ -76,4 +78,26 @@ fn days_are_whole_and_a_start_outside_the_rule_counts() {
         starts(&series(tuesday), "2031-03-01T00:00", "2031-05-01T00:00"),
         ["2031-03-04T09:00 09:00 x", "2031-03-07T09:00 09:00 x"]
     );
+}
+
+#[test]
+fn a_period_among_the_added_has_its_own_length() {
+    let periods = "BEGIN:VEVENT\nSUMMARY:x\nDTSTART:20310303T090000Z\nDURATION:PT1H\n\
+        RDATE;VALUE=PERIOD:20310304T090000Z/PT30M,20310305T090000Z/20310305T110000Z\nEND:VEVENT\n";
+    assert_eq!(
+        starts(&series(periods), "2031-03-01T00:00", "2031-04-01T00:00"),
+        ["2031-03-03T10:00 11:00 x", "2031-03-04T10:00 10:30 x", "2031-03-05T10:00 12:00 x"]
+    );
+}
+
+#[test]
+fn where_the_fuel_runs_out_is_told() {
+    let often = series("BEGIN:VEVENT\nDTSTART:20310303T090000\nRRULE:FREQ=MINUTELY\nEND:VEVENT\n");
+    let time = |text: &str| Time::parse(text).expect("a time");
+    let day = (time("2031-03-04T00:00"), time("2031-03-05T00:00"));
+    let short = often.between(day.0, day.1, &Zone::Utc, 2_000);
+    let (last, from) = (short.occurrences.last().expect("some").start, short.incomplete.expect("told"));
+    assert!(last < from && from < day.1 && from.since(last) <= 60, "{last} {from}");
+    let whole = often.between(day.0, day.1, &Zone::Utc, 100_000);
+    assert_eq!((whole.occurrences.len(), whole.incomplete), (1440, None));
 }
