@@ -2,12 +2,16 @@
 //!
 //! Invariant: everything read here is read anew in each call, so that an edited layer counts from the next call on.
 
+use std::time::SystemTime;
+
+use jiff::civil::Date;
+
 use crate::bindings::exports::pawl::plugin::refine::{self, Refinement};
 use crate::bindings::pawl::host::{database, documents};
 use crate::layer::Layer;
 use crate::{
-    Answer, Comparison, Created, Database, Error, Explanation, HostError, Picture, Question, Rows, analysis,
-    answer, bindings, chart, draft, ground,
+    Answer, Comparison, Created, Database, Error, Explanation, Grain, HostError, Picture, Question, Rows,
+    analysis, answer, bindings, chart, draft, ground, period, suggest,
 };
 
 struct Granted(String);
@@ -48,6 +52,13 @@ fn opened() -> Result<(Layer, Granted), Error> {
     Ok((layer, database))
 }
 
+/// The day by the host's clock, in UTC.
+fn today() -> Option<Date> {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    let days = i32::try_from(since.as_secs() / 86_400).ok()?;
+    period::plus(Date::new(1970, 1, 1).ok()?, Grain::Day, days)
+}
+
 struct Component;
 
 impl bindings::exports::pawl::bi::bi::Guest for Component {
@@ -79,6 +90,11 @@ impl bindings::exports::pawl::bi::bi::Guest for Component {
 
     fn draft(database: String) -> Result<String, Error> {
         draft::draft(&Granted(database.clone()), &database)
+    }
+
+    fn suggest(request: String) -> Result<String, Error> {
+        let (layer, database) = opened()?;
+        today().map_or(Ok(String::new()), |today| suggest::suggest(&layer, &database, &request, today))
     }
 }
 

@@ -111,7 +111,11 @@ fn text(value: Value) -> Option<String> {
 }
 
 /// The values of a dimension, and whether these are all.
-fn values(layer: &Layer, database: &impl Database, name: &str) -> Result<(Vec<String>, bool), Error> {
+pub(crate) fn values(
+    layer: &Layer,
+    database: &impl Database,
+    name: &str,
+) -> Result<(Vec<String>, bool), Error> {
     let (expression, table) = column(layer, name)?;
     let sql = format!(
         "SELECT DISTINCT coalesce(CAST(({expression}) AS TEXT), '(none)') AS v FROM {table} ORDER BY v"

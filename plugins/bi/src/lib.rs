@@ -19,6 +19,7 @@ pub mod layer;
 pub mod period;
 pub mod plan;
 pub mod schema;
+pub mod suggest;
 pub mod svg;
 #[cfg(test)]
 mod testing;

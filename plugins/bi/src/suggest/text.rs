@@ -1,0 +1,129 @@
+//! The words of a request, and which of them were understood.
+//!
+//! Invariant: a word is understood once. Han characters are words of their own, so that Chinese needs no spaces.
+
+/// A request in words.
+pub(super) struct Text {
+    words: Vec<String>,
+    used: Vec<bool>,
+}
+
+/// Words of a request that are read; the rest of a longer one is not.
+const MAX_WORDS: usize = 200;
+const STOP: [&str; 58] = [
+    "a", "an", "the", "of", "in", "on", "for", "to", "from", "and", "or", "by", "per", "each", "every", "is",
+    "are", "was", "were", "did", "do", "does", "have", "has", "had", "we", "our", "us", "i", "me", "my",
+    "you", "what", "which", "who", "how", "many", "much", "show", "give", "tell", "list", "please", "with",
+    "at", "it", "that", "there", "as", "make", "get", "year", "month", "all", "can", "be", "total", "s",
+];
+
+/// A name, a synonym or a value in words.
+pub(super) fn phrase(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut open = false;
+    let chars: Vec<char> = text.to_lowercase().chars().collect();
+    for (place, one) in chars.iter().enumerate() {
+        let digit = |at: Option<usize>| at.and_then(|at| chars.get(at)).is_some_and(char::is_ascii_digit);
+        let dash = *one == '-' && digit(place.checked_sub(1)) && digit(Some(place + 1));
+        let han = ('\u{3400}'..='\u{9fff}').contains(one);
+        if han {
+            words.push(one.to_string());
+            open = false;
+        } else if one.is_alphanumeric() || dash {
+            match words.last_mut().filter(|_| open) {
+                Some(word) => word.push(*one),
+                None => words.push(one.to_string()),
+            }
+            open = true;
+        } else {
+            open = false;
+        }
+    }
+    words
+}
+
+fn singular(word: &str) -> String {
+    match word.strip_suffix("ies") {
+        Some(stem) => format!("{stem}y"),
+        None => word.strip_suffix('s').filter(|stem| !stem.ends_with('s')).unwrap_or(word).to_owned(),
+    }
+}
+
+/// A word of a request is a word of the layer, or its plural. The other way round `order` would be `orders`.
+fn same(said: &str, name: &str) -> bool {
+    said == name || (said.len() > 3 && singular(said) == name)
+}
+
+/// Whether a request's words for this could mean one of these as well.
+pub(super) fn also(phrase: &[String], others: &[Vec<String>]) -> bool {
+    others.iter().any(|other| {
+        other.len() == phrase.len() && phrase.iter().zip(other).all(|(said, name)| same(said, name))
+    })
+}
+
+impl Text {
+    pub(super) fn new(request: &str) -> Text {
+        let mut words = phrase(request);
+        words.truncate(MAX_WORDS);
+        let used = vec![false; words.len()];
+        Text { words, used }
+    }
+
+    pub(super) fn words(&self) -> impl Iterator<Item = &str> {
+        self.words.iter().map(String::as_str)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    /// The word at a place; empty beyond the ends.
+    pub(super) fn at(&self, place: usize) -> &str {
+        self.words.get(place).map_or("", String::as_str)
+    }
+
+    /// The word so many places before.
+    pub(super) fn before(&self, place: usize, back: usize) -> &str {
+        place.checked_sub(back).map_or("", |place| self.at(place))
+    }
+
+    /// The first place where these words stand, not yet understood.
+    pub(super) fn find(&self, phrase: &[String], fits: impl Fn(usize) -> bool) -> Option<usize> {
+        let windows = self.words.windows(phrase.len().max(1)).zip(self.used.windows(phrase.len().max(1)));
+        windows.enumerate().find_map(|(at, (words, used))| {
+            let there =
+                !used.contains(&true) && words.iter().zip(phrase).all(|(said, name)| same(said, name));
+            Some(at).filter(|at| !phrase.is_empty() && there && fits(*at))
+        })
+    }
+
+    pub(super) fn mark(&mut self, at: usize, len: usize) {
+        for used in self.used.iter_mut().skip(at).take(len) {
+            *used = true;
+        }
+    }
+
+    /// Whether these words stand there and were not understood before; now they are.
+    pub(super) fn take(&mut self, words: &str) -> bool {
+        let phrase = phrase(words);
+        let found = self.find(&phrase, |_| true);
+        if let Some(at) = found {
+            self.mark(at, phrase.len());
+        }
+        found.is_some()
+    }
+
+    pub(super) fn has(&self, word: &str) -> bool {
+        self.words.iter().any(|own| own == word)
+    }
+
+    /// What was not understood, without words that say little.
+    pub(super) fn left(&self) -> String {
+        let left = self
+            .words
+            .iter()
+            .zip(&self.used)
+            .filter(|(word, used)| !**used && !STOP.contains(&word.as_str()));
+        left.map(|(word, _)| word.as_str()).take(8).collect::<Vec<_>>().join(" ")
+    }
+}
