@@ -37,6 +37,26 @@ def ask(base: str, question: str, short: bool) -> dict:
         sys.exit(f"{question}: {error.code} {error.read().decode(errors='replace')}")
 
 
+def drafted(base: str, question: str) -> dict:
+    """As a model would reply that copies the draft word for word."""
+
+    def call(tool: str, arguments: dict) -> dict:
+        request = urllib.request.Request(f"{base}/v1/tools/{tool}", json.dumps(arguments).encode(), {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=60) as reply:
+                return {"result": json.load(reply)["result"]}
+        except urllib.error.HTTPError as error:
+            return {"error": error.read().decode(errors="replace")}
+
+    said = call("bi.suggest", {"request": question}).get("result", "")
+    calls = []
+    if said.startswith("draft of the call: "):
+        function, arguments = said.splitlines()[0].removeprefix("draft of the call: ").split(" ", 1)
+        tool, arguments = f"bi.{function}", json.loads(arguments)
+        calls = [{"tool": tool, "arguments": arguments, **call(tool, arguments)}]
+    return {"pawl": {"calls": calls}, "choices": [{"message": {"content": said}}]}
+
+
 def vocabulary(layer: dict, shop: sqlite3.Connection) -> tuple[set, set, set]:
     """Measures, dimensions, and what may stand in `only`: every value of every dimension, and the filters."""
     conditions = set(layer.get("filters", {}))
@@ -75,6 +95,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1e9)
     parser.add_argument("--out", type=pathlib.Path)
     parser.add_argument("--only", nargs="*")
+    parser.add_argument("--draft", action="store_true", help="no model: run the call that bi.suggest drafts")
     parser.add_argument("--short", action="store_true", help="cut the answer after the call short, to spare the model")
     options = parser.parse_args()
     shop = sqlite3.connect(f"{options.shop.resolve().as_uri()}?mode=ro", uri=True)
@@ -91,7 +112,7 @@ def main() -> int:
             break
         gold = [list(row) for row in shop.execute(case["gold_sql"])]
         started = time.monotonic()
-        reply = ask(options.base, case["question"], options.short)
+        reply = drafted(options.base, case["question"]) if options.draft else ask(options.base, case["question"], options.short)
         calls = reply["pawl"]["calls"]
         results = [call["result"] for call in calls if isinstance(call.get("result"), dict) and "rows" in call["result"]]
         right = bool(results) and answers(gold, results[-1], "LIMIT" in case["gold_sql"], known[1] | {"time"})
