@@ -86,6 +86,14 @@ pub fn suggest(layer: &Layer, database: &impl Database, request: &str, today: Da
             measures.push(mention.name.clone());
         }
     }
+    // "How many large orders": the condition's last words name what is counted. "How much has Acme bought": an amount, so
+    // the layer's first.
+    if measures.is_empty() {
+        let within = named(Kind::Filter).find_map(|filter| tail(layer, &filter.name));
+        let amount = || layer.measures.keys().next().cloned();
+        let much = text.has("much") && named(Kind::Value).next().is_some();
+        measures.extend(within.or_else(|| amount().filter(|_| much)));
+    }
     let Some(measure) = measures.first().cloned() else { return Ok(String::new()) };
     let when = when::read(&mut text, today);
     let why = text.take("why") || text.take("explain") || text.take("drove") || text.take("为什么");
@@ -127,6 +135,19 @@ pub fn suggest(layer: &Layer, database: &impl Database, request: &str, today: Da
     Ok(format!("draft of the call: {function} {arguments}{left}"))
 }
 
+/// The measure that a condition's name ends with.
+fn tail(layer: &Layer, filter: &str) -> Option<String> {
+    let words = text::phrase(filter);
+    let ends = |phrase: &str| {
+        let phrase = text::phrase(phrase);
+        !phrase.is_empty() && words.ends_with(&phrase)
+    };
+    let mut measures = layer.measures.iter();
+    measures
+        .find(|(name, measure)| std::iter::once(*name).chain(&measure.synonyms).any(|phrase| ends(phrase)))
+        .map(|(name, _)| name.clone())
+}
+
 /// What the words stand for, longest phrases first; each word stands for one thing.
 fn mentions(layer: &Layer, database: &impl Database, text: &mut Text) -> Result<Vec<Mention>, Error> {
     let mut all: Vec<(Vec<String>, Kind, String)> = Vec::new();
@@ -157,15 +178,15 @@ fn mentions(layer: &Layer, database: &impl Database, text: &mut Text) -> Result<
         all.iter().filter(|one| one.1 == Kind::Dimension).map(|one| one.0.clone()).collect();
     let mut found = Vec::new();
     for (phrase, kind, name) in all {
-        while let Some(at) = text.find(&phrase, |at| {
+        while let Some((at, len)) = text.find(&phrase, |at| {
             // `products` counts them after "how many", and splits by them elsewhere
             let both = kind == Kind::Measure && text::also(&phrase, &dimensions);
             !both
                 || text.before(at, 1) == "many"
                 || (text.before(at, 1) == "of" && text.before(at, 2) == "number")
         }) {
-            text.mark(at, phrase.len());
-            found.push(Mention { at, len: phrase.len(), kind, name: name.clone() });
+            text.mark(at, len);
+            found.push(Mention { at, len, kind, name: name.clone() });
         }
     }
     found.sort_by_key(|mention| mention.at);
@@ -190,6 +211,10 @@ fn fill(question: &mut Question, mentions: &[Mention], text: &mut Text) {
     for value in values() {
         let not = (1..=2).any(|back| {
             ["without", "excluding", "except", "exclude", "not"].contains(&text.before(value.at, back))
+        }) || [1, 2].iter().any(|on| {
+            let next = value.at + value.len + on;
+            ["left out", "not counted", "taken out"]
+                .contains(&format!("{} {}", text.at(next - 1), text.at(next)).as_str())
         });
         if not { without.push(value.name.clone()) } else { only.push(value.name.clone()) }
     }
@@ -198,7 +223,10 @@ fn fill(question: &mut Question, mentions: &[Mention], text: &mut Text) {
     }
     let mut step = STEPS.iter().find(|(word, _)| text.take(word)).map(|(_, step)| (*step).to_owned());
     for word in period::WORDS {
-        for before in ["by", "per", "each", "every", "which"] {
+        for before in ["by", "per", "each", "every", "which", "and"] {
+            if before == "and" && by.is_empty() {
+                continue;
+            }
             if step.is_none() && text.take(&format!("{before} {word}")) {
                 step = Some(word.to_owned());
                 text.take(word); // "month by month"
@@ -227,9 +255,9 @@ fn fill(question: &mut Question, mentions: &[Mention], text: &mut Text) {
             let mut top = None;
             let mut there = false;
             for word in words {
-                while let Some(at) = text.find(&text::phrase(word), |_| true) {
+                while let Some((at, len)) = text.find(&text::phrase(word), |_| true) {
                     there = true;
-                    text.mark(at, text::phrase(word).len());
+                    text.mark(at, len);
                     for near in [at.checked_sub(1), at.checked_add(1)].into_iter().flatten() {
                         let count = count(text.at(near)).filter(|_| top.is_none());
                         if count.is_some() {
@@ -258,6 +286,15 @@ fn fill(question: &mut Question, mentions: &[Mention], text: &mut Text) {
         question.top = least.or(most).or_else(|| count(text.at(counted?)));
         if let Some(at) = counted {
             text.mark(at, 1);
+        }
+        // "Which ward has the lowest fees?" asks for one
+        let one = |mention: &Mention| {
+            mention.kind == Kind::Dimension
+                && text.before(mention.at, 1) == "which"
+                && !text.at(mention.at + mention.len - 1).ends_with('s')
+        };
+        if question.top.is_none() && question.order.is_some() && mentions.iter().any(one) {
+            question.top = Some(1);
         }
     }
     let some = |list: Vec<String>| Some(list).filter(|list| !list.is_empty());

@@ -17,6 +17,26 @@ const STOP: [&str; 58] = [
     "at", "it", "that", "there", "as", "make", "get", "year", "month", "all", "can", "be", "total", "s",
 ];
 
+/// Words that may stand within a phrase of several: "orders that were cancelled" is `orders cancelled`.
+const BETWEEN: [&str; 16] = [
+    "the",
+    "a",
+    "of",
+    "all",
+    "different",
+    "is",
+    "are",
+    "was",
+    "were",
+    "been",
+    "has",
+    "have",
+    "had",
+    "that",
+    "who",
+    "did",
+];
+
 /// A name, a synonym or a value in words.
 pub(super) fn phrase(text: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
@@ -87,14 +107,24 @@ impl Text {
         place.checked_sub(back).map_or("", |place| self.at(place))
     }
 
-    /// The first place where these words stand, not yet understood.
-    pub(super) fn find(&self, phrase: &[String], fits: impl Fn(usize) -> bool) -> Option<usize> {
-        let windows = self.words.windows(phrase.len().max(1)).zip(self.used.windows(phrase.len().max(1)));
-        windows.enumerate().find_map(|(at, (words, used))| {
-            let there =
-                !used.contains(&true) && words.iter().zip(phrase).all(|(said, name)| same(said, name));
-            Some(at).filter(|at| !phrase.is_empty() && there && fits(*at))
-        })
+    /// The first place where these words stand, not yet understood, and how many words that takes.
+    pub(super) fn find(&self, phrase: &[String], fits: impl Fn(usize) -> bool) -> Option<(usize, usize)> {
+        (0..self.words.len()).find_map(|at| Some((at, self.stands(phrase, at)?)).filter(|_| fits(at)))
+    }
+
+    /// How many words a phrase takes where it stands here.
+    fn stands(&self, phrase: &[String], at: usize) -> Option<usize> {
+        let (first, rest) = phrase.split_first()?;
+        let free = |place: usize| self.used.get(place) == Some(&false);
+        let is = |place: usize, name: &str| free(place) && same(self.at(place), name);
+        let mut place = Some(at).filter(|at| is(*at, first))? + 1;
+        for name in rest {
+            let gap = (0..=2).take_while(|gap| {
+                (0..*gap).all(|passed| free(place + passed) && BETWEEN.contains(&self.at(place + passed)))
+            });
+            place += gap.into_iter().find(|gap| is(place + gap, name))? + 1;
+        }
+        Some(place - at)
     }
 
     pub(super) fn mark(&mut self, at: usize, len: usize) {
@@ -107,8 +137,8 @@ impl Text {
     pub(super) fn take(&mut self, words: &str) -> bool {
         let phrase = phrase(words);
         let found = self.find(&phrase, |_| true);
-        if let Some(at) = found {
-            self.mark(at, phrase.len());
+        if let Some((at, len)) = found {
+            self.mark(at, len);
         }
         found.is_some()
     }

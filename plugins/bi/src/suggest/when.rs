@@ -59,6 +59,11 @@ const PREVIOUS: [&str; 8] = [
     "month over month",
     "环比",
 ];
+/// "Did fees rise from May to June?" compares June with May.
+const MOVED: [&str; 14] = [
+    "rise", "rose", "risen", "fall", "fell", "fallen", "up", "down", "change", "changed", "grow", "grew",
+    "drop", "dropped",
+];
 const AGAINST: [&str; 6] = ["versus", "vs", "against", "than", "compared", "with"];
 
 /// Reads them and marks their words as understood.
@@ -92,8 +97,9 @@ pub(super) fn read(text: &mut Text, today: Date) -> When {
             }
         }
         [one, other] => {
-            let between = one.at + one.len..other.at;
-            if between.clone().any(|place| AGAINST.contains(&text.at(place))) {
+            let mut between = one.at + one.len..other.at;
+            let moved = text.words().any(|word| MOVED.contains(&word)) && text.before(one.at, 1) == "from";
+            if moved || between.any(|place| AGAINST.contains(&text.at(place))) {
                 let (now, then) = if one.from > other.from { (one, other) } else { (other, one) };
                 let (now, then) = (Period::between(now.from, now.to), Period::between(then.from, then.to));
                 let is = |comparison| now.compared(comparison).is_ok_and(|past| past == then);
