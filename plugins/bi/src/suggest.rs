@@ -86,13 +86,9 @@ pub fn suggest(layer: &Layer, database: &impl Database, request: &str, today: Da
             measures.push(mention.name.clone());
         }
     }
-    // "How many large orders": the condition's last words name what is counted. "How much has Acme bought": an amount, so
-    // the layer's first.
+    // "How many large orders": the condition's last words name what is counted.
     if measures.is_empty() {
-        let within = named(Kind::Filter).find_map(|filter| tail(layer, &filter.name));
-        let amount = || layer.measures.keys().next().cloned();
-        let much = text.has("much") && named(Kind::Value).next().is_some();
-        measures.extend(within.or_else(|| amount().filter(|_| much)));
+        measures.extend(named(Kind::Filter).find_map(|filter| tail(layer, &filter.name)));
     }
     let Some(measure) = measures.first().cloned() else { return Ok(String::new()) };
     let when = when::read(&mut text, today);

@@ -66,6 +66,19 @@ fn the_words_of_a_request_become_a_call() {
             "Fees of the Heart ward in 2030 versus 2029",
             r#"{"compare":"same-period-last-year","from":"2030-01-01","measures":["fees"],"only":["ward: Heart"],"to":"2030-12-31"}"#,
         ),
+        (
+            "Did the charged fees rise from Q1 2030 to Q2 2030?",
+            r#"{"compare":"previous-period","from":"2030-04-01","measures":["fees"],"to":"2030-06-30"}"#,
+        ),
+        (
+            "Which ward had the highest fees in 2030, Ash Grove left out?",
+            r#"{"by":["ward"],"excluding":["doctor: Ash Grove"],"from":"2030-01-01","measures":["fees"],"order":"highest-first","to":"2030-12-31","top":1}"#,
+        ),
+        (
+            "fees per ward and quarter in 2030",
+            r#"{"by":["ward","quarter"],"from":"2030-01-01","measures":["fees"],"to":"2030-12-31"}"#,
+        ),
+        ("2030年第二季度的就诊量", r#"{"from":"2030-04-01","measures":["visits"],"to":"2030-06-30"}"#),
         ("2030年2月的就诊量", r#"{"from":"2030-02-01","measures":["visits"],"to":"2030-02-28"}"#),
     ] {
         let sorted = |text: &str| serde_json::from_str::<Json>(text).unwrap();

@@ -152,13 +152,21 @@ fn span(text: &Text, at: usize, today: Date) -> Option<Span> {
             let month = text.at(at + 2).parse::<i8>().ok().filter(|_| text.at(at + 3) == "月");
             return match month {
                 Some(month) => made(4, days(Date::new(year, month, 1).ok()?, Grain::Month, 1)?),
-                None => made(2, days(first, Grain::Year, 1)?),
+                None => match chinese(text, at + 2) {
+                    Some((len, month, quarters)) => {
+                        made(2 + len, days(Date::new(year, month, 1).ok()?, Grain::Quarter, quarters)?)
+                    }
+                    None => made(2, days(first, Grain::Year, 1)?),
+                },
             };
         }
         return match quarter(text.at(at + 1)) {
             Some(month) => made(2, days(Date::new(year, month, 1).ok()?, Grain::Quarter, 1)?),
             None => made(1, days(first, Grain::Year, 1)?),
         };
+    }
+    if let Some((len, month, quarters)) = chinese(text, at) {
+        return part(len, Grain::Quarter, month, quarters);
     }
     if let Some(month) = quarter(word) {
         return part(1, Grain::Quarter, month, 1);
@@ -218,6 +226,23 @@ fn relative(text: &Text, at: usize, today: Date) -> Option<Span> {
 
 fn days(first: Date, grain: Grain, count: i32) -> Option<(Date, Date)> {
     Some((first, plus(plus(first, grain, count)?, Grain::Day, -1)?))
+}
+
+/// 第三季度, 上半年: how many words, the first month, how many quarters.
+fn chinese(text: &Text, at: usize) -> Option<(usize, i8, i32)> {
+    let stands = |words: &str| {
+        let phrase = phrase(words);
+        phrase.iter().enumerate().all(|(place, word)| text.at(at + place) == word).then_some(phrase.len())
+    };
+    let parts = [
+        ("第一季度", 1, 1),
+        ("第二季度", 4, 1),
+        ("第三季度", 7, 1),
+        ("第四季度", 10, 1),
+        ("上半年", 1, 2),
+        ("下半年", 7, 2),
+    ];
+    parts.into_iter().find_map(|(words, month, quarters)| Some((stands(words)?, month, quarters)))
 }
 
 /// The first month of `q3`.
