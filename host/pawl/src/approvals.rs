@@ -160,7 +160,7 @@ impl Approvals {
 pub(crate) fn waiting(approval: &Approval) -> String {
     format!(
         "{} would write, so it waits for a person's approval ({}). Nothing has been written. See `pawl approvals`; it \
-         can be approved until {}.",
+         can be approved until {:.0}.",
         approval.tool, approval.id, approval.expires
     )
 }

@@ -95,12 +95,31 @@ pub fn relate(database: &impl Database, request: &str) -> Result<String, Error> 
     relate::relate(database, request).map_err(|error| mend::explain(database, "", error))
 }
 
-/// Requests and right statements for this database; see [`examples`].
+/// What the model is told beside a request. Nothing where the schema is small: it stands in the prompt whole then, and
+/// beside it the hint made a small model answer that it has "no tool that can relate tables" (tests/main_job.rs, 2026-11-24).
+///
+/// # Errors
+/// Where the database cannot be read.
+pub fn hint(database: &impl Database, request: &str) -> Result<String, Error> {
+    let tables = database.tables().map_err(|error| mend::explain(database, "", error))?;
+    if schema::fits(database, &tables) { Ok(String::new()) } else { relate(database, request) }
+}
+
+/// Requests and right statements for this database; see [`examples`]. Each request carries its hint, as a real one does: a
+/// model that sees hints for the first time beside a real request takes them for the answer.
 ///
 /// # Errors
 /// Where the database cannot be read.
 pub fn examples(database: &impl Database) -> Result<Vec<Example>, Error> {
-    examples::examples(database).map_err(|error| mend::explain(database, "", error))
+    let made = examples::examples(database).map_err(|error| mend::explain(database, "", error))?;
+    let hinted = |mut example: Example| {
+        let hint = hint(database, &example.request)?;
+        if !hint.is_empty() {
+            example.request.push_str(&format!("\nsql.relate says:\n```\n{}\n```", hint.trim_end()));
+        }
+        Ok(example)
+    };
+    made.into_iter().map(hinted).collect()
 }
 
 /// Describes the database for a prompt.
@@ -139,13 +158,7 @@ mod component {
         }
 
         fn relate(request: String) -> Result<String, Error> {
-            // A small schema stands in the prompt whole; beside it, the hint made a small model answer that it has "no tool
-            // that can relate tables" (tests/main_job.rs, 2026-11-24).
-            let tables = Granted.tables().map_err(|error| mend::explain(&Granted, "", error))?;
-            if super::schema::fits(&Granted, &tables) {
-                return Ok(String::new());
-            }
-            super::relate(&Granted, &request)
+            super::hint(&Granted, &request)
         }
 
         fn examples() -> Result<Vec<Example>, Error> {

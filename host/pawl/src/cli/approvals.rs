@@ -105,7 +105,7 @@ pub(crate) fn ask(approval: &Approval) -> Result<Option<Decision>> {
 pub(crate) fn shown(approval: &Approval) -> String {
     let Approval { id, state, tool, requester, created, expires, .. } = approval;
     let mut text = format!(
-        "{id}  {}  {}  asked for by {} at {created}, until {expires}\n",
+        "{id}  {}  {}  asked for by {} at {created:.0}, until {expires:.0}\n",
         state.name(),
         visible(tool),
         visible(requester)
