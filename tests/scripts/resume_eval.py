@@ -3,7 +3,6 @@
     resume_eval.py extract DIR URL OUT [GLOB]      fields right by kind, strings that are in no text (there must be none), seconds
     resume_eval.py judge DIR URL OUT GOLD          verdicts of `screen` against tests/cases/resume/judgements.json
     resume_eval.py inject DIR URL OUT              score with an injection against the score of the same résumé without
-    resume_eval.py bad DIR URL OUT PID             each outcome against .expected.json, and the memory of the host (PID)
     resume_eval.py sum OUT                         what a file of extract, judge or inject comes to
 
 `pawl serve` must have been started with the plugin, `llm` and DIR granted as its collection `resumes`. What OUT has is not asked again.
@@ -118,38 +117,6 @@ def inject(folder, url, out):
         print(json.dumps(row), flush=True)
 
 
-def memory(pid):
-    """Resident and peak resident memory of the host, in MiB."""
-    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
-    found = {line.split(":")[0]: int(line.split()[1]) // 1024 for line in lines if line.startswith(("VmRSS", "VmHWM"))}
-    return found["VmRSS"], found["VmHWM"]
-
-
-def bad(folder, url, out, pid):
-    out, got, wrong, slowest = pathlib.Path(out), collections.Counter(), 0, (0, "")
-    out.unlink(missing_ok=True)
-    expected = json.loads((folder / ".expected.json").read_text())
-    before = memory(pid)
-    for round_ in (1, 2):
-        for name, want in expected.items():
-            begun = time.time()
-            result, error = call(url, "read", id=name)
-            seconds = round(time.time() - begun, 2)
-            kinds = [kind for kind in ("encrypted", "no-text", "damaged", "unsupported", "limit", "unknown-resume") if f'{{"{kind}":' in (error or "").replace("\\", "")]
-            outcome = kinds[0] if kinds else "text" if result else "NO REASON"
-            if round_ == 1:
-                slowest = max(slowest, (seconds, name))
-                got[outcome] += 1
-                failed = outcome == "NO REASON" or (want is not None and want != outcome)
-                wrong += failed
-                keep(out, {"file": name, "outcome": outcome, "expected": want, "reason": error and error[:300], "seconds": seconds, "rss_mib": memory(pid)[0], "wrong": failed})
-                if failed:
-                    print(name, "expected", want, "got", outcome, (error or "")[:200])
-        print(f"after round {round_}: host RSS {memory(pid)[0]} MiB, peak {memory(pid)[1]} MiB", flush=True)
-    print(f"before: host RSS {before[0]} MiB, peak {before[1]} MiB")
-    print(dict(got), f"slowest {slowest[0]:.2f} s {slowest[1]}", "wrong:", wrong)
-
-
 def sum_(out):
     table = rows(out)
     if "right" in table[0]:
@@ -186,4 +153,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "sum":
         sum_(pathlib.Path(sys.argv[2]))
     else:
-        {"extract": extract, "judge": judge, "inject": inject, "bad": bad}[sys.argv[1]](pathlib.Path(sys.argv[2]), *sys.argv[3:])
+        {"extract": extract, "judge": judge, "inject": inject}[sys.argv[1]](pathlib.Path(sys.argv[2]), *sys.argv[3:])
