@@ -364,7 +364,7 @@ async fn a_server_that_is_silent_costs_a_call_its_time_and_no_more() -> Result<(
         let server = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await?;
             // An answer before the question is an error of the connection, not a slow server.
-            stream.read(&mut [0; 1024]).await?;
+            stream.readable().await?;
             stream.write_all(said.as_bytes()).await?;
             std::future::pending::<std::io::Result<()>>().await
         });
