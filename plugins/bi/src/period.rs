@@ -6,22 +6,9 @@
 use jiff::ToSpan;
 use jiff::civil::Date;
 
-use crate::{Comparison, Error};
+pub use pawl_request::{Grain, plus, start};
 
-/// The width of a step in time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Grain {
-    /// One day.
-    Day,
-    /// From Monday; called by its Monday.
-    Week,
-    /// Of the calendar.
-    Month,
-    /// Three months, the first from January.
-    Quarter,
-    /// Of the calendar.
-    Year,
-}
+use crate::{Comparison, Error};
 
 /// What steps of time are called in `by`.
 pub const WORDS: [&str; 5] = ["day", "week", "month", "quarter", "year"];
@@ -86,31 +73,6 @@ pub fn word(grain: Grain) -> &'static str {
 pub fn grain(name: &str) -> Option<Grain> {
     let all = [Grain::Day, Grain::Week, Grain::Month, Grain::Quarter, Grain::Year];
     all.into_iter().find(|grain| word(*grain).eq_ignore_ascii_case(name.trim()))
-}
-
-/// So many steps later; none beyond the calendar.
-#[must_use]
-pub fn plus(day: Date, grain: Grain, count: i32) -> Option<Date> {
-    let span = match grain {
-        Grain::Day => count.days(),
-        Grain::Week => count.weeks(),
-        Grain::Month => count.months(),
-        Grain::Quarter => count.checked_mul(3)?.months(),
-        Grain::Year => count.years(),
-    };
-    day.checked_add(span).ok()
-}
-
-/// The first day of the step that holds a day.
-#[must_use]
-pub fn start(day: Date, grain: Grain) -> Option<Date> {
-    match grain {
-        Grain::Day => Some(day),
-        Grain::Week => day.checked_sub(i32::from(day.weekday().to_monday_zero_offset()).days()).ok(),
-        Grain::Month => Some(day.first_of_month()),
-        Grain::Quarter => Date::new(day.year(), (day.month() - 1) / 3 * 3 + 1, 1).ok(),
-        Grain::Year => Some(day.first_of_year()),
-    }
 }
 
 /// What the step that begins on a day is called.

@@ -3,15 +3,14 @@
 //! Invariant: what is drafted was accepted by the plugin's own checks a moment before; where the request names no
 //! measure of the layer, nothing is said, since other plugins listen to the same request.
 
-mod text;
 mod when;
 
 use jiff::civil::Date;
+use pawl_request::{Text, also, count};
 use serde_json::{Map, Value as Json, json};
 
 use crate::layer::Layer;
 use crate::{Calculation, Comparison, Database, Error, Order, Question, analysis, answer, ground, period};
-use text::Text;
 
 /// What a phrase of the request stands for; the order breaks ties.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,8 +35,6 @@ const HIGH: [&str; 10] =
     ["top", "best", "highest", "most", "largest", "biggest", "strongest", "leading", "最高", "最多"];
 const LOW: [&str; 9] =
     ["bottom", "worst", "lowest", "least", "smallest", "weakest", "fewest", "最低", "最少"];
-const NUMBERS: [&str; 12] =
-    ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"];
 const STEPS: [(&str, &str); 10] = [
     ("daily", "day"),
     ("weekly", "week"),
@@ -133,9 +130,9 @@ pub fn suggest(layer: &Layer, database: &impl Database, request: &str, today: Da
 
 /// The measure that a condition's name ends with.
 fn tail(layer: &Layer, filter: &str) -> Option<String> {
-    let words = text::phrase(filter);
+    let words = pawl_request::phrase(filter);
     let ends = |phrase: &str| {
-        let phrase = text::phrase(phrase);
+        let phrase = pawl_request::phrase(phrase);
         !phrase.is_empty() && words.ends_with(&phrase)
     };
     let mut measures = layer.measures.iter();
@@ -149,19 +146,19 @@ fn mentions(layer: &Layer, database: &impl Database, text: &mut Text) -> Result<
     let mut all: Vec<(Vec<String>, Kind, String)> = Vec::new();
     for (name, measure) in &layer.measures {
         for phrase in std::iter::once(name).chain(&measure.synonyms) {
-            all.push((text::phrase(phrase), Kind::Measure, name.clone()));
+            all.push((pawl_request::phrase(phrase), Kind::Measure, name.clone()));
         }
     }
     for name in layer.filters.keys() {
-        all.push((text::phrase(name), Kind::Filter, name.clone()));
+        all.push((pawl_request::phrase(name), Kind::Filter, name.clone()));
     }
     for (name, dimension) in &layer.dimensions {
         for phrase in std::iter::once(name).chain(&dimension.synonyms) {
-            all.push((text::phrase(phrase), Kind::Dimension, name.clone()));
+            all.push((pawl_request::phrase(phrase), Kind::Dimension, name.clone()));
         }
         let (values, _) = ground::values(layer, database, name)?;
         for value in values {
-            let phrase = text::phrase(&value);
+            let phrase = pawl_request::phrase(&value);
             // a number in a request is a year or a count before it is a value
             if phrase.iter().any(|word| word.chars().any(char::is_alphabetic)) && value != "(none)" {
                 all.push((phrase, Kind::Value, format!("{name}: {value}")));
@@ -176,7 +173,7 @@ fn mentions(layer: &Layer, database: &impl Database, text: &mut Text) -> Result<
     for (phrase, kind, name) in all {
         while let Some((at, len)) = text.find(&phrase, |at| {
             // `products` counts them after "how many", and splits by them elsewhere
-            let both = kind == Kind::Measure && text::also(&phrase, &dimensions);
+            let both = kind == Kind::Measure && also(&phrase, &dimensions);
             !both
                 || text.before(at, 1) == "many"
                 || (text.before(at, 1) == "of" && text.before(at, 2) == "number")
@@ -251,7 +248,7 @@ fn fill(question: &mut Question, mentions: &[Mention], text: &mut Text) {
             let mut top = None;
             let mut there = false;
             for word in words {
-                while let Some((at, len)) = text.find(&text::phrase(word), |_| true) {
+                while let Some((at, len)) = text.find(&pawl_request::phrase(word), |_| true) {
                     there = true;
                     text.mark(at, len);
                     for near in [at.checked_sub(1), at.checked_add(1)].into_iter().flatten() {
@@ -295,12 +292,6 @@ fn fill(question: &mut Question, mentions: &[Mention], text: &mut Text) {
     }
     let some = |list: Vec<String>| Some(list).filter(|list| !list.is_empty());
     (question.by, question.only, question.excluding) = (some(by), some(only), some(without));
-}
-
-fn count(word: &str) -> Option<u32> {
-    let number = word.parse().ok().filter(|number| (1..=500).contains(number));
-    let place = || NUMBERS.iter().position(|number| *number == word);
-    number.or_else(|| u32::try_from(place()? + 1).ok())
 }
 
 fn put(map: &mut Map<String, Json>, name: &str, value: Option<Json>) {

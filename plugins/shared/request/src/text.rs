@@ -3,7 +3,8 @@
 //! Invariant: a word is understood once. Han characters are words of their own, so that Chinese needs no spaces.
 
 /// A request in words.
-pub(super) struct Text {
+#[derive(Debug)]
+pub struct Text {
     words: Vec<String>,
     used: Vec<bool>,
 }
@@ -37,19 +38,26 @@ const BETWEEN: [&str; 16] = [
     "did",
 ];
 
+const NUMBERS: [&str; 12] =
+    ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"];
+
 /// A name, a synonym or a value in words.
-pub(super) fn phrase(text: &str) -> Vec<String> {
+#[must_use]
+pub fn phrase(text: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut open = false;
     let chars: Vec<char> = text.to_lowercase().chars().collect();
     for (place, one) in chars.iter().enumerate() {
         let digit = |at: Option<usize>| at.and_then(|at| chars.get(at)).is_some_and(char::is_ascii_digit);
         let dash = *one == '-' && digit(place.checked_sub(1)) && digit(Some(place + 1));
+        let within = matches!(*one, '.' | ',') && digit(place.checked_sub(1)) && digit(Some(place + 1));
         let han = ('\u{3400}'..='\u{9fff}').contains(one);
         if han {
             words.push(one.to_string());
             open = false;
-        } else if one.is_alphanumeric() || dash {
+        } else if within && *one == ',' {
+            // 60,000
+        } else if one.is_alphanumeric() || dash || within {
             match words.last_mut().filter(|_| open) {
                 Some(word) => word.push(*one),
                 None => words.push(one.to_string()),
@@ -62,7 +70,9 @@ pub(super) fn phrase(text: &str) -> Vec<String> {
     words
 }
 
-fn singular(word: &str) -> String {
+/// Without a plural's ending.
+#[must_use]
+pub fn singular(word: &str) -> String {
     match word.strip_suffix("ies") {
         Some(stem) => format!("{stem}y"),
         None => word.strip_suffix('s').filter(|stem| !stem.ends_with('s')).unwrap_or(word).to_owned(),
@@ -75,40 +85,54 @@ fn same(said: &str, name: &str) -> bool {
 }
 
 /// Whether a request's words for this could mean one of these as well.
-pub(super) fn also(phrase: &[String], others: &[Vec<String>]) -> bool {
+#[must_use]
+pub fn also(phrase: &[String], others: &[Vec<String>]) -> bool {
     others.iter().any(|other| {
         other.len() == phrase.len() && phrase.iter().zip(other).all(|(said, name)| same(said, name))
     })
 }
 
 impl Text {
-    pub(super) fn new(request: &str) -> Text {
+    /// Splits a request into its words.
+    #[must_use]
+    pub fn new(request: &str) -> Text {
         let mut words = phrase(request);
         words.truncate(MAX_WORDS);
         let used = vec![false; words.len()];
         Text { words, used }
     }
 
-    pub(super) fn words(&self) -> impl Iterator<Item = &str> {
+    /// All words, in lower case.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
         self.words.iter().map(String::as_str)
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// How many words there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.words.len()
     }
 
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
     /// The word at a place; empty beyond the ends.
-    pub(super) fn at(&self, place: usize) -> &str {
+    #[must_use]
+    pub fn at(&self, place: usize) -> &str {
         self.words.get(place).map_or("", String::as_str)
     }
 
     /// The word so many places before.
-    pub(super) fn before(&self, place: usize, back: usize) -> &str {
+    #[must_use]
+    pub fn before(&self, place: usize, back: usize) -> &str {
         place.checked_sub(back).map_or("", |place| self.at(place))
     }
 
     /// The first place where these words stand, not yet understood, and how many words that takes.
-    pub(super) fn find(&self, phrase: &[String], fits: impl Fn(usize) -> bool) -> Option<(usize, usize)> {
+    pub fn find(&self, phrase: &[String], fits: impl Fn(usize) -> bool) -> Option<(usize, usize)> {
         (0..self.words.len()).find_map(|at| Some((at, self.stands(phrase, at)?)).filter(|_| fits(at)))
     }
 
@@ -127,14 +151,15 @@ impl Text {
         Some(place - at)
     }
 
-    pub(super) fn mark(&mut self, at: usize, len: usize) {
+    /// Says that these words were understood.
+    pub fn mark(&mut self, at: usize, len: usize) {
         for used in self.used.iter_mut().skip(at).take(len) {
             *used = true;
         }
     }
 
     /// Whether these words stand there and were not understood before; now they are.
-    pub(super) fn take(&mut self, words: &str) -> bool {
+    pub fn take(&mut self, words: &str) -> bool {
         let phrase = phrase(words);
         let found = self.find(&phrase, |_| true);
         if let Some((at, len)) = found {
@@ -143,12 +168,21 @@ impl Text {
         found.is_some()
     }
 
-    pub(super) fn has(&self, word: &str) -> bool {
+    /// Whether a word stands anywhere, understood or not.
+    #[must_use]
+    pub fn has(&self, word: &str) -> bool {
         self.words.iter().any(|own| own == word)
     }
 
+    /// Whether a word is there and was not understood.
+    #[must_use]
+    pub fn free(&self, place: usize) -> bool {
+        self.used.get(place) == Some(&false)
+    }
+
     /// What was not understood, without words that say little.
-    pub(super) fn left(&self) -> String {
+    #[must_use]
+    pub fn left(&self) -> String {
         let left = self
             .words
             .iter()
@@ -156,4 +190,12 @@ impl Text {
             .filter(|(word, used)| !**used && !STOP.contains(&word.as_str()));
         left.map(|(word, _)| word.as_str()).take(8).collect::<Vec<_>>().join(" ")
     }
+}
+
+/// A small whole number, in figures or as a word.
+#[must_use]
+pub fn count(word: &str) -> Option<u32> {
+    let number = word.parse().ok().filter(|number| (1..=500).contains(number));
+    let place = || NUMBERS.iter().position(|number| *number == word);
+    number.or_else(|| u32::try_from(place()? + 1).ok())
 }
