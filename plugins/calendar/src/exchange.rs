@@ -61,6 +61,18 @@ struct File {
 
 impl File {
     fn read(text: &str, notes: &mut Notes) -> Result<File, Error> {
+        // No value may hold them (section 3.1), and other calendars refuse the file.
+        let control = |c: char| c.is_control() && !matches!(c, '\t' | '\n' | '\r');
+        let clean: String;
+        let text = match text.split(control).next() {
+            Some(before) if text.len() <= ics::MAX_TEXT && before.len() < text.len() => {
+                let line = before.matches('\n').count() + 1;
+                notes.add(format!("line {line}: control characters are left out, from here on"));
+                clean = text.replace(control, "");
+                &clean
+            }
+            _ => text,
+        };
         let top = ics::parse(text).map_err(Error::InvalidIcs)?;
         let (mut file, mut known) = (File::default(), HashMap::<String, usize>::new());
         let mut other: BTreeMap<String, usize> = BTreeMap::new();
@@ -278,6 +290,11 @@ fn doubts(series: &Series) -> Vec<String> {
                 "line {}: {}:{value} is no time; not followed",
                 property.line.0, property.name
             ));
+        }
+        let length = component.get("DURATION");
+        if let Some(length) = length.filter(|l| moment::seconds_of(&l.value).is_none_or(|s| s < 0)) {
+            let value: String = length.value.chars().take(40).collect();
+            doubts.push(format!("line {}: DURATION:{value} is no length; not followed", length.line.0));
         }
         let begins = Moment::of(component, "DTSTART");
         let ends = Moment::of(component, "DTEND");

@@ -80,7 +80,6 @@ impl<'a> Expansion<'a> {
             true => rule.hours.len() * rule.minutes.len() * rule.seconds.len(),
             false => 0,
         };
-        let table = cost(size, 4);
         let listed = rule.days.len()
             + [&rule.month_days, &rule.year_days, &rule.weeks, &rule.months]
                 .iter()
@@ -104,7 +103,7 @@ impl<'a> Expansion<'a> {
             ended: false,
         };
         // Paid before it is made: it can have a row for each second of a day.
-        if size > 0 && expansion.pay(table) {
+        if size > 0 && expansion.pay(cost(size, 4)) {
             let Rule { hours, minutes, seconds, .. } = &expansion.rule;
             expansion.times = of_day(hours, minutes, seconds);
         }
@@ -335,10 +334,8 @@ impl Iterator for Expansion<'_> {
     fn next(&mut self) -> Option<Time> {
         while !self.ended {
             match self.take() {
-                Some(time) if time < self.start => {
-                    // Many times of the first period can lie before the start.
-                    self.pay(1);
-                }
+                // Many times of the first period can lie before the start.
+                Some(time) if time < self.start => _ = self.pay(1),
                 Some(time) if self.past(time) => self.ended = true,
                 Some(time) => {
                     self.reached = time;
