@@ -42,7 +42,9 @@ fn all(root: &Path, stages: &mut Stages) -> Result<()> {
     stages.run("tidy", || tidy(root))?;
     stages.run("set-up", || {
         let wanted = Wanted { models: catalogue::TESTED.to_vec(), build: Build::Everything };
-        setup::run(root, &wanted).map(drop)
+        let binary = setup::run(root, &wanted)?;
+        // `start` does so too, and must not be the first to find out that it fails.
+        crate::accept(root, &binary)
     })?;
     stages.run("clippy", || {
         cargo(root, &["clippy", "--release", "--workspace", "--all-targets", "--", "--deny=warnings"])

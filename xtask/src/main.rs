@@ -115,15 +115,14 @@ fn run(arguments: Arguments) -> Result<()> {
     }
 }
 
-/// Pins the project's own plugins as they were just built: who runs `start` on this source has accepted them by it. Only
-/// under the embedded settings; what a pawl.toml names is accepted by its own person.
-fn accept(root: &Path, binary: &Path) -> Result<()> {
+/// Pins the plugins of the embedded settings as they were just built: who runs `start` on this source has accepted them by
+/// it. Only under those settings; what a pawl.toml names is accepted by its own person.
+pub(crate) fn accept(root: &Path, binary: &Path) -> Result<()> {
     if Path::new("pawl.toml").is_file() || std::env::var_os("PAWL_CONFIG").is_some() {
         return Ok(());
     }
     let mut command = Command::new(binary);
     command.args(["plugin", "accept", "--yes", "--plugins"]).arg(cargo::target(root).join("plugins"));
-    command.args(plugins::shipped(root)?);
     let output =
         cargo::clean(&mut command).output().with_context(|| format!("cannot run {}", binary.display()))?;
     if !output.status.success() {

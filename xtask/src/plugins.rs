@@ -48,11 +48,6 @@ pub(crate) fn build(root: &Path, guests: bool, step: &mut Step) -> Result<usize>
     Ok(count)
 }
 
-/// The names of the project's own plugins.
-pub(crate) fn shipped(root: &Path) -> Result<Vec<String>> {
-    Ok(sources(&root.join("plugins"))?.into_iter().map(|source| source.name).collect())
-}
-
 /// The packages that are folders of `folder`, by name.
 fn sources(folder: &Path) -> Result<Vec<Source>> {
     let mut sources = Vec::new();

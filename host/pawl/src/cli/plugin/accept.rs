@@ -1,4 +1,4 @@
-//! `pawl plugin accept NAME`: a person's word that a plugin may be used as it is now.
+//! `pawl plugin accept [NAME…]`: a person's word that a plugin may be used as it is now.
 //!
 //! Invariant: what is accepted is what was shown. The plugin is loaded once, its changes are shown, and that very
 //! component is pinned; whatever the file holds a moment later has another digest.
@@ -14,8 +14,8 @@ use crate::plugins::{self, lock::Lock};
 
 #[derive(Debug, Args)]
 pub(crate) struct Accept {
-    /// Names of plugins of the settings
-    #[arg(required = true, value_name = "NAME")]
+    /// Names of plugins of the settings [default: all of them]
+    #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Without asking; the changes are shown all the same
     #[arg(long)]
@@ -26,7 +26,9 @@ impl Accept {
     pub(crate) fn run(self, config: &Config) -> Result<ExitCode> {
         let host = plugins::host(config)?;
         let mut refused = false;
-        for name in &self.names {
+        let all = || config.plugins.iter().map(|plugin| plugin.name.clone()).collect();
+        let names: Vec<String> = if self.names.is_empty() { all() } else { self.names };
+        for name in &names {
             let Some(settings) = config.plugins.iter().find(|plugin| plugin.name == *name) else {
                 let known: Vec<&str> = config.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
                 bail!("no plugin \"{name}\" in {}, which has: {}", config.source, known.join(", "));
