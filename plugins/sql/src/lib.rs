@@ -10,6 +10,7 @@
 //! tested natively; the component is a thin layer at the end of this file.
 
 pub mod definition;
+pub mod draft;
 pub mod examples;
 pub mod fanout;
 pub mod grammar;

@@ -63,6 +63,17 @@ pub fn relate(database: &impl Database, request: &str) -> Result<String, HostErr
     Ok(text)
 }
 
+/// The statement that the words of a request come to, where they are understood; see [`crate::draft`].
+pub fn drafted(database: &impl Database, request: &str) -> Option<String> {
+    let infos = database.tables().ok()?;
+    let tables: Vec<(String, Definition)> =
+        infos.iter().map(|info| (info.name.clone(), schema::columns(database, info))).collect();
+    let mentions = mentions(database, &tables, request);
+    let values: Vec<(usize, String, String)> =
+        mentions.into_iter().map(|one| (one.table, one.column, one.value)).collect();
+    crate::draft::draft(database, &tables, &values, request)
+}
+
 /// The tables in full: the ranked ones; where no word was shared, as many as there is room for.
 fn lines(database: &impl Database, infos: &[TableInfo], ranked: &[usize]) -> String {
     let chosen: Vec<usize> = if ranked.is_empty() { (0..infos.len()).collect() } else { ranked.to_vec() };
@@ -188,7 +199,7 @@ const COMMON: [&str; 36] = [
 ];
 
 /// Without a plural's or a participle's ending: `deliveries`, `delivery` and `delivered` are near enough.
-fn stem(word: &str) -> String {
+pub(crate) fn stem(word: &str) -> String {
     for (ending, instead) in
         [("ies", "y"), ("sses", "ss"), ("ches", "ch"), ("xes", "x"), ("ing", ""), ("ed", ""), ("s", "")]
     {
