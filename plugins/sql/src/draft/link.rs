@@ -37,7 +37,6 @@ impl What {
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) at: usize,
-    pub(super) len: usize,
     pub(super) what: Vec<What>,
 }
 
@@ -77,7 +76,7 @@ pub(super) fn links(
                     .map(|other| other.what.clone())
                     .collect();
                 text.mark(at, len);
-                found.push(Link { at, len, what });
+                found.push(Link { at, what });
             }
         }
     }

@@ -3,6 +3,7 @@
 //! Invariant: every table is joined along a declared reference from the many to the one, so no row is counted twice; where
 //! that cannot be, there is no plan.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::link::{Link, What};
@@ -21,8 +22,8 @@ impl<'a> Up<'a> {
         while let Some(at) = queue.pop_front() {
             let far = up.far[&at];
             for join in graph.parents(at) {
-                if !up.far.contains_key(&join.table) {
-                    up.far.insert(join.table, far + 1);
+                if let Entry::Vacant(free) = up.far.entry(join.table) {
+                    free.insert(far + 1);
                     up.came.insert(join.table, join);
                     queue.push_back(join.table);
                 }
