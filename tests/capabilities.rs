@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use pawl_plugin::{Answer, CallError, Capabilities, Completion, Grant, Host, Model, ModelError, Plugin};
+use pawl_plugin::{
+    Answer, CallError, Capabilities, Completion, Grant, Host, Model, ModelError, Plugin, Shape,
+};
 use pawl_tests::plugins::{host, load_granted};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -26,7 +28,7 @@ impl Model for Echo {
             match last.as_str() {
                 "wait" => std::future::pending().await,
                 "go on" => Err(ModelError::Truncated),
-                _ if completion.schema.is_some() => Ok(format!("{{\"said\":{last:?}}}")),
+                _ if matches!(completion.shape, Shape::Json(_)) => Ok(format!("{{\"said\":{last:?}}}")),
                 _ => Ok(last),
             }
         })
@@ -398,7 +400,7 @@ async fn the_model_is_asked_within_the_operators_bounds() -> Result<()> {
     assert_eq!(ask("more", None, Some(5000), 1).await, Ok(json!("more")));
     let asked = world.model.0.lock().expect("no test panics with it").clone();
     assert_eq!(asked.iter().map(|one| one.max_tokens).collect::<Vec<_>>(), [7, 7, 100, 100]);
-    assert_eq!(asked[2].schema, Some(json!({"type": "object"})));
+    assert_eq!(asked[2].shape, Shape::Json(json!({"type": "object"})));
 
     let outcome = ask("hello", None, None, 3).await;
     assert!(failed(&outcome, "Limit"), "{outcome:?}");

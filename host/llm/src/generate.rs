@@ -21,6 +21,7 @@ use toktrie::{SimpleVob, TokenId};
 use crate::{
     Error, Grammar, Prompt, Sampling,
     grammar::{self, Grammars},
+    prefixes::Prefixes,
     runtime::Graph,
     sampler::Sampler,
     scheduler::Engine,
@@ -120,6 +121,7 @@ pub(crate) struct Decoder {
     pub(crate) context: usize,
     pub(crate) eos: Vec<TokenId>,
     pub(crate) shortcuts: Shortcuts,
+    prefixes: Prefixes,
     /// Prompt and answer of the current or the last request.
     tokens: Vec<TokenId>,
     /// Leading positions of the KV cache that were not evaluated alone.
@@ -149,8 +151,20 @@ impl Decoder {
         context: usize,
         eos: Vec<TokenId>,
         shortcuts: Shortcuts,
+        prefix_bytes: usize,
     ) -> Decoder {
-        Decoder { graph, vocabulary, grammars, context, eos, shortcuts, tokens: Vec::new(), steady: 0 }
+        let prefixes = Prefixes::new(prefix_bytes);
+        Decoder {
+            graph,
+            vocabulary,
+            grammars,
+            context,
+            eos,
+            shortcuts,
+            prefixes,
+            tokens: Vec::new(),
+            steady: 0,
+        }
     }
 
     /// THE decode step: fast-forward, mask, sample, commit. Says why the answer ends, when it does.
@@ -234,14 +248,19 @@ impl Decoder {
         Ok(&logits[..logits.len().min(self.vocabulary.size())])
     }
 
-    /// Keeps of the KV cache what the prompt begins with, but for two tokens: the logits of the last are wanted.
-    /// Returns how much.
+    /// Keeps of the KV cache what the prompt begins with, or fetches what was kept aside of it, but for two tokens: the
+    /// logits of the last are wanted. Returns how much.
     fn reuse(&mut self, prompt: &[TokenId]) -> Result<usize, Error> {
-        let held = self.tokens[..self.steady].iter();
-        let common = held.zip(prompt).take_while(|(held, wanted)| held == wanted).count();
-        let kept = if self.shortcuts.prefix_cache { common.min(prompt.len().saturating_sub(2)) } else { 0 };
+        // Where this fails, nothing is known of the cache.
+        let steady = std::mem::take(&mut self.steady);
+        let kept = if self.shortcuts.prefix_cache {
+            let most = prompt.len().saturating_sub(2);
+            self.prefixes.change(&mut self.graph, &self.tokens[..steady], prompt, most)?
+        } else {
+            self.graph.truncate(0)?;
+            0
+        };
         self.steady = kept;
-        self.graph.truncate(kept)?;
         self.tokens.clear();
         self.tokens.extend_from_slice(prompt);
         Ok(kept)
@@ -282,6 +301,7 @@ impl Engine<Request> for Decoder {
     fn reset(&mut self) -> Result<(), Error> {
         self.tokens.clear();
         self.steady = 0;
+        self.prefixes.clear();
         self.graph.truncate(0)
     }
 }

@@ -9,7 +9,8 @@
 //! 3. [`Llm::generate`] queues a [`Request`] for the model thread and returns a [`Generation`] (`scheduler.rs`).
 //! 4. The grammar is compiled (`grammar.rs`, `schema.rs`); what cannot be enforced is refused, nothing is decoded more
 //!    freely than it says.
-//! 5. The prompt is evaluated, except for what the KV cache still holds of the request before (`generate.rs`).
+//! 5. The prompt is evaluated, except for what the KV cache still holds of the request before (`generate.rs`), or was kept aside
+//!    of an earlier one (`prefixes.rs`).
 //! 6. Step by step: fast-forward what the grammar forces, mask, sample (`sampler.rs`), commit (`generate.rs`).
 //! 7. [`Event`]s reach the caller: pieces of valid UTF-8 (`text.rs`), and one [`Finish`].
 //!
@@ -22,6 +23,7 @@ mod grammar;
 mod import;
 mod model;
 mod pattern;
+mod prefixes;
 mod prompt;
 mod runtime;
 mod sampler;
@@ -107,6 +109,7 @@ impl Llm {
             info.context,
             info.eos.clone(),
             shortcuts,
+            options.prefix_bytes,
         );
         let scheduler = Scheduler::start(&info.name, decoder)?;
         Ok(Llm { shared: Arc::new(Shared { info, vocabulary, grammars, template }), scheduler })

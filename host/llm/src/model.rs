@@ -31,13 +31,15 @@ pub struct ModelOptions {
     pub context: usize,
     /// Threads of one evaluation.
     pub threads: usize,
+    /// Bytes of keys and values that are kept of earlier prompts, beside the KV cache; 0 keeps none.
+    pub prefix_bytes: usize,
 }
 
 impl Default for ModelOptions {
-    /// 8192 tokens, one thread a core that this process may use.
+    /// 8192 tokens, one thread a core that this process may use, 256 MiB of earlier prompts (of the default model, 4,681 tokens).
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-        ModelOptions { context: 8192, threads }
+        ModelOptions { context: 8192, threads, prefix_bytes: 256 << 20 }
     }
 }
 

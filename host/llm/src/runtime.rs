@@ -132,6 +132,12 @@ pub(crate) struct Graph {
     logits: Vec<f32>,
 }
 
+/// Keys and values of leading positions, copied out of a cache: for each tensor `[heads, length, head size]`.
+pub(crate) struct Snapshot {
+    length: usize,
+    tensors: Vec<Vec<f32>>,
+}
+
 /// Names in the order in which values are handed to the runtime.
 struct Names {
     past: Vec<String>,
@@ -187,6 +193,42 @@ impl Graph {
             } else {
                 self.cut_cache(length).map_err(inference)?
             };
+        }
+        self.length = length;
+        Ok(())
+    }
+
+    /// What a [`Snapshot`] takes for each position.
+    pub(crate) fn bytes_per_position(&self) -> usize {
+        self.names.past.len() * self.info.heads * self.info.head_size * size_of::<f32>()
+    }
+
+    /// Copies the first `length` positions, of those that the cache holds.
+    pub(crate) fn snapshot(&self, length: usize) -> Result<Snapshot, Error> {
+        let length = length.min(self.length);
+        let tensors = self.cache.iter().map(|value| self.leading(value, length));
+        Ok(Snapshot { length, tensors: tensors.collect::<ort::Result<_>>().map_err(inference)? })
+    }
+
+    /// Makes the first `length` positions of a snapshot of this graph all that the cache holds.
+    pub(crate) fn restore(&mut self, snapshot: &Snapshot, length: usize) -> Result<(), Error> {
+        let length = length.min(snapshot.length);
+        let GraphInfo { heads, head_size, shared, .. } = self.info;
+        let whole = snapshot.length * head_size;
+        // Until all is copied, the cache holds nothing.
+        self.length = 0;
+        for (value, kept) in self.cache.iter_mut().zip(&snapshot.tensors) {
+            let rows = kept.chunks_exact(whole.max(1)).map(|row| &row[..length * head_size]);
+            if shared {
+                let (_, values) = value.try_extract_tensor_mut::<f32>().map_err(inference)?;
+                for (to, from) in values.chunks_exact_mut(self.context * head_size).zip(rows) {
+                    to[..from.len()].copy_from_slice(from);
+                }
+            } else {
+                let values: Vec<f32> = rows.flatten().copied().collect();
+                let tensor = Tensor::from_array(([1, heads, length, head_size], values));
+                *value = tensor.map_err(inference)?.into_dyn();
+            }
         }
         self.length = length;
         Ok(())
@@ -292,14 +334,20 @@ impl Graph {
 
     /// The first `length` positions of a growing cache, copied.
     fn cut_cache(&self, length: usize) -> ort::Result<Vec<DynValue>> {
-        let GraphInfo { heads, head_size, .. } = self.info;
+        let shape = [1, self.info.heads, length, self.info.head_size];
         let cut = |value: &DynValue| -> ort::Result<DynValue> {
-            let (_, values) = value.try_extract_tensor::<f32>()?;
-            let rows = values.chunks_exact(self.length * head_size);
-            let kept: Vec<f32> = rows.flat_map(|row| &row[..length * head_size]).copied().collect();
-            Ok(Tensor::from_array(([1, heads, length, head_size], kept))?.into_dyn())
+            Ok(Tensor::from_array((shape, self.leading(value, length)?))?.into_dyn())
         };
         self.cache.iter().map(cut).collect()
+    }
+
+    /// The first `length` positions of one tensor of the cache.
+    fn leading(&self, value: &DynValue, length: usize) -> ort::Result<Vec<f32>> {
+        let GraphInfo { head_size, shared, .. } = self.info;
+        let (_, values) = value.try_extract_tensor::<f32>()?;
+        let positions = if shared { self.context } else { self.length };
+        let rows = values.chunks_exact((positions * head_size).max(1));
+        Ok(rows.flat_map(|row| &row[..length * head_size]).copied().collect())
     }
 }
 

@@ -43,7 +43,11 @@ pub(crate) fn load_model(config: &Config) -> Result<Llm, AppError> {
         return Err(AppError::NoModel { name, folder });
     }
     let runtime = Runtime::load(&config.onnxruntime).map_err(AppError::Runtime)?;
-    let mut options = ModelOptions { context: config.model.context, ..ModelOptions::default() };
+    let mut options = ModelOptions {
+        context: config.model.context,
+        prefix_bytes: config.model.prefix_cache,
+        ..ModelOptions::default()
+    };
     if let Some(threads) = config.model.threads {
         options.threads = threads;
     }

@@ -76,6 +76,7 @@ struct RawModel {
     name: Option<String>,
     context: Option<usize>,
     threads: Option<usize>,
+    prefix_cache: Option<String>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -119,6 +120,8 @@ pub(crate) struct ModelConfig {
     pub(crate) name: String,
     pub(crate) context: usize,
     pub(crate) threads: Option<usize>,
+    /// Bytes of what is kept of earlier prompts.
+    pub(crate) prefix_cache: usize,
 }
 
 /// Bounds of one chat turn.
@@ -233,6 +236,10 @@ impl Config {
                 name: overrides.model.clone().or(raw.model.name).or(default.model.name).unwrap_or_default(),
                 context: within("model.context", raw.model.context.or(default.model.context), 512, 131_072)?,
                 threads: raw.model.threads.map(|n| within("model.threads", Some(n), 1, 256)).transpose()?,
+                prefix_cache: size(
+                    "model.prefix-cache",
+                    raw.model.prefix_cache.or(default.model.prefix_cache),
+                )?,
             },
             chat: ChatConfig {
                 max_rounds: within(

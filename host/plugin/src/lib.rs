@@ -54,7 +54,7 @@ use crate::weight::Weight;
 
 use capability::database::Mode;
 pub use capability::database::Write;
-pub use capability::llm::{Answer, Completion, Message, Model, ModelError, Role};
+pub use capability::llm::{Answer, Completion, Message, Model, ModelError, Role, Shape};
 pub use compiler::{Compiler, compile_stdin};
 pub use docs::embed_wit;
 pub use error::{CallError, Error};
@@ -64,7 +64,7 @@ pub use grant::{
 pub use http_rule::{HttpRule, Scheme};
 pub use limits::Limits;
 pub use manifest::{Access, Capabilities, Example, ExamplesFrom, Manifest, Prompt};
-pub use refine::Refined;
+pub use refine::{Refined, request};
 pub use reflect::Excluded;
 pub use schema::SchemaLimits;
 

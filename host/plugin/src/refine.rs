@@ -5,7 +5,8 @@
 //! all of that plugin's: what was to be grounded is never offered without its ground.
 //!
 //! In a schema, choices become `enum`, a pattern `pattern`, and the others the keyword `x-pawl`:
-//! `{"quote": TEXT}` or `{"lark": GRAMMAR}`, which the decoder knows.
+//! `{"quote": TEXT}` or `{"lark": GRAMMAR}`, which the decoder knows, or `{"request": true}`, which is not for the decoder: whoever
+//! knows the user's request puts it there ([`request`]).
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -46,6 +47,7 @@ enum Rule {
     Pattern(String),
     Lark(String),
     Quotation(String),
+    Request,
 }
 
 /// A tool whose arguments are narrowed to what exists now.
@@ -115,6 +117,7 @@ fn check(rule: &Rule) -> Result<(), String> {
         Rule::Pattern(pattern) => within("a pattern", pattern.len(), MAX_PATTERN),
         Rule::Lark(lark) => within("a grammar", lark.len(), MAX_LARK),
         Rule::Quotation(text) => within("a text to quote from", text.len(), MAX_QUOTED),
+        Rule::Request => Ok(()),
     }
 }
 
@@ -213,7 +216,9 @@ fn narrow_string(schema: &mut Value, rule: &Rule) -> Result<(), Misfit> {
             object.remove("maxLength");
             object.insert("enum".into(), kept);
         }
-        Rule::Pattern(_) | Rule::Lark(_) | Rule::Quotation(_) if object.contains_key("pattern") => {
+        Rule::Pattern(_) | Rule::Lark(_) | Rule::Quotation(_) | Rule::Request
+            if object.contains_key("pattern") =>
+        {
             return Err(refused("a pattern"));
         }
         Rule::Pattern(pattern) => {
@@ -224,6 +229,10 @@ fn narrow_string(schema: &mut Value, rule: &Rule) -> Result<(), Misfit> {
             object.remove("maxLength");
             object.insert("x-pawl".into(), json!({ "lark": lark }));
         }
+        Rule::Request => {
+            object.remove("maxLength");
+            object.insert("x-pawl".into(), json!({ "request": true }));
+        }
         Rule::Quotation(text) if text.trim().is_empty() => return Err(Misfit::NoChoice),
         Rule::Quotation(text) => {
             object.remove("maxLength");
@@ -231,6 +240,18 @@ fn narrow_string(schema: &mut Value, rule: &Rule) -> Result<(), Misfit> {
         }
     }
     Ok(())
+}
+
+/// Puts the user's request where a refinement asks for it; afterwards there is one text that the model can write there.
+pub fn request(schema: &mut Value, text: &str) {
+    match schema {
+        Value::Object(object) if object.get("x-pawl").is_some_and(|rule| rule["request"] == json!(true)) => {
+            *schema = json!({"type": "string", "enum": [text]});
+        }
+        Value::Object(object) => object.values_mut().for_each(|inner| request(inner, text)),
+        Value::Array(all) => all.iter_mut().for_each(|inner| request(inner, text)),
+        _ => {}
+    }
 }
 
 /// A guest's text in a message: short, and safe for a terminal.
@@ -289,6 +310,9 @@ mod tests {
             at(&lark, "/properties/metric"),
             json!({"type": "string", "x-pawl": {"lark": "start: \"x\""}})
         );
+        let mut asked = refine("/metric", json!("request"), false).expect("narrowed").tool.parameters;
+        request(&mut asked, "How much?");
+        assert_eq!(asked["properties"]["metric"], json!({"type": "string", "enum": ["How much?"]}));
         let quote = refine("/shape/named", json!({"quotation": "to be or not"}), false).expect("narrowed");
         assert_eq!(
             at(&quote, "/properties/shape/anyOf/0/properties/named/x-pawl"),

@@ -1,4 +1,4 @@
-//! How the tables hang together: who references whom, and the FROM clause that connects some of them.
+//! How the tables hang together: who references whom, and the joins that lead from one to another.
 //!
 //! Invariant: a join that is written here follows a reference that the database declares; where none leads from one table
 //! to another, they are not connected, and nothing is guessed.
@@ -11,9 +11,6 @@ use crate::schema::plain;
 
 /// The longest way that connects two tables, in joins.
 const MAX_WAY: usize = 4;
-
-/// The longest way to a table that a shown FROM clause takes.
-const NEAR: usize = 2;
 
 /// Tables and the references between them.
 pub struct Graph<'a> {
@@ -90,8 +87,15 @@ impl<'a> Graph<'a> {
         })
     }
 
+    /// Whether a column identifies rows: it is called `id`, or another table references it.
+    #[must_use]
+    pub fn is_key(&self, table: usize, column: &str) -> bool {
+        let referenced = |one: &Reference<'_>| one.to == table && one.key.eq_ignore_ascii_case(column);
+        column.eq_ignore_ascii_case("id") || self.references.iter().any(referenced)
+    }
+
     /// What can be joined to a table.
-    fn joins(&self, with: usize) -> impl Iterator<Item = Join<'a>> {
+    pub fn joins(&self, with: usize) -> impl Iterator<Item = Join<'a>> {
         self.references.iter().filter_map(move |one| match () {
             () if one.from == one.to => None,
             () if one.from == with => Some(Join { table: one.to, column: one.key, with, other: one.column }),
@@ -141,21 +145,6 @@ impl<'a> Graph<'a> {
             plain(join.other)
         )
     }
-
-    /// `orders o JOIN customers c ON c.id = o.customer_id …` over all of these that are near to the first.
-    #[must_use]
-    pub fn connected(&self, wanted: &[usize]) -> Option<String> {
-        let (first, rest) = wanted.split_first()?;
-        let mut there = vec![*first];
-        let mut text = format!("{} {}", plain(&self.tables.get(*first)?.0), self.alias(*first));
-        for table in rest {
-            for join in self.way(&there, *table).filter(|way| way.len() <= NEAR).into_iter().flatten() {
-                text.push_str(&format!(" {}", self.written(&join, |table| self.alias(table).to_owned())));
-                there.push(join.table);
-            }
-        }
-        Some(text)
-    }
 }
 
 #[cfg(test)]
@@ -184,11 +173,13 @@ mod tests {
     fn tables_are_connected_along_their_references() {
         let tables = shop();
         let graph = Graph::new(&tables);
+        let way = graph.way(&[2], 0).expect("orders lead to regions");
+        let written: Vec<String> =
+            way.iter().map(|join| graph.written(join, |table| graph.alias(table).to_owned())).collect();
         assert_eq!(
-            graph.connected(&[2, 0]).as_deref(),
-            Some("orders o JOIN customers c ON c.id = o.customer_id JOIN regions r ON r.id = c.region_id")
+            written,
+            ["JOIN customers c ON c.id = o.customer_id", "JOIN regions r ON r.id = c.region_id"]
         );
-        assert_eq!(graph.connected(&[0, 3]).as_deref(), Some("regions r"), "nothing leads to notes");
         assert!(graph.way(&[0], 3).is_none());
         assert_eq!(graph.named("c"), Some(1));
         assert_eq!(graph.named("ORDERS"), Some(2));

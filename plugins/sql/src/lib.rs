@@ -1,21 +1,21 @@
 //! The `sql` plugin: a model's way to a database that it can only read.
 //!
-//! `schema` describes the tables in a few lines that fit a prompt ([`schema`]), `relate` says what of them bears on a request
-//! ([`relate`]), `examples` shows right statements over them ([`examples`]); `query` runs one SELECT
-//! ([`statement`], [`repair`], [`fanout`]), gives its rows in a compact shape ([`table`]) or an error that says how to mend the statement
-//! ([`mend`]). What the model can write is narrowed to the tables and columns that there are ([`grammar`]). The types of the interface are in `wit/sql.wit`.
+//! `ask` answers a question: the model writes the statement under a grammar of what bears on it ([`ask`]). `query` runs one SELECT that
+//! somebody wrote ([`statement`], [`repair`], [`fanout`]), gives its rows in a compact shape ([`table`]) or an error that says how to
+//! mend the statement ([`mend`]). `contents` and `schema` say what there is ([`schema`]). What the model can write into `change` is
+//! narrowed to the tables and columns that there are ([`grammar`]). The types of the interface are in `wit/sql.wit`.
 //!
 //! Invariant: whatever the statement, this plugin adds no power to the host's `database` interface, which enforces
 //! reading for real; the check here only gives a better message. The logic is plain Rust over [`Database`] and is
 //! tested natively; the component is a thin layer at the end of this file.
 
+pub mod ask;
 pub mod definition;
-pub mod draft;
-pub mod examples;
 pub mod fanout;
 pub mod grammar;
 pub mod graph;
 pub mod mend;
+pub mod rejoin;
 pub mod relate;
 pub mod repair;
 pub mod schema;
@@ -31,7 +31,7 @@ pub mod bindings {
     wit_bindgen::generate!({ world: "pawl:sql/plugin", path: ["../../wit", "../../wit/plugin", "wit"], generate_all });
 }
 
-pub use bindings::exports::pawl::sql::sql::{Changed, Error, Example, Kind, Table};
+pub use bindings::exports::pawl::sql::sql::{Answer, Changed, Error, Kind, Table};
 pub use bindings::pawl::host::database::{Error as HostError, Rows, TableInfo, Value};
 
 /// The host's `database` interface for one database.
@@ -88,41 +88,6 @@ fn connected(database: &impl Database, given: &str) -> Option<String> {
     repair::connect(&graph::Graph::new(&tables), given)
 }
 
-/// What bears on a request; see [`relate`].
-///
-/// # Errors
-/// Where the database cannot be read.
-pub fn relate(database: &impl Database, request: &str) -> Result<String, Error> {
-    relate::relate(database, request).map_err(|error| mend::explain(database, "", error))
-}
-
-/// What the model is told beside a request. Nothing where the schema is small: it stands in the prompt whole then, and
-/// beside it the hint made a small model answer that it has "no tool that can relate tables" (tests/main_job.rs, 2026-11-24).
-///
-/// # Errors
-/// Where the database cannot be read.
-pub fn hint(database: &impl Database, request: &str) -> Result<String, Error> {
-    let tables = database.tables().map_err(|error| mend::explain(database, "", error))?;
-    if schema::fits(database, &tables) { Ok(String::new()) } else { relate(database, request) }
-}
-
-/// Requests and right statements for this database; see [`examples`]. Each request carries its hint, as a real one does: a
-/// model that sees hints for the first time beside a real request takes them for the answer.
-///
-/// # Errors
-/// Where the database cannot be read.
-pub fn examples(database: &impl Database) -> Result<Vec<Example>, Error> {
-    let made = examples::examples(database).map_err(|error| mend::explain(database, "", error))?;
-    let hinted = |mut example: Example| {
-        let hint = hint(database, &example.request)?;
-        if !hint.is_empty() {
-            example.request.push_str(&format!("\nsql.relate says:\n```\n{}\n```", hint.trim_end()));
-        }
-        Ok(example)
-    };
-    made.into_iter().map(hinted).collect()
-}
-
 /// Describes the database for a prompt.
 ///
 /// # Errors
@@ -131,10 +96,20 @@ pub fn describe(database: &impl Database) -> Result<String, Error> {
     schema::describe(database).map_err(|error| mend::explain(database, "", error))
 }
 
+/// Says in a line for each table what it holds.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn contents(database: &impl Database) -> Result<String, Error> {
+    schema::contents(database).map_err(|error| mend::explain(database, "", error))
+}
+
 #[cfg(target_family = "wasm")]
 mod component {
+    use super::ask::Model;
     use super::bindings::exports::pawl::plugin::refine::{Refinement, Rule};
-    use super::{Changed, Database, Error, Example, HostError, Rows, Table, TableInfo, bindings, mend};
+    use super::bindings::pawl::host::llm;
+    use super::{Answer, Changed, Database, Error, HostError, Rows, Table, TableInfo, bindings, mend};
 
     /// The database that plugin.toml requests.
     const DATABASE: &str = "main";
@@ -151,6 +126,28 @@ mod component {
         }
     }
 
+    struct Host;
+
+    impl Model for Host {
+        fn write(
+            &self,
+            messages: &[llm::Message],
+            lark: &str,
+            max_tokens: u32,
+        ) -> Result<String, llm::Error> {
+            llm::complete_under(messages, lark, Some(max_tokens))
+        }
+    }
+
+    /// The day by the host's clock, in UTC; of a question that came through a chat the host says the user's own.
+    fn today() -> jiff::civil::Date {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let days =
+            since.ok().and_then(|since| i32::try_from(since.as_secs() / 86_400).ok()).unwrap_or_default();
+        let first = jiff::civil::Date::constant(1970, 1, 1);
+        first.checked_add(jiff::ToSpan::days(days)).unwrap_or(first)
+    }
+
     struct Component;
 
     impl bindings::exports::pawl::sql::sql::Guest for Component {
@@ -158,12 +155,12 @@ mod component {
             super::describe(&Granted)
         }
 
-        fn relate(request: String) -> Result<String, Error> {
-            super::hint(&Granted, &request)
+        fn contents() -> Result<String, Error> {
+            super::contents(&Granted)
         }
 
-        fn examples() -> Result<Vec<Example>, Error> {
-            super::examples(&Granted)
+        fn ask(question: String) -> Result<Answer, Error> {
+            super::ask::ask(&Granted, &Host, &question, today())
         }
 
         fn query(sql: String) -> Result<Table, Error> {
@@ -179,21 +176,25 @@ mod component {
 
     impl bindings::exports::pawl::plugin::refine::Guest for Component {
         fn refine() -> Result<Vec<Refinement>, String> {
-            let refinement = |function: &str, rule| Refinement {
+            let refinement = |function: &str, path: &str, rule| Refinement {
                 function: function.to_owned(),
-                path: "/sql".to_owned(),
+                path: path.to_owned(),
                 rule,
                 shown: false,
             };
             let failed = |error| format!("{error:?}");
-            let mut refinements = Vec::new();
+            let mut refinements = vec![refinement("ask", "/question", Rule::Request)];
             if let Some(select) = super::grammar::select(&Granted).map_err(failed)? {
-                refinements.push(refinement("query", Rule::Lark(select)));
+                refinements.push(refinement("query", "/sql", Rule::Lark(select)));
             }
             // Where writing is not granted, there is nothing that could be said.
             let writable = bindings::pawl::host::database::writable(DATABASE).map_err(failed)?;
             let change = if writable { super::grammar::change(&Granted).map_err(failed)? } else { None };
-            refinements.push(refinement("change", change.map_or(Rule::Choices(Vec::new()), Rule::Lark)));
+            refinements.push(refinement(
+                "change",
+                "/sql",
+                change.map_or(Rule::Choices(Vec::new()), Rule::Lark),
+            ));
             Ok(refinements)
         }
     }

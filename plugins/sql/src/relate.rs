@@ -1,95 +1,42 @@
-//! What of the database bears on a request: the tables that its words name, the values that it mentions, and how those
-//! tables are joined. It stands beside the request, so a model need not find them among forty tables.
+//! What of the database bears on a request: the tables that its words name, and the values that it mentions.
 //!
 //! Tables are ranked by the words that they share with the request (names, comments, values), rare words counting more
 //! (the inverse document frequency of <https://en.wikipedia.org/wiki/Tf-idf>). Words are compared by a plain English
-//! stem; a request in another language shares no words, and then nothing is left out.
+//! stem; a request in another language shares no words.
 //!
-//! Invariant: every name and value that is said here was read from the database a moment ago.
+//! Invariant: every value that is said here was read from the database a moment ago.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::definition::Definition;
-use crate::graph::Graph;
-use crate::schema::{self, is_date, is_text, plain, quoted};
+use crate::schema::{is_date, is_text, quoted};
 use crate::statement::literal;
-use crate::{Database, HostError, TableInfo, Value};
+use crate::{Database, Value};
 
 /// Tables that are described.
 const MAX_TABLES: usize = 7;
-/// Tables that are joined.
-const MAX_JOINED: usize = 4;
 /// Columns that are searched for values.
 const MAX_COLUMNS: usize = 160;
 /// Rows of a column that are searched.
 const LOOKED_AT: usize = 20_000;
-/// Values that are named.
-const MAX_VALUES: usize = 8;
 /// A table with less than this part of the best one's score is left out.
 const NEAR: f64 = 0.5;
 /// What a mentioned value counts, beside a word's 1 to 4.
 const VALUE: f64 = 4.0;
 
 /// A value of the database that the request mentions.
-struct Mention {
-    table: usize,
-    column: String,
-    value: String,
-}
-
-/// What bears on `request`; empty where nothing is known to.
-///
-/// # Errors
-/// What the host says where the tables cannot be listed.
-pub fn relate(database: &impl Database, request: &str) -> Result<String, HostError> {
-    let infos = database.tables()?;
-    let tables: Vec<(String, Definition)> =
-        infos.iter().map(|info| (info.name.clone(), schema::columns(database, info))).collect();
-    let graph = Graph::new(&tables);
-    let mentions = mentions(database, &tables, request);
-    let ranked = rank(&tables, &mentions, request);
-    let mut text = String::new();
-    if !schema::fits(database, &infos) {
-        text.push_str(&lines(database, &infos, &ranked));
-    }
-    for Mention { table, column, value } in mentions.iter().take(MAX_VALUES) {
-        let column = format!("{}.{}", plain(&tables[*table].0), plain(column));
-        text.push_str(&format!("{} is a value of {column}\n", literal(value)));
-    }
-    let joined: Vec<usize> = ranked.iter().copied().take(MAX_JOINED).collect();
-    if let Some(from) = graph.connected(&joined) {
-        text.push_str(&format!("FROM {from}\n"));
-    }
-    Ok(text)
-}
-
-/// The statement that the words of a request come to, where they are understood; see [`crate::draft`].
-pub fn drafted(database: &impl Database, request: &str) -> Option<String> {
-    let infos = database.tables().ok()?;
-    let tables: Vec<(String, Definition)> =
-        infos.iter().map(|info| (info.name.clone(), schema::columns(database, info))).collect();
-    let mentions = mentions(database, &tables, request);
-    let values: Vec<(usize, String, String)> =
-        mentions.into_iter().map(|one| (one.table, one.column, one.value)).collect();
-    crate::draft::draft(database, &tables, &values, request)
-}
-
-/// The tables in full: the ranked ones; where no word was shared, as many as there is room for.
-fn lines(database: &impl Database, infos: &[TableInfo], ranked: &[usize]) -> String {
-    let chosen: Vec<usize> = if ranked.is_empty() { (0..infos.len()).collect() } else { ranked.to_vec() };
-    let mut text = String::new();
-    for info in chosen.iter().filter_map(|table| infos.get(*table)) {
-        let line = schema::line(database, info);
-        if text.len() + line.len() <= schema::MAX_TEXT / 2 {
-            text.push_str(&line);
-            text.push('\n');
-        }
-    }
-    text
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mention {
+    /// The table's place among all.
+    pub table: usize,
+    /// The column's name.
+    pub column: String,
+    /// As it is in the database.
+    pub value: String,
 }
 
 /// The tables that bear on the request, best first, those between two of them included by `connected` later.
-fn rank(tables: &[(String, Definition)], mentions: &[Mention], request: &str) -> Vec<usize> {
+pub(crate) fn rank(tables: &[(String, Definition)], mentions: &[Mention], request: &str) -> Vec<usize> {
     let asked: BTreeSet<String> = stems(request).collect();
     let known: Vec<BTreeMap<String, f64>> =
         tables.iter().map(|(name, definition)| words(name, definition)).collect();
@@ -131,7 +78,11 @@ fn words(name: &str, definition: &Definition) -> BTreeMap<String, f64> {
 }
 
 /// Values of text columns that the request holds as whole words.
-fn mentions(database: &impl Database, tables: &[(String, Definition)], request: &str) -> Vec<Mention> {
+pub(crate) fn mentions(
+    database: &impl Database,
+    tables: &[(String, Definition)],
+    request: &str,
+) -> Vec<Mention> {
     let lower = request.to_lowercase();
     let text = literal(&lower.chars().filter(|c| !c.is_control()).take(500).collect::<String>());
     let mut found = Vec::new();
@@ -217,6 +168,7 @@ pub(crate) fn stem(word: &str) -> String {
 #[expect(clippy::unwrap_used, reason = "the databases of these tests are their own")]
 mod tests {
     use super::*;
+    use crate::schema;
     use crate::testing::Memory;
 
     const SHOP: &str = "CREATE TABLE makers(id INTEGER PRIMARY KEY, name TEXT);
@@ -228,46 +180,62 @@ mod tests {
         INSERT INTO lamps VALUES (1, 1, 'Desk Lamp', 'desk'), (2, 2, '落地灯', 'floor');
         INSERT INTO repairs VALUES (1, 1, '2025-03-04', 12.5);";
 
+    fn said(request: &str) -> Vec<(String, String)> {
+        let database = Memory::new(SHOP);
+        let tables = schema::definitions(&database).unwrap();
+        let found = mentions(&database, &tables, request).into_iter();
+        found.map(|one| (format!("{}.{}", tables[one.table].0, one.column), one.value)).collect()
+    }
+
+    fn ranked(sql: &str, request: &str) -> Vec<String> {
+        let database = Memory::new(sql);
+        let tables = schema::definitions(&database).unwrap();
+        let ranked = rank(&tables, &mentions(&database, &tables, request), request);
+        ranked.into_iter().map(|place| tables[place].0.clone()).collect()
+    }
+
+    fn pair(column: &str, value: &str) -> (String, String) {
+        (column.to_owned(), value.to_owned())
+    }
+
     #[test]
-    fn mentioned_values_and_their_tables_joined_are_said() {
-        let text = relate(&Memory::new(SHOP), "What did repairing Desk Lamps of Velora North cost?").unwrap();
-        assert!(text.contains("'Desk Lamp' is a value of lamps.name\n"), "{text}");
-        assert!(text.contains("'Velora North' is a value of makers.name\n"), "{text}");
-        assert!(!text.contains("'Velora' is"), "the longer name was meant: {text}");
-        assert!(!text.contains("'desk' is"), "{text}");
-        let from = text.lines().find(|line| line.starts_with("FROM ")).unwrap();
-        for join in ["makers m", "lamps l", "repairs r", "ON "] {
-            assert!(from.contains(join), "{from}");
-        }
-        assert!(!from.contains("holidays"), "{from}");
+    fn mentioned_values_are_found_and_the_longer_is_meant() {
+        assert_eq!(
+            said("What did repairing Desk Lamps of Velora North cost?"),
+            [pair("makers.name", "Velora North"), pair("lamps.name", "Desk Lamp")]
+        );
     }
 
     #[test]
     fn a_value_is_found_in_a_language_without_spaces_and_not_inside_a_word() {
-        let text = relate(&Memory::new(SHOP), "我们卖了多少落地灯?").unwrap();
-        assert!(text.contains("'落地灯' is a value of lamps.name"), "{text}");
-        let text = relate(&Memory::new(SHOP), "Is the desktop repaired?").unwrap();
-        assert!(!text.contains("is a value"), "{text}");
+        assert_eq!(said("我们卖了多少落地灯?"), [pair("lamps.name", "落地灯")]);
+        assert_eq!(said("Is the desktop repaired?"), []);
     }
 
     #[test]
-    fn of_a_large_schema_only_what_bears_on_the_request_is_described() {
+    fn tables_are_ranked_by_the_words_and_values_that_they_share() {
+        let ranked_here = ranked(SHOP, "What did repairing Desk Lamps of Velora North cost?");
+        assert!(
+            ranked_here.contains(&"repairs".to_owned()) && ranked_here.contains(&"lamps".to_owned()),
+            "{ranked_here:?}"
+        );
+        assert!(!ranked_here.contains(&"holidays".to_owned()), "{ranked_here:?}");
         let many: String = (0..300)
             .map(|i| format!("CREATE TABLE archive_{i:03}(id INTEGER, some_rather_long_column_name TEXT);"))
             .collect();
-        let database = Memory::new(&format!("{SHOP}{many}"));
-        let text = relate(&database, "How much did repairs cost by lamp kind?").unwrap();
-        assert!(text.contains("repairs(id integer, lamp_id integer -> lamps.id"), "{text}");
-        assert!(text.contains("lamps(id integer"), "{text}");
-        assert!(!text.contains("archive_"), "{text}");
+        let ranked_of_many = ranked(&format!("{SHOP}{many}"), "How much did repairs cost by lamp kind?");
+        assert_eq!(ranked_of_many.first().map(String::as_str), Some("repairs"));
+        assert!(
+            ranked_of_many.len() <= MAX_TABLES && !ranked_of_many.iter().any(|name| name.contains("archive")),
+            "{ranked_of_many:?}"
+        );
     }
 
     #[test]
     fn a_request_with_quotes_and_odd_characters_is_only_text() {
         for request in ["it's '; DROP TABLE lamps; --", "\u{0}\\\"", "", "'''"] {
-            let database = Memory::new(SHOP);
-            relate(&database, request).unwrap();
-            assert_eq!(database.tables().unwrap().len(), 4, "{request}");
+            said(request);
         }
+        assert_eq!(Memory::new(SHOP).tables().unwrap().len(), 4);
     }
 }

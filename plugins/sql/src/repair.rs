@@ -40,7 +40,8 @@ pub fn lean(graph: &Graph<'_>, sql: &str) -> Option<String> {
     (ended.is_continue() && leaning.changed).then(|| statement.to_string())
 }
 
-fn parse(sql: &str) -> Option<Statement> {
+/// One query, read.
+pub(crate) fn parse(sql: &str) -> Option<Statement> {
     let dialect = SQLiteDialect {};
     let parser = Parser::new(&dialect).with_recursion_limit(DEPTH);
     let mut statements = parser.try_with_sql(sql).ok()?.parse_statements().ok()?;
@@ -49,7 +50,7 @@ fn parse(sql: &str) -> Option<Statement> {
 }
 
 /// The name under which a statement knows a table, and the table's own.
-fn names(factor: &TableFactor) -> Option<(String, Option<String>)> {
+pub(crate) fn names(factor: &TableFactor) -> Option<(String, Option<String>)> {
     match factor {
         TableFactor::Table { name, alias, .. } => {
             let own = name.0.last()?.as_ident()?.value.clone();
@@ -114,11 +115,15 @@ impl Connecting<'_> {
     }
 }
 
+/// A SELECT without WITH and sets, read.
+pub(crate) fn select(text: &str) -> Option<Select> {
+    let Statement::Query(query) = parse(text)? else { return None };
+    query.body.as_select().cloned()
+}
+
 /// A join as text, read.
-fn join(text: &str) -> Option<Join> {
-    let statement = parse(&format!("SELECT 1 FROM x {text}"))?;
-    let Statement::Query(query) = statement else { return None };
-    query.body.as_select()?.from.first()?.joins.first().cloned()
+pub(crate) fn join(text: &str) -> Option<Join> {
+    select(&format!("SELECT 1 FROM x {text}"))?.from.first()?.joins.first().cloned()
 }
 
 impl VisitorMut for Connecting<'_> {

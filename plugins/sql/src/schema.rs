@@ -20,7 +20,7 @@ const MAX_VALUE: usize = 24;
 /// Values are looked for in so many rows at most.
 const LOOKED_AT: usize = 20_000;
 
-/// Databases with more columns are described by the names of their tables only, and [`crate::relate`] says the rest.
+/// Databases with more columns are described by the names of their tables only.
 const MANY_COLUMNS: usize = 80;
 
 /// Whether the whole description stands in every prompt.
@@ -38,7 +38,7 @@ pub fn describe(database: &impl Database) -> Result<String, HostError> {
     let tables = database.tables()?;
     let whole = fits(database, &tables);
     if !whole {
-        text.push_str("What bears on a request stands beside it. All tables:\n");
+        text.push_str("Many tables; their names:\n");
     }
     for table in tables {
         let line = if whole { line(database, &table) } else { short(database, &table) };
@@ -52,6 +52,22 @@ pub fn describe(database: &impl Database) -> Result<String, HostError> {
     if !left_out.is_empty() {
         text.push_str(&format!("and {} more tables: {}\n", left_out.len(), left_out.join(", ")));
     }
+    Ok(text)
+}
+
+/// A line for each table; of very many only their names.
+///
+/// # Errors
+/// What the host says where the tables cannot be listed.
+pub fn contents(database: &impl Database) -> Result<String, HostError> {
+    let mut text = String::new();
+    for table in database.tables()? {
+        let line = short(database, &table);
+        let line = if text.len() + line.len() > MAX_TEXT / 2 { plain(&table.name) } else { line };
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text.truncate(text.floor_char_boundary(MAX_TEXT));
     Ok(text)
 }
 

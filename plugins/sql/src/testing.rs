@@ -14,12 +14,6 @@ impl Memory {
         Memory(connection)
     }
 
-    /// A database of a file, for measuring.
-    pub(crate) fn open(file: &str) -> Memory {
-        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-        Memory(rusqlite::Connection::open_with_flags(file, flags).expect("the file is a database"))
-    }
-
     fn rows(&self, sql: &str, max_rows: u32) -> rusqlite::Result<Rows> {
         let mut statement = self.0.prepare(sql)?;
         let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();

@@ -51,7 +51,7 @@ pub(crate) fn runtime() -> Runtime {
 }
 
 pub(crate) fn options(context: usize) -> ModelOptions {
-    ModelOptions { context, threads: 2 }
+    ModelOptions { context, threads: 2, ..ModelOptions::default() }
 }
 
 pub(crate) fn load(folder: &Path, context: usize) -> Llm {

@@ -125,7 +125,7 @@ impl Parts<'_> {
 }
 
 /// A person's message, followed by what code knows of its dates. `day` is the last day that was spoken of.
-fn annotated(text: &str, now: &ZonedDateTime, clock: bool, day: &mut Option<Date>) -> String {
+pub(super) fn annotated(text: &str, now: &ZonedDateTime, clock: bool, day: &mut Option<Date>) -> String {
     let mut note =
         format!("Today is {}.", now.strftime(if clock { "%A %Y-%m-%d, %H:%M" } else { "%A %Y-%m-%d" }));
     let before = *day;

@@ -60,6 +60,8 @@ impl Eval {
                     missing.why
                 );
             }
+            let with = chat.llm.clone();
+            let plugins = tokio::task::spawn_blocking(move || plugins.checked_by(&with)).await?;
             let chat = Chat { plugins, ..chat.clone() };
             let outcome = chat.run(turn(case, now.clone()), None).await?;
             let made: Vec<(String, Value)> = outcome.calls.iter().map(as_it_ran).collect();
@@ -99,10 +101,10 @@ impl Eval {
     }
 }
 
-/// A call as it was carried out: `sql` says where it mended the statement before it ran.
+/// A call as it was carried out: `sql` says which statement it ran.
 fn as_it_ran(call: &CallRecord) -> (String, Value) {
     let mut arguments = call.arguments.clone();
-    if let Ok(Value::String(ran)) = call.result.as_ref().map(|result| &result["ran"]) {
+    if let Ok(Value::String(ran)) = call.result.as_ref().map(|result| &result["sql"]) {
         arguments["sql"] = Value::String(ran.clone());
     }
     (call.tool.clone(), arguments)

@@ -85,11 +85,11 @@ pub(crate) struct Message {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Expect {
-    /// Full name, as `sql.query`.
+    /// Full name, as `sql.ask`.
     pub(crate) tool: String,
     /// What must hold for an argument; `*` means all texts of all arguments together.
     pub(crate) arguments: BTreeMap<String, Check>,
-    /// Statements with a right result; one that agrees is enough. Only with `sql.query`.
+    /// Statements with a right result; one that agrees is enough. Only with `sql.ask`.
     #[serde(default)]
     pub(crate) gold_sql: Vec<String>,
     /// Whether the order of the rows counts.
@@ -198,10 +198,10 @@ impl Expect {
         }
         let query = self.tool == super::score::QUERY;
         if query && self.gold_sql.is_empty() {
-            return Err("gold_sql is missing; sql.query is judged by its result".to_owned());
+            return Err("gold_sql is missing; sql.ask is judged by its result".to_owned());
         }
         if !query && (self.ordered || !self.gold_sql.is_empty()) {
-            return Err(format!("gold_sql and ordered belong to sql.query, not to {}", self.tool));
+            return Err(format!("gold_sql and ordered belong to sql.ask, not to {}", self.tool));
         }
         for (name, check) in &self.arguments {
             let empty = match check {
@@ -257,7 +257,7 @@ mod tests {
     fn each_mistake_names_the_case() {
         assert!(case("null").is_ok());
         refused(case(r#"{"tool":"query","arguments":{}}"#), &["a.json", "case one", "plugin.function"]);
-        refused(case(r#"{"tool":"sql.query","arguments":{}}"#), &["case one", "gold_sql"]);
+        refused(case(r#"{"tool":"sql.ask","arguments":{}}"#), &["case one", "gold_sql"]);
         refused(case(r#"{"tool":"a.b","arguments":{},"gold_sql":["SELECT 1"]}"#), &["case one", "a.b"]);
         refused(case(r#"{"tool":"a.b","arguments":{"x":{"is":1}}}"#), &["case one", "`is`"]);
         refused(case(r#"{"tool":"a.b","arguments":{"x":{"words":[[]]}}}"#), &["case one", "\"x\""]);

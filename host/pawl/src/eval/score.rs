@@ -9,7 +9,7 @@ use super::cases::{Case, Check, Expect};
 use super::rows::{Shop, agree};
 
 /// The tool whose calls are judged by the result of their statement.
-pub(super) const QUERY: &str = "sql.query";
+pub(super) const QUERY: &str = "sql.ask";
 /// Looking around before a query.
 const SCHEMA: &str = "sql.schema";
 /// Tools that change something: a second right call is one too many.
@@ -242,22 +242,22 @@ mod tests {
         let path = folder.path().join("shop.sqlite");
         let connection = rusqlite::Connection::open(&path).unwrap();
         connection.execute_batch("CREATE TABLE t (a, b); INSERT INTO t VALUES ('x', 1), ('y', 2)").unwrap();
-        let case = case(json!({"tool": "sql.query", "arguments": {},
+        let case = case(json!({"tool": "sql.ask", "arguments": {},
             "gold_sql": ["SELECT 'no'", "SELECT a, b FROM t"]}));
         let run = |calls: &[(&str, &str)]| {
             let calls: Vec<(String, Value)> =
                 calls.iter().map(|(tool, sql)| ((*tool).to_owned(), json!({"sql": sql}))).collect();
             score(&case, &calls, &path)
         };
-        assert!(run(&[("sql.schema", ""), ("sql.query", "SELECT b, a FROM t")]).call_right);
-        assert!(run(&[("sql.query", "SELECT c FROM t"), ("sql.query", "SELECT a, b FROM t")]).call_right);
-        let score = run(&[("sql.query", "SELECT c FROM t")]);
+        assert!(run(&[("sql.schema", ""), ("sql.ask", "SELECT b, a FROM t")]).call_right);
+        assert!(run(&[("sql.ask", "SELECT c FROM t"), ("sql.ask", "SELECT a, b FROM t")]).call_right);
+        let score = run(&[("sql.ask", "SELECT c FROM t")]);
         assert!(
             score.tool_right && !score.call_right && score.why.contains("no such column"),
             "{}",
             score.why
         );
-        assert!(run(&[("sql.query", "SELECT a FROM t")]).why.contains("another"));
+        assert!(run(&[("sql.ask", "SELECT a FROM t")]).why.contains("another"));
         assert!(!run(&[("sql.schema", "")]).tool_right);
     }
 
@@ -279,9 +279,9 @@ mod tests {
 
     #[test]
     fn a_missing_shop_is_told_and_no_panic() {
-        let case = case(json!({"tool": "sql.query", "arguments": {}, "gold_sql": ["SELECT 1"]}));
-        let (tool, call, why) = run(&case, &[("sql.query", json!({"sql": "SELECT 1"}))]);
+        let case = case(json!({"tool": "sql.ask", "arguments": {}, "gold_sql": ["SELECT 1"]}));
+        let (tool, call, why) = run(&case, &[("sql.ask", json!({"sql": "SELECT 1"}))]);
         assert!(tool && !call && why.contains("/no/shop.sqlite"), "{why}");
-        assert!(run(&case, &[("sql.query", json!({}))]).2.contains("sql is missing"));
+        assert!(run(&case, &[("sql.ask", json!({}))]).2.contains("sql is missing"));
     }
 }

@@ -5,7 +5,7 @@
 //! while a plugin runs, so a plugin that asks the model cannot wait for itself.
 
 use pawl_llm::{Error, Grammar, Llm, Message, Request, Sampling, StopReason};
-use pawl_plugin::{Answer, Completion, Model, ModelError, Role};
+use pawl_plugin::{Answer, Completion, Model, ModelError, Role, Shape};
 
 /// The model behind `pawl:host/llm`.
 pub(super) struct HostModel(pub(super) Llm);
@@ -24,7 +24,11 @@ impl Model for HostModel {
             let messages: Vec<Message> = messages.collect();
             let request = Request {
                 prompt: self.0.render(&messages).map_err(told)?,
-                grammar: completion.schema.map_or(Grammar::Free, Grammar::JsonSchema),
+                grammar: match completion.shape {
+                    Shape::Free => Grammar::Free,
+                    Shape::Json(schema) => Grammar::JsonSchema(schema),
+                    Shape::Lark(lark) => Grammar::Lark(lark),
+                },
                 sampling: Sampling::default(),
                 max_tokens: completion.max_tokens as usize,
                 stop: Vec::new(),

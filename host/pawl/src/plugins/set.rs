@@ -113,7 +113,10 @@ impl Decoding {
         {
             return objection.clone();
         }
-        let objection = llm.check(&Grammar::JsonSchema(schema.clone())).err().map(|error| error.to_string());
+        let mut decoded = schema.clone();
+        // The request is not known here; any text stands for it.
+        pawl_plugin::request(&mut decoded, "?");
+        let objection = llm.check(&Grammar::JsonSchema(decoded)).err().map(|error| error.to_string());
         if let Some(objection) = &objection {
             tracing::error!(tool, "not offered to the model: {objection}");
         }

@@ -22,12 +22,14 @@ const MAX_MESSAGES: usize = 64;
 const MAX_TEXT: usize = 256 << 10;
 /// Bytes of a schema.
 const MAX_SCHEMA: usize = 64 << 10;
+/// Bytes of a grammar.
+const MAX_LARK: usize = 128 << 10;
 /// Texts of one `embed`.
 const MAX_TEXTS: usize = 256;
 
 /// A language model, as plugins use it. Dropping a future cancels its request.
 pub trait Model: Send + Sync {
-    /// Answers the messages. Where a schema is given, the answer is JSON that is valid under it.
+    /// Answers the messages, in the shape that is asked for.
     ///
     /// # Errors
     /// See [`ModelError`].
@@ -48,10 +50,21 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, ModelError>> + Se
 pub struct Completion {
     /// The messages, at most 64 with 256 KiB of text together.
     pub messages: Vec<Message>,
-    /// A JSON Schema that the answer must be valid under, not checked beyond being JSON.
-    pub schema: Option<Value>,
+    /// What the answer may be.
+    pub shape: Shape,
     /// The most tokens of the answer, within the operator's bound.
     pub max_tokens: u32,
+}
+
+/// What an answer may be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Shape {
+    /// Any text.
+    Free,
+    /// JSON that is valid under this schema, which is not checked beyond being JSON.
+    Json(Value),
+    /// A text of this grammar, at most 128 KiB of Lark, which is not checked.
+    Lark(String),
 }
 
 /// One message to the model.
@@ -127,7 +140,7 @@ impl State {
     fn completion(
         &mut self,
         messages: Vec<llm::Message>,
-        schema: Option<String>,
+        shape: impl FnOnce() -> Result<Shape, Error>,
         max_tokens: Option<u32>,
     ) -> Result<(Arc<dyn Model>, Completion), Error> {
         let (model, most) = self.model()?;
@@ -138,13 +151,13 @@ impl State {
             )));
         }
         text(messages.iter().map(|message| message.content.len()))?;
-        let schema = schema.map(|text| parse(&text)).transpose()?;
+        let shape = shape()?;
         let max_tokens = max_tokens.map_or(most, |wanted| wanted.min(most));
         if max_tokens == 0 {
             return Err(Error::Limit("max-tokens is 0".to_owned()));
         }
         let messages = messages.into_iter().map(Message::from).collect();
-        Ok((model, Completion { messages, schema, max_tokens }))
+        Ok((model, Completion { messages, shape, max_tokens }))
     }
 }
 
@@ -181,6 +194,27 @@ fn parse(schema: &str) -> Result<Value, Error> {
     }
 }
 
+fn lark(grammar: String) -> Result<Shape, Error> {
+    if grammar.len() > MAX_LARK {
+        return Err(Error::Limit(format!("a grammar of {} bytes; {MAX_LARK} at most", grammar.len())));
+    }
+    Ok(Shape::Lark(grammar))
+}
+
+impl State {
+    fn completed(
+        &mut self,
+        asked: Result<(Arc<dyn Model>, Completion), Error>,
+    ) -> wasmtime::Result<Result<String, Error>> {
+        match asked {
+            Ok((model, completion)) => {
+                Ok(within(self.deadline, model.complete(completion))?.map_err(Error::from))
+            }
+            Err(error) => Ok(Err(error)),
+        }
+    }
+}
+
 impl Host for State {
     fn complete(
         &mut self,
@@ -188,12 +222,19 @@ impl Host for State {
         schema: Option<String>,
         max_tokens: Option<u32>,
     ) -> wasmtime::Result<Result<String, Error>> {
-        match self.completion(messages, schema, max_tokens) {
-            Ok((model, completion)) => {
-                Ok(within(self.deadline, model.complete(completion))?.map_err(Error::from))
-            }
-            Err(error) => Ok(Err(error)),
-        }
+        let shape = || schema.map_or(Ok(Shape::Free), |text| parse(&text).map(Shape::Json));
+        let asked = self.completion(messages, shape, max_tokens);
+        self.completed(asked)
+    }
+
+    fn complete_under(
+        &mut self,
+        messages: Vec<llm::Message>,
+        grammar: String,
+        max_tokens: Option<u32>,
+    ) -> wasmtime::Result<Result<String, Error>> {
+        let asked = self.completion(messages, || lark(grammar), max_tokens);
+        self.completed(asked)
     }
 
     fn embed(&mut self, texts: Vec<String>) -> wasmtime::Result<Result<Vec<Vec<f32>>, Error>> {

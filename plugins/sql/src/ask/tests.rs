@@ -1,0 +1,150 @@
+//! Questions over a clinic-like database, with a model that says what the test wants.
+
+#![expect(clippy::unwrap_used, reason = "the databases of these tests are their own")]
+
+use std::cell::RefCell;
+
+use super::*;
+use crate::testing::Memory;
+
+const LENDING: &str = "CREATE TABLE readers(id INTEGER PRIMARY KEY, name TEXT, town TEXT);
+    CREATE TABLE books( -- what we lend
+      id INTEGER PRIMARY KEY, title TEXT, shelf TEXT, lost INTEGER);
+    CREATE TABLE loans(id INTEGER PRIMARY KEY, reader_id INTEGER REFERENCES readers(id), book_id INTEGER REFERENCES books(id), lent_at TEXT, fee REAL);
+    INSERT INTO readers VALUES (1, 'Ines', 'Porto'), (2, 'Omar', 'Lagos');
+    INSERT INTO books VALUES (1, 'Tides', 'sea', 0), (2, 'Dunes', 'sand', 1);
+    INSERT INTO loans VALUES (1, 1, 1, '2031-02-28 18:30', 1.5), (2, 2, 1, '2031-03-01 09:00', 2.0), (3, 1, 2, '2031-03-02 10:00', 1.0);";
+
+/// Says its lines in order, and keeps what it was asked.
+struct Says {
+    lines: RefCell<Vec<&'static str>>,
+    asked: RefCell<Vec<(Vec<Message>, String)>>,
+}
+
+impl Says {
+    fn new(lines: &[&'static str]) -> Says {
+        let lines = RefCell::new(lines.iter().rev().copied().collect());
+        Says { lines, asked: RefCell::default() }
+    }
+
+    fn last(&self) -> (String, String) {
+        let asked = self.asked.borrow();
+        let (messages, lark) = asked.last().unwrap();
+        (messages.last().unwrap().content.clone(), lark.clone())
+    }
+}
+
+impl Model for Says {
+    fn write(&self, messages: &[Message], lark: &str, _: u32) -> Result<String, ModelError> {
+        self.asked.borrow_mut().push((messages.to_vec(), lark.to_owned()));
+        self.lines.borrow_mut().pop().map(str::to_owned).ok_or(ModelError::Truncated)
+    }
+}
+
+fn clock() -> Date {
+    "2031-03-03".parse().unwrap()
+}
+
+fn rule<'a>(lark: &'a str, name: &str) -> &'a str {
+    lark.lines().find(|line| line.starts_with(&format!("{name}: "))).unwrap_or_default()
+}
+
+#[test]
+fn a_question_gives_rows_and_the_statement_that_ran() {
+    let model = Says::new(&[
+        "SELECT readers.name, SUM(loans.fee) AS fees FROM readers GROUP BY readers.id ORDER BY fees DESC LIMIT 1",
+    ]);
+    let answer = ask(&Memory::new(LENDING), &model, "Who paid the most fees?", clock()).unwrap();
+    assert_eq!(answer.rows, [[Some("Ines".to_owned()), Some("2.5".to_owned())]]);
+    assert!(answer.sql.contains("JOIN loans ON loans.reader_id = readers.id"), "{}", answer.sql);
+    assert!(answer.repaired.is_empty());
+    let (told, _) = model.last();
+    assert!(
+        told.contains("books(id, title: 'Dunes' | 'Tides', shelf: 'sand' | 'sea', lost) -- what we lend"),
+        "{told}"
+    );
+    assert!(told.ends_with("Question: Who paid the most fees?"), "{told}");
+}
+
+#[test]
+fn only_values_days_and_numbers_of_database_and_question_can_be_written() {
+    let model = Says::new(&["SELECT COUNT(*) FROM loans"]);
+    let note = "[Today is Monday 2031-03-03, 09:00. \"last month\" = 2031-02-01 to 2031-02-28.]";
+    ask(
+        &Memory::new(LENDING),
+        &model,
+        &format!("Loans of more than 7 sea books last month\n{note}"),
+        clock(),
+    )
+    .unwrap();
+    let (told, lark) = model.last();
+    assert_eq!(rule(&lark, "BETWEEN"), "BETWEEN: \" BETWEEN '2031-02-01' AND '2031-02-28'\"");
+    assert!(rule(&lark, "NUMBER").contains("\"7\"") && !rule(&lark, "NUMBER").contains("\"8\""), "{lark}");
+    assert!(
+        rule(&lark, "NUMERIC").contains("\"loans.fee\"") && !rule(&lark, "NUMERIC").contains("reader_id"),
+        "{lark}"
+    );
+    assert!(lark.contains("\"'sea'\" ") || lark.contains("\"'sea'\"\n"), "{lark}");
+    assert!(lark.contains("\"books.lost\" (EQUAL"), "a flag has its values: {lark}");
+    assert!(told.contains("books.shelf has 'sea'."), "{told}");
+    assert!(told.ends_with("[\"last month\" = 2031-02-01 to 2031-02-28.]"), "{told}");
+    let model = Says::new(&["SELECT COUNT(*) FROM loans"]);
+    ask(&Memory::new(LENDING), &model, "How many loans are there?", clock()).unwrap();
+    assert_eq!(
+        rule(&model.last().1, "when"),
+        "when: DAY CMP DAY",
+        "no period was said, so none is compared with"
+    );
+}
+
+#[test]
+fn moments_of_the_last_day_are_in_the_period() {
+    let model = Says::new(&[
+        "SELECT COUNT(*) AS n FROM loans WHERE loans.lent_at BETWEEN '2031-02-01' AND '2031-02-28'",
+    ]);
+    let answer = ask(&Memory::new(LENDING), &model, "Loans in February 2031", clock()).unwrap();
+    assert_eq!(answer.rows, [[Some("1".to_owned())]]);
+}
+
+#[test]
+fn a_statement_that_fails_is_written_anew_from_what_the_database_said_twice_at_most() {
+    let wrong =
+        "SELECT SUM(readers.id) FROM readers JOIN loans ON loans.reader_id = readers.id WHERE loans.fee > 1";
+    let model = Says::new(&[wrong, "SELECT COUNT(*) AS n FROM loans"]);
+    let answer = ask(&Memory::new(LENDING), &model, "How many loans?", clock()).unwrap();
+    assert_eq!(answer.rows, [[Some("3".to_owned())]]);
+    assert!(answer.repaired[0].starts_with(wrong), "{:?}", answer.repaired);
+    assert!(
+        model.last().0.contains("counts each row of readers once for every row of loans"),
+        "{}",
+        model.last().0
+    );
+    let model = Says::new(&[wrong, wrong, wrong, wrong]);
+    ask(&Memory::new(LENDING), &model, "How many loans?", clock()).unwrap_err();
+    assert_eq!(model.asked.borrow().len(), 2, "the same statement again is not run again");
+}
+
+#[test]
+fn of_a_large_database_the_model_picks_and_only_what_bears_on_the_question_is_told() {
+    let many: String = (0..20).map(|i| format!("CREATE TABLE archive_{i}(id INTEGER, word TEXT);")).collect();
+    let model = Says::new(&["loans, readers", "SELECT COUNT(*) AS n FROM loans"]);
+    ask(&Memory::new(&format!("{LENDING}{many}")), &model, "借了多少次？", clock()).unwrap();
+    let asked = model.asked.borrow();
+    assert!(asked[0].1.starts_with("start: NAME"), "{}", asked[0].1);
+    let told = &asked[1].0.last().unwrap().content;
+    assert!(told.contains("loans(") && told.contains("readers(") && !told.contains("archive_"), "{told}");
+}
+
+#[test]
+fn odd_questions_and_databases_are_survived() {
+    let model = Says::new(&[]);
+    for question in ["", " ", "\u{0}", "'; DROP TABLE readers; --", "\"\\\n[Today is", "\u{1f600}\u{202e}"] {
+        ask(&Memory::new(LENDING), &model, question, clock()).unwrap_err();
+    }
+    ask(&Memory::new(""), &model, "What?", clock()).unwrap_err();
+    let odd = Memory::new(
+        "CREATE TABLE \"a \"\"b\"(\"x.y\" TEXT, \"order\" REAL); INSERT INTO \"a \"\"b\" VALUES ('it''s \\ \"q\"', 1);",
+    );
+    let model = Says::new(&["SELECT 1"]);
+    ask(&odd, &model, "What?", clock()).unwrap();
+}

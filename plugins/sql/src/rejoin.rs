@@ -1,0 +1,375 @@
+//! The FROM of a statement written anew from the columns that it uses: a small model chooses columns well and joins badly.
+//!
+//! For statements in the form of `ask`'s grammar: tables by their own names, joins along references. The statement is read by
+//! `sqlparser`, changed as a tree and written again. What it does: joins every table whose column is used, along the references that
+//! the database declares; groups by the columns that stand beside a total, where nothing is grouped; counts rows of the first table once
+//! where a join that was added would repeat them; lets the last day of a period count whole where a column holds moments; writes out
+//! `quarter(day)`.
+//!
+//! Invariant: no table, column or condition is left out, and none added but for these reasons; a statement that this reader does not
+//! follow is left as it is.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use jiff::ToSpan;
+use jiff::civil::Date;
+use sqlparser::ast::{
+    BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Select, SelectItem,
+    TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
+};
+
+use crate::graph::{Graph, Join};
+use crate::repair::{join, names, parse};
+use crate::schema::plain;
+use crate::statement::literal;
+
+const TOTALS: [&str; 6] = ["sum", "avg", "min", "max", "count", "total"];
+
+/// The statement with its FROM clauses written anew; `moments` are the columns, as `table.column`, whose cells have a time of day.
+#[must_use]
+pub fn rejoin(graph: &Graph<'_>, moments: &BTreeSet<String>, sql: &str) -> Option<String> {
+    let mut statement = parse(sql)?;
+    let mut rejoining = Rejoining { graph, moments, scopes: Vec::new() };
+    let ended: ControlFlow<()> = VisitMut::visit(&mut statement, &mut rejoining);
+    ended.is_continue().then(|| statement.to_string())
+}
+
+struct Rejoining<'a> {
+    graph: &'a Graph<'a>,
+    moments: &'a BTreeSet<String>,
+    /// The tables that the columns of each open SELECT are of, in the order of their use.
+    scopes: Vec<Vec<usize>>,
+}
+
+/// The FROM of one SELECT.
+struct From<'a> {
+    steps: Vec<Join<'a>>,
+    /// Whether a join that was not there before repeats rows of the first table.
+    repeats: bool,
+}
+
+impl<'a> Rejoining<'a> {
+    fn place(&self, table: &str) -> Option<usize> {
+        self.graph.tables.iter().position(|(name, _)| name.eq_ignore_ascii_case(table))
+    }
+
+    /// The tables of a FROM that is plain: known tables by their own names.
+    fn given(&self, select: &Select) -> Option<Vec<usize>> {
+        let [from] = select.from.as_slice() else { return None };
+        let factors = std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation));
+        let plain = |factor: &TableFactor| match (factor, names(factor)) {
+            (TableFactor::Table { alias: None, .. }, Some((_, Some(own)))) => self.place(&own),
+            _ => None,
+        };
+        factors.map(plain).collect()
+    }
+
+    /// The joins that lead from the first table to all others.
+    fn from(&self, given: &[usize], used: &[usize]) -> Option<From<'a>> {
+        let mut there = vec![*given.first()?];
+        let (mut steps, mut repeats) = (Vec::new(), false);
+        for table in given.iter().chain(used) {
+            if there.contains(table) {
+                continue;
+            }
+            for step in self.graph.way(&there, *table)? {
+                let many = self
+                    .graph
+                    .parents(step.table)
+                    .any(|one| one.table == step.with && one.other == step.column);
+                repeats |= many && !given.contains(&step.table);
+                there.push(step.table);
+                steps.push(step);
+            }
+        }
+        Some(From { steps, repeats })
+    }
+
+    fn key(&self, table: usize) -> Option<&str> {
+        let columns = &self.graph.tables.get(table)?.1.columns;
+        let key = columns.iter().find(|column| self.graph.is_key(table, &column.name));
+        key.map(|column| column.name.as_str())
+    }
+
+    fn write(&self, select: &mut Select, given: &[usize], from: &From<'a>) -> Option<()> {
+        let name = |table: usize| plain(&self.graph.tables[table].0);
+        let joins = from.steps.iter().map(|step| {
+            let (table, with) = (name(step.table), name(step.with));
+            join(&format!("JOIN {table} ON {table}.{} = {with}.{}", plain(step.column), plain(step.other)))
+        });
+        select.from.first_mut()?.joins = joins.collect::<Option<_>>()?;
+        let first = *given.first()?;
+        if from.repeats
+            && let Some(key) = self.key(first)
+        {
+            let distinct = expression(&format!("COUNT(DISTINCT {}.{})", name(first), plain(key)))?;
+            let mut once = Once { distinct };
+            for item in &mut select.projection {
+                let _ = VisitMut::visit(item, &mut once);
+            }
+            if let Some(having) = &mut select.having {
+                let _ = VisitMut::visit(having, &mut once);
+            }
+        }
+        Some(())
+    }
+}
+
+impl VisitorMut for Rejoining<'_> {
+    type Break = ();
+
+    fn pre_visit_select(&mut self, _: &mut Select) -> ControlFlow<()> {
+        self.scopes.push(Vec::new());
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
+        if let Some(written) = whole_days(expression, self.moments).or_else(|| quarter(expression)) {
+            *expression = written;
+        }
+        if let Expr::CompoundIdentifier(parts) = expression
+            && let [table, _] = parts.as_slice()
+            && let Some(place) = self.place(&table.value)
+            && let Some(scope) = self.scopes.last_mut()
+            && !scope.contains(&place)
+        {
+            scope.push(place);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        let Some(used) = self.scopes.pop() else { return ControlFlow::Break(()) };
+        if let Some(given) = self.given(select) {
+            let Some(from) = self.from(&given, &used) else { return ControlFlow::Break(()) };
+            if self.write(select, &given, &from).is_none() {
+                return ControlFlow::Break(());
+            }
+        }
+        group(select);
+        ControlFlow::Continue(())
+    }
+}
+
+/// An expression from its text.
+fn expression(text: &str) -> Option<Expr> {
+    let select = crate::repair::select(&format!("SELECT {text}"))?;
+    match select.projection.into_iter().next()? {
+        SelectItem::UnnamedExpr(expression) => Some(expression),
+        _ => None,
+    }
+}
+
+/// Counts each row of the first table once.
+struct Once {
+    distinct: Expr,
+}
+
+impl VisitorMut for Once {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expression: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Function(function) = expression
+            && function.name.to_string().eq_ignore_ascii_case("count")
+            && let FunctionArguments::List(list) = &function.args
+            && matches!(list.args.as_slice(), [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)])
+        {
+            *expression = self.distinct.clone();
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Groups by what stands beside a total, where nothing is grouped.
+fn group(select: &mut Select) {
+    let GroupByExpr::Expressions(keys, _) = &mut select.group_by else { return };
+    if !keys.is_empty() {
+        return;
+    }
+    let (mut bare, mut totals) = (Vec::new(), select.having.is_some());
+    for item in &select.projection {
+        let (SelectItem::UnnamedExpr(expression) | SelectItem::ExprWithAlias { expr: expression, .. }) = item
+        else {
+            return;
+        };
+        let found = Found::of(expression);
+        totals |= found.total;
+        if !found.total && found.column {
+            bare.push(expression.clone());
+        }
+    }
+    if totals {
+        *keys = bare;
+    }
+}
+
+/// What an expression holds, outside of its subqueries and windows.
+#[derive(Default)]
+struct Found {
+    total: bool,
+    column: bool,
+}
+
+impl Found {
+    fn of(expression: &Expr) -> Found {
+        let mut found = Found::default();
+        let _: ControlFlow<()> = Visit::visit(expression, &mut found);
+        found
+    }
+}
+
+impl Visitor for Found {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expression: &Expr) -> ControlFlow<()> {
+        match expression {
+            Expr::Function(function) => {
+                let name = function.name.to_string().to_ascii_lowercase();
+                self.total |= function.over.is_none() && TOTALS.contains(&name.as_str());
+            }
+            Expr::CompoundIdentifier(_) | Expr::Identifier(_) => self.column = true,
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// `quarter(day)`, which SQLite has not, as `2030-Q1`.
+fn quarter(written: &Expr) -> Option<Expr> {
+    let Expr::Function(function) = written else { return None };
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(day))] = list.args.as_slice() else { return None };
+    let is = function.name.to_string().eq_ignore_ascii_case("quarter");
+    let text = format!("strftime('%Y', {day}) || '-Q' || ((CAST(strftime('%m', {day}) AS INTEGER) + 2) / 3)");
+    is.then(|| expression(&text)).flatten()
+}
+
+/// A comparison of moments with a day, so that all of the day is meant; none where it is another expression.
+fn whole_days(expression: &Expr, moments: &BTreeSet<String>) -> Option<Expr> {
+    let is_moment = |side: &Expr| match side {
+        Expr::CompoundIdentifier(_) => moments.contains(&side.to_string()),
+        _ => false,
+    };
+    let written = match expression {
+        Expr::Between { expr, negated, low, high } if is_moment(expr) => {
+            let (low, next) = (literal(&day(low)?.to_string()), after(high)?);
+            let not = if *negated { "NOT " } else { "" };
+            format!("{not}({expr} >= {low} AND {expr} < {next})")
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::LtEq, right } if is_moment(left) => {
+            format!("{left} < {}", after(right)?)
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::Gt, right } if is_moment(left) => {
+            format!("{left} >= {}", after(right)?)
+        }
+        _ => return None,
+    };
+    crate::rejoin::expression(&written)
+}
+
+fn day(expression: &Expr) -> Option<Date> {
+    match expression {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) if text.len() == 10 => text.parse().ok(),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The day after, as a literal.
+fn after(expression: &Expr) -> Option<String> {
+    let next = day(expression)?.checked_add(1.day()).ok()?;
+    Some(literal(&next.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definition::{self, Definition};
+
+    fn clinic() -> Vec<(String, Definition)> {
+        [
+            ("wards", "CREATE TABLE wards(id INTEGER, name TEXT)"),
+            ("doctors", "CREATE TABLE doctors(id INTEGER, name TEXT, ward_id INTEGER REFERENCES wards(id))"),
+            ("visits", "CREATE TABLE visits(id INTEGER, doctor_id INTEGER REFERENCES doctors(id), seen_at TEXT, fee REAL)"),
+            ("given", "CREATE TABLE given(id INTEGER, visit_id INTEGER REFERENCES visits(id), amount REAL)"),
+            ("notes", "CREATE TABLE notes(id INTEGER, text TEXT)"),
+        ]
+        .map(|(name, sql)| (name.to_owned(), definition::read(sql)))
+        .into()
+    }
+
+    #[track_caller]
+    fn becomes(given: &str, wanted: &str) {
+        let tables = clinic();
+        let moments = BTreeSet::from(["visits.seen_at".to_owned()]);
+        assert_eq!(rejoin(&Graph::new(&tables), &moments, given).as_deref(), Some(wanted));
+    }
+
+    #[test]
+    fn tables_whose_columns_are_used_are_joined_whatever_the_from_said() {
+        becomes(
+            "SELECT wards.name, SUM(visits.fee) AS fees FROM wards JOIN visits ON visits.doctor_id = doctors.id GROUP BY wards.id",
+            "SELECT wards.name, SUM(visits.fee) AS fees FROM wards JOIN doctors ON doctors.ward_id = wards.id JOIN visits ON visits.doctor_id = doctors.id GROUP BY wards.id",
+        );
+        becomes(
+            "SELECT doctors.name FROM doctors WHERE doctors.id NOT IN (SELECT visits.doctor_id FROM visits WHERE given.amount > 1)",
+            "SELECT doctors.name FROM doctors WHERE doctors.id NOT IN (SELECT visits.doctor_id FROM visits JOIN given ON given.visit_id = visits.id WHERE given.amount > 1)",
+        );
+    }
+
+    #[test]
+    fn what_stands_beside_a_total_is_grouped_by() {
+        becomes(
+            "SELECT doctors.name, COUNT(*) AS n FROM visits JOIN doctors ON doctors.id = visits.doctor_id HAVING n > 3",
+            "SELECT doctors.name, COUNT(*) AS n FROM visits JOIN doctors ON doctors.id = visits.doctor_id GROUP BY doctors.name HAVING n > 3",
+        );
+        becomes("SELECT SUM(visits.fee) / 2 FROM visits", "SELECT SUM(visits.fee) / 2 FROM visits");
+    }
+
+    #[test]
+    fn a_join_that_was_added_does_not_count_rows_twice_and_one_that_was_there_is_meant() {
+        becomes(
+            "SELECT COUNT(*) AS visits, SUM(given.amount) AS amount FROM visits",
+            "SELECT COUNT(DISTINCT visits.id) AS visits, SUM(given.amount) AS amount FROM visits JOIN given ON given.visit_id = visits.id",
+        );
+        becomes(
+            "SELECT COUNT(*) FROM visits JOIN given ON given.visit_id = visits.id",
+            "SELECT COUNT(*) FROM visits JOIN given ON given.visit_id = visits.id",
+        );
+    }
+
+    #[test]
+    fn the_last_day_of_a_period_counts_whole_where_there_are_moments() {
+        becomes(
+            "SELECT COUNT(*) FROM visits WHERE visits.seen_at BETWEEN '2030-02-01' AND '2030-02-28'",
+            "SELECT COUNT(*) FROM visits WHERE (visits.seen_at >= '2030-02-01' AND visits.seen_at < '2030-03-01')",
+        );
+        becomes(
+            "SELECT COUNT(*) FROM visits WHERE visits.seen_at <= '2030-12-31'",
+            "SELECT COUNT(*) FROM visits WHERE visits.seen_at < '2031-01-01'",
+        );
+    }
+
+    #[test]
+    fn a_quarter_is_written_as_sqlite_can_say_it() {
+        becomes(
+            "SELECT quarter(visits.seen_at) AS quarter, SUM(visits.fee) FROM visits GROUP BY quarter",
+            "SELECT strftime('%Y', visits.seen_at) || '-Q' || ((CAST(strftime('%m', visits.seen_at) AS INTEGER) + 2) / 3) AS quarter, \
+             SUM(visits.fee) FROM visits GROUP BY quarter",
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_joined_or_read_is_left() {
+        let tables = clinic();
+        let graph = Graph::new(&tables);
+        for sql in ["SELECT notes.text, doctors.name FROM doctors", "SELECT FROM", "DELETE FROM notes"] {
+            assert_eq!(rejoin(&graph, &BTreeSet::new(), sql), None, "{sql}");
+        }
+        let derived = "SELECT AVG(t.n) FROM (SELECT COUNT(*) AS n FROM given GROUP BY given.visit_id) AS t";
+        assert_eq!(rejoin(&graph, &BTreeSet::new(), derived).as_deref(), Some(derived));
+    }
+}
