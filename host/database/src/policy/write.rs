@@ -6,8 +6,8 @@
 use sqlparser::ast::helpers::stmt_create_table::CreateTableBuilder;
 use sqlparser::ast::{
     AlterColumnOperation, AlterTable, AlterTableOperation, ColumnDef, ColumnOption, CreateIndex, CreateTable,
-    CreateTableOptions, CreateView, Delete, FromTable, Insert, ObjectName, ObjectType, Query, SetExpr,
-    Statement, TableFactor, TableObject, TableWithJoins, Update,
+    CreateTableOptions, CreateView, Delete, FromTable, Insert, ObjectName, ObjectType, Query,
+    RenameTableNameKind, SetExpr, Statement, TableFactor, TableObject, TableWithJoins, Update,
 };
 
 use super::visit::Visitor;
@@ -87,7 +87,7 @@ pub(super) fn judge(statement: &Statement, visitor: &mut Visitor<'_>) -> Result<
         through(visitor.relation(table))?;
     }
     visitor.all(statement)?;
-    let tables = tables.iter().filter_map(super::parts).collect();
+    let tables = tables.iter().filter_map(|table| super::parts(table, visitor.dialect)).collect();
     Ok(Written { is_ddl, tables })
 }
 
@@ -255,6 +255,9 @@ fn alter_table(alter: &AlterTable, visitor: &Visitor<'_>) -> Result<(), Refusal>
                 through(visitor.data_type(data_type))?;
                 options.iter().try_for_each(column_option)?;
             }
+            AlterTableOperation::RenameTable {
+                table_name: RenameTableNameKind::As(name) | RenameTableNameKind::To(name),
+            } => through(visitor.relation(name))?,
             AlterTableOperation::AddConstraint { .. }
             | AlterTableOperation::DropConstraint { .. }
             | AlterTableOperation::DropColumn { .. }
@@ -262,7 +265,6 @@ fn alter_table(alter: &AlterTable, visitor: &Visitor<'_>) -> Result<(), Refusal>
             | AlterTableOperation::DropForeignKey { .. }
             | AlterTableOperation::DropIndex { .. }
             | AlterTableOperation::RenameColumn { .. }
-            | AlterTableOperation::RenameTable { .. }
             | AlterTableOperation::RenameConstraint { .. } => {}
             other => return no(format!("ALTER TABLE … {other}")),
         }
