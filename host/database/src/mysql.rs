@@ -23,7 +23,9 @@ use std::time::Instant;
 
 use futures::FutureExt;
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, DriverError, Error as Client, Row, Statement, Value as Sent};
+use mysql_async::{Conn, DriverError, Error as Client, IoError, Row, Statement, Value as Sent};
+use mysql_common::named_params::ParsedNamedParams;
+use mysql_common::proto::codec::error::PacketCodecError;
 
 use crate::server::{CANCELLING, Driver, fits, gone, too_large};
 use crate::{Error, Limits, Secret, Value};
@@ -155,7 +157,7 @@ async fn set_up(conn: &mut Conn, limits: &Limits, until: Instant) -> Result<bool
 /// A statement as the server understood it, which is the one that was proven, with as many parameters as are given.
 async fn prepared(conn: &mut Conn, sql: &str, given: usize) -> Result<Statement, Failure> {
     // The client looks for `:name` with a reading of its own, and would send another text.
-    let same = mysql_common::named_params::ParsedNamedParams::parse(sql.as_bytes());
+    let same = ParsedNamedParams::parse(sql.as_bytes());
     if !same.is_ok_and(|parsed| parsed.params().is_empty()) {
         let said = "a `:name` in a string or name cannot be sent; give the value as a parameter";
         return Err(Failure::Ours(Error::Sql(said.to_owned())));
@@ -185,8 +187,10 @@ fn sql_error(error: &Client, limits: &Limits) -> Option<Error> {
         Client::Driver(DriverError::StmtParamsMismatch { .. } | DriverError::FromValue { .. }) => {
             return Some(Error::Sql("a parameter does not fit".to_owned()));
         }
-        // The client knows it by its text alone.
-        Client::Io(error) if error.to_string().contains("too large") => return Some(too_large(limits)),
+        Client::Io(IoError::Io(error)) => {
+            let cause = error.get_ref().and_then(|cause| cause.downcast_ref());
+            return matches!(cause, Some(PacketCodecError::PacketTooLarge)).then(|| too_large(limits));
+        }
         _ => return None,
     };
     let message = said.message.clone();

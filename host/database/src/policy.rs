@@ -161,5 +161,5 @@ fn visited(part: &impl Visit, visitor: &mut visit::Visitor<'_>) -> Result<(), Re
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "mysql"))]
 mod tests;

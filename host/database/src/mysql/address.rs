@@ -4,7 +4,7 @@
 //! against known authorities and its name, as for PostgreSQL; no message holds the password.
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, DriverError, Error as Client, Opts, OptsBuilder, SslOpts};
+use mysql_async::{Conn, DriverError, Error as Client, IoError, Opts, OptsBuilder, SslOpts};
 use url::{Host, Url};
 
 use crate::location::percent_decoded;
@@ -68,7 +68,8 @@ impl Address {
                 ("require_ssl", "false") => encryption,
                 ("ssl-ca" | "sslrootcert", _) => {
                     let file = std::fs::read(value.as_ref()).ok();
-                    let file = file.filter(|file| String::from_utf8_lossy(file).contains("BEGIN CERTIFICATE"));
+                    let file =
+                        file.filter(|file| String::from_utf8_lossy(file).contains("BEGIN CERTIFICATE"));
                     authorities =
                         Some(file.ok_or_else(|| wrong(&format!("{key} names no PEM file of certificates")))?);
                     encryption
@@ -149,10 +150,10 @@ impl Address {
                 "access denied for this user, password and database".to_owned()
             }
             Client::Server(said) => said.message.clone(),
-            Client::Io(mysql_async::IoError::Io(error)) => {
+            Client::Io(IoError::Io(error)) => {
                 return Error::Unavailable(format!("the server cannot be reached ({})", error.kind()));
             }
-            Client::Io(mysql_async::IoError::Tls(error)) => format!("no encrypted connection: {error}"),
+            Client::Io(IoError::Tls(error)) => format!("no encrypted connection: {error}"),
             Client::Driver(DriverError::NoClientSslFlagFromServer) => {
                 "no encrypted connection: the server has no TLS".to_owned()
             }

@@ -101,8 +101,12 @@ mod tests {
             table(shown),
             "CREATE TABLE `t` (\n  `a` int(11) DEFAULT NULL COMMENT 'x\n) ENGINE'\n) COMMENT='it''s a \\'t\\''"
         );
-        assert_eq!(table("CREATE TABLE `t` (\n  `a` int\n) ENGINE=InnoDB"), "CREATE TABLE `t` (\n  `a` int\n)");
-        let shown = "CREATE ALGORITHM=UNDEFINED DEFINER=`root`@`%` SQL SECURITY DEFINER VIEW `v` AS select 1 AS `1`";
+        assert_eq!(
+            table("CREATE TABLE `t` (\n  `a` int\n) ENGINE=InnoDB"),
+            "CREATE TABLE `t` (\n  `a` int\n)"
+        );
+        let shown =
+            "CREATE ALGORITHM=UNDEFINED DEFINER=`root`@`%` SQL SECURITY DEFINER VIEW `v` AS select 1 AS `1`";
         assert_eq!(view(shown), "CREATE VIEW `v` AS select 1 AS `1`");
     }
 }

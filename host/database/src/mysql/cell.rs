@@ -14,7 +14,7 @@ const BINARY: u16 = 63;
 const ANY: u8 = 31;
 
 /// A cell as it was sent, with its column.
-pub(super) fn cell(sent: Sent, column: &Column) -> Value {
+pub(super) fn cell(sent: Sent, column: &Column, mariadb: bool) -> Value {
     match sent {
         Sent::NULL => Value::Null,
         Sent::Int(value) => Value::Integer(value),
@@ -39,8 +39,12 @@ pub(super) fn cell(sent: Sent, column: &Column) -> Value {
             fraction(micros, column.decimals())
         )),
         Sent::Bytes(bytes) => match column.column_type() {
-            ColumnType::MYSQL_TYPE_BIT if bytes.len() <= 8 => {
-                unsigned(bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+            ColumnType::MYSQL_TYPE_BIT => {
+                // Where it is not a column's own, MariaDB sends its digits.
+                let digits = mariadb && column.org_name_ref().is_empty();
+                let number = digits.then(|| String::from_utf8_lossy(&bytes).parse().ok()).flatten();
+                let binary = || bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+                unsigned(number.unwrap_or_else(binary))
             }
             ColumnType::MYSQL_TYPE_GEOMETRY | ColumnType::MYSQL_TYPE_VECTOR => Value::Blob(bytes),
             ColumnType::MYSQL_TYPE_STRING

@@ -83,7 +83,7 @@ impl Reader {
         deadline: Instant,
     ) -> Result<Rows, Error> {
         self.proven(sql)?;
-        let limits = self.session.limits.clone();
+        let (limits, mariadb) = (self.session.limits.clone(), self.session.mariadb);
         // One more than is wanted tells whether there are more.
         let most = max_rows.min(limits.rows).saturating_add(1);
         self.reading(deadline, Some(most), async |conn| {
@@ -93,7 +93,7 @@ impl Reader {
                 let said = "it gives no columns; give exactly one SELECT statement";
                 return Err(Failure::Ours(Error::NotReadOnly(said.to_owned())));
             }
-            let given = gather(conn, &statement, values, max_rows, &limits).await;
+            let given = gather(conn, &statement, values, max_rows, &limits, mariadb).await;
             if !matches!(given, Ok(Done { rest: true, .. })) {
                 closed(conn, statement, &given).await?;
             }
@@ -111,7 +111,8 @@ impl Reader {
         self.reading(deadline, None, async |conn| {
             let statement = prepared(conn, &format!("EXPLAIN FORMAT=JSON {sql}"), values.len()).await?;
             let values = Params::Positional(parameters(values));
-            let explained = conn.exec_first::<String, _, _>(&statement, values).await.map_err(Failure::Client);
+            let explained =
+                conn.exec_first::<String, _, _>(&statement, values).await.map_err(Failure::Client);
             closed(conn, statement, &explained).await?;
             Ok(Done { given: explained?.and_then(|json| plan::cost(&json)), rest: false })
         })
@@ -159,6 +160,7 @@ async fn gather(
     values: &[Value],
     max_rows: usize,
     limits: &Limits,
+    mariadb: bool,
 ) -> Result<Done<Result<Rows, Error>>, Failure> {
     let mut result = conn.exec_iter(statement, Params::Positional(parameters(values))).await?;
     let Some(mut rows) = result.stream::<Row>().await? else {
@@ -170,7 +172,7 @@ async fn gather(
     let mut gathered = Gathered::new(names, max_rows, limits);
     while let Some(row) = rows.try_next().await? {
         let cells = row.unwrap().into_iter().zip(columns.iter());
-        let cells = cells.map(|(sent, column)| cell::cell(sent, column)).collect();
+        let cells = cells.map(|(sent, column)| cell::cell(sent, column, mariadb)).collect();
         match gathered.push(cells) {
             Ok(true) => {}
             // The server was asked for this row and none after it, but a statement may have a limit of its own.

@@ -58,9 +58,9 @@ async fn refused(conn: &mut Conn, own: &str) -> Result<HashSet<String>, Client> 
     let mut bad: HashSet<(String, String)> =
         definitions.iter().filter(|(_, view)| view.beyond).map(|(name, _)| name.clone()).collect();
     loop {
-        let through = definitions.iter().filter(|(name, view)| {
-            !bad.contains(*name) && view.names.iter().any(|read| bad.contains(read))
-        });
+        let through = definitions
+            .iter()
+            .filter(|(name, view)| !bad.contains(*name) && view.names.iter().any(|read| bad.contains(read)));
         let through: Vec<_> = through.map(|(name, _)| name.clone()).collect();
         if through.is_empty() {
             break;

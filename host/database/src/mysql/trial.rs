@@ -67,7 +67,9 @@ pub(super) async fn can_be_undone(
             let [name, body, mode] = texts(row).map(Option::unwrap_or_default);
             match written(&body, &mode, around) {
                 Some(more) => wanted.extend(more),
-                None => return no(format!("trigger `{name}` of table `{table}` may do what cannot be undone")),
+                None => {
+                    return no(format!("trigger `{name}` of table `{table}` may do what cannot be undone"));
+                }
             }
         }
     }

@@ -64,7 +64,9 @@ impl Definition {
                 '@' | '#' | '\\' => return self.beyond = true,
                 letter if letter.is_alphanumeric() || "_$".contains(letter) => {
                     let mut word = String::from(letter);
-                    while let Some(more) = chars.next_if(|next| next.is_alphanumeric() || "_$".contains(*next)) {
+                    while let Some(more) =
+                        chars.next_if(|next| next.is_alphanumeric() || "_$".contains(*next))
+                    {
                         word.push(more);
                     }
                     Token::Word(word.to_ascii_lowercase())

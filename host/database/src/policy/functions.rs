@@ -58,6 +58,9 @@ pub(crate) fn taken_for(made: &str) -> impl Iterator<Item = &'static str> + '_ {
     let known = BOTH.split_ascii_whitespace().chain(MYSQL.split_ascii_whitespace());
     known.filter(|known| {
         made.chars().count() == known.len()
-            && made.chars().zip(known.chars()).all(|(made, known)| !made.is_ascii() || made.eq_ignore_ascii_case(&known))
+            && made
+                .chars()
+                .zip(known.chars())
+                .all(|(made, known)| !made.is_ascii() || made.eq_ignore_ascii_case(&known))
     })
 }

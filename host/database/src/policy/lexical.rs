@@ -32,7 +32,8 @@ pub(super) fn code(sql: &str, dialect: Dialect) -> Result<String, String> {
                     ));
                 }
                 // `_utf8mb4 'x'`: a space does not take a character set from its string.
-                let word = code.trim_end().rsplit(|last: char| !last.is_alphanumeric() && !"_$".contains(last));
+                let word =
+                    code.trim_end().rsplit(|last: char| !last.is_alphanumeric() && !"_$".contains(last));
                 if mysql && text && word.take(1).any(|word| word.starts_with('_')) {
                     return Err("a string in a character set of its own (_utf8mb4'x')".to_owned());
                 }

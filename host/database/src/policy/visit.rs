@@ -45,7 +45,9 @@ impl Visitor<'_> {
         let Some(parts) = parts(name, self.dialect) else { return refused() };
         if parts.last().is_some_and(|view| self.is_refused_view(view)) {
             let why = match self.dialect {
-                Dialect::Mysql => "whose definition reaches beyond this database or cannot be seen by this user",
+                Dialect::Mysql => {
+                    "whose definition reaches beyond this database or cannot be seen by this user"
+                }
                 _ => "which calls functions that this database defines itself",
             };
             return no(format!("view {name}, {why},"));
@@ -133,10 +135,12 @@ impl Visitor<'_> {
             }
         };
         match data_type {
-            T::Custom(name, arguments) if arguments.is_empty() => match parts(name, self.dialect).as_deref() {
-                Some([name]) if own(name) => ControlFlow::Continue(()),
-                _ => no(format!("type {name}")),
-            },
+            T::Custom(name, arguments) if arguments.is_empty() => {
+                match parts(name, self.dialect).as_deref() {
+                    Some([name]) if own(name) => ControlFlow::Continue(()),
+                    _ => no(format!("type {name}")),
+                }
+            }
             T::Array(
                 sqlparser::ast::ArrayElemTypeDef::SquareBracket(element, _)
                 | sqlparser::ast::ArrayElemTypeDef::AngleBracket(element)

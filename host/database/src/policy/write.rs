@@ -12,6 +12,7 @@ use sqlparser::ast::{
 
 use super::visit::Visitor;
 use super::{Refusal, first_word};
+use crate::Dialect;
 use std::ops::ControlFlow;
 
 /// What a statement that was proven writes.
@@ -85,6 +86,16 @@ pub(super) fn judge(statement: &Statement, visitor: &mut Visitor<'_>) -> Result<
     };
     for table in &tables {
         through(visitor.relation(table))?;
+    }
+    let returning = match statement {
+        Statement::Insert(insert) => &insert.returning,
+        Statement::Update(update) => &update.returning,
+        Statement::Delete(delete) => &delete.returning,
+        _ => &None,
+    };
+    // MariaDB counts no rows there, and a person would be shown that nothing is written.
+    if returning.is_some() && visitor.dialect == Dialect::Mysql {
+        return no("RETURNING");
     }
     visitor.all(statement)?;
     let tables = tables.iter().filter_map(|table| super::parts(table, visitor.dialect)).collect();

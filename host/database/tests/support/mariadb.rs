@@ -30,7 +30,8 @@ pub(crate) fn server() -> Result<Option<Arc<Server>>> {
     if let Some(server) = running.upgrade() {
         return Ok(Some(server));
     }
-    let (Some(install), Some(mariadbd)) = (installed(&["mariadb-install-db"]), installed(&["mariadbd"])) else {
+    let (Some(install), Some(mariadbd)) = (installed(&["mariadb-install-db"]), installed(&["mariadbd"]))
+    else {
         return missing("mariadb-server");
     };
     let server = Arc::new(Server::start(&install, &mariadbd)?);
@@ -53,8 +54,16 @@ impl Server {
         command.arg(format!("--socket={}", folder.path().join("socket").display()));
         command.arg(format!("--pid-file={}", folder.path().join("pid").display()));
         command.arg(format!("--port={port}"));
-        command.args(["--bind-address=127.0.0.1", "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M"]);
-        command.args(["--innodb-flush-log-at-trx-commit=0", "--performance-schema=OFF", "--secure-file-priv="]);
+        command.args([
+            "--bind-address=127.0.0.1",
+            "--innodb-buffer-pool-size=32M",
+            "--innodb-log-file-size=16M",
+        ]);
+        command.args([
+            "--innodb-flush-log-at-trx-commit=0",
+            "--performance-schema=OFF",
+            "--secure-file-priv=",
+        ]);
         command.args(["--innodb-stats-auto-recalc=OFF", "--max-connections=60"]);
         let child = command.stdout(Stdio::null()).stderr(log).spawn()?;
         let mut server = Server { folder, child, port };
@@ -128,8 +137,7 @@ impl Admin {
     pub(crate) fn new(server: &Server, database: &str) -> Result<Admin> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let socket = server.folder.path().join("socket").display().to_string();
-        let options =
-            OptsBuilder::default().user(Some("root")).db_name(Some(database)).socket(Some(socket));
+        let options = OptsBuilder::default().user(Some("root")).db_name(Some(database)).socket(Some(socket));
         let conn = runtime.block_on(Conn::new(options))?;
         Ok(Admin { runtime, conn: Mutex::new(conn) })
     }
