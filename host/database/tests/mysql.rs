@@ -112,15 +112,9 @@ fn ordinary_analysis_is_allowed() -> Result<()> {
         "SELECT substring(name FROM 1 FOR 2), trim(both ' ' FROM name), position('n' IN name), substring_index(name, 'n', 1) FROM customer",
         "SELECT datediff(current_date, joined), now() > joined, timestampdiff(MONTH, joined, now()), joined + interval 1 day, date_sub(joined, interval 1 month) FROM customer WHERE joined BETWEEN '2025-01-01' AND '2025-12-31'",
         "SELECT exists (SELECT 1 FROM customer WHERE id IN (1, 2)), id = ANY (SELECT 1) FROM customer",
-        "SELECT t.x FROM (SELECT id AS x FROM customer) AS t, LATERAL (SELECT 1) AS u",
         "SELECT c.name FROM customer c JOIN `order` USING (id)",
-        "SELECT 'http://x' AS `a:b`, 1 - 2 /* it's :fine */ FROM customer # no".trim_end_matches(" # no"),
+        "SELECT 'http://x' AS `a:b`, 1 - 2 /* it's :fine */ FROM customer",
     ] {
-        if sql.contains("LATERAL") {
-            // MariaDB has none, and says so.
-            ensure!(matches!(reader.query(sql, &[], 100, soon()), Err(Error::Sql(_))));
-            continue;
-        }
         reader.query(sql, &[], 100, soon()).with_context(|| sql.to_owned())?;
     }
     Ok(())

@@ -151,6 +151,11 @@ impl Address {
             }
             Client::Server(said) => said.message.clone(),
             Client::Io(IoError::Io(error)) => {
+                let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+                if let Some(cause) = cause {
+                    let said = self.secret.scrub(&format!("no TLS that can be trusted: {cause}"));
+                    return Error::Unavailable(said);
+                }
                 return Error::Unavailable(format!("the server cannot be reached ({})", error.kind()));
             }
             Client::Io(IoError::Tls(error)) => format!("no encrypted connection: {error}"),

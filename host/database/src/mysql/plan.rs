@@ -9,6 +9,10 @@ use crate::Cost;
 
 pub(super) fn cost(json: &str) -> Option<Cost> {
     let plan: Json = serde_json::from_str(json).ok()?;
+    if let Some(plan) = plan.get("query_plan") {
+        let units = plan.get("estimated_total_cost").and_then(number);
+        return Some(Cost { rows: most(plan), units });
+    }
     let block = plan.get("query_block")?;
     // MySQL writes it as text; MariaDB from 11 as a number, and before that not at all.
     let units = block.pointer("/cost_info/query_cost").or_else(|| block.get("cost")).and_then(number);
@@ -16,6 +20,13 @@ pub(super) fn cost(json: &str) -> Option<Cost> {
     count(block, &mut rows);
     // A statement without a table reads nothing.
     Some(Cost { rows: rows.unwrap_or(0.0), units })
+}
+
+/// The most rows that a step of a plan is expected to give, in the form that MySQL 9 has.
+fn most(plan: &Json) -> f64 {
+    let own = plan.get("estimated_rows").and_then(number).unwrap_or(0.0);
+    let steps = plan.get("inputs").and_then(Json::as_array);
+    steps.into_iter().flatten().map(most).fold(own, f64::max)
 }
 
 /// Adds up the rows that are read of the tables in `plan`; those of a join once for each row before.
@@ -83,6 +94,10 @@ mod tests {
         let mariadb = r#"{"query_block": {"select_id": 1, "nested_loop": [{"table": {"rows": 10, "filtered": 50}},
             {"block-nl-join": {"table": {"rows": 3, "filtered": 100}, "buffer_type": "flat"}}]}}"#;
         assert_eq!(cost(mariadb), Some(Cost { rows: 25.0, units: None }));
+        // As MySQL 9.7 does.
+        let tree = r#"{"query": "", "query_plan": {"estimated_rows": 1.5, "estimated_total_cost": 0.9, "inputs": [
+            {"estimated_rows": 3.0}, {"estimated_rows": 1.0}]}, "json_schema_version": "2.0"}"#;
+        assert_eq!(cost(tree), Some(Cost { rows: 3.0, units: Some(0.9) }));
         assert_eq!(cost("none"), None);
     }
 }

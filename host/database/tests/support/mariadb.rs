@@ -30,17 +30,22 @@ pub(crate) fn server() -> Result<Option<Arc<Server>>> {
     if let Some(server) = running.upgrade() {
         return Ok(Some(server));
     }
-    let (Some(install), Some(mariadbd)) = (installed(&["mariadb-install-db"]), installed(&["mariadbd"]))
-    else {
-        return missing("mariadb-server");
-    };
-    let server = Arc::new(Server::start(&install, &mariadbd)?);
+    let Some(server) = server_with(&[])? else { return Ok(None) };
     *running = Arc::downgrade(&server);
     Ok(Some(server))
 }
 
+/// A server of its own, with more options.
+pub(crate) fn server_with(options: &[String]) -> Result<Option<Arc<Server>>> {
+    let (Some(install), Some(mariadbd)) = (installed(&["mariadb-install-db"]), installed(&["mariadbd"]))
+    else {
+        return missing("mariadb-server");
+    };
+    Ok(Some(Arc::new(Server::start(&install, &mariadbd, options)?)))
+}
+
 impl Server {
-    fn start(install: &Path, mariadbd: &Path) -> Result<Server> {
+    fn start(install: &Path, mariadbd: &Path, options: &[String]) -> Result<Server> {
         let folder = folder()?;
         let data = folder.path().join("data");
         let mut command = lesser(install);
@@ -65,6 +70,7 @@ impl Server {
             "--secure-file-priv=",
         ]);
         command.args(["--innodb-stats-auto-recalc=OFF", "--max-connections=60"]);
+        command.args(options);
         let child = command.stdout(Stdio::null()).stderr(log).spawn()?;
         let mut server = Server { folder, child, port };
         let end = Instant::now() + Duration::from_secs(60);
