@@ -105,6 +105,31 @@ impl Server {
     }
 }
 
+/// What a small shop has, and a table that cannot roll back.
+const SHOP: &[&str] = &[
+    "CREATE TABLE customer (
+        id int AUTO_INCREMENT PRIMARY KEY, name varchar(100) NOT NULL UNIQUE, mood enum('sad', 'ok', 'happy'),
+        score decimal(6,2) DEFAULT 0, joined date COMMENT 'day of the first order', photo blob) COMMENT='companies that buy'",
+    "CREATE TABLE `order` (
+        id bigint AUTO_INCREMENT PRIMARY KEY, customer_id int NOT NULL, total decimal(10,2) CHECK (total >= 0),
+        UNIQUE (customer_id, total), FOREIGN KEY (customer_id) REFERENCES customer (id) ON DELETE CASCADE)",
+    "CREATE TABLE note (what text) ENGINE=MyISAM",
+    "CREATE VIEW names AS SELECT name FROM customer",
+    "INSERT INTO customer (name, mood, score, joined, photo) VALUES
+        ('Ann', 'happy', 12.50, '2025-03-01', x'00ff'), ('Bo', NULL, NULL, NULL, NULL)",
+    "INSERT INTO `order` (customer_id, total) VALUES (1, 19.99), (1, 5), (2, 7)",
+    "INSERT INTO note VALUES ('kept')",
+    "ANALYZE TABLE customer, `order`",
+];
+
+/// A fresh database with it; `None` where there is no server and that is known.
+pub(crate) fn shop(name: &str) -> Result<Option<Database>> {
+    match server()? {
+        Some(server) => Ok(Some(server.database(name, SHOP)?)),
+        None => Ok(None),
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         stop(&mut self.child, "TERM");
