@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use pawl_database::{Limits, Purpose, Writer};
+use pawl_database::{Limits, Purpose, Value as Cell, Writer};
 use serde_json::Value;
 use support::mariadb::{Admin, server};
 
@@ -44,9 +44,10 @@ const PLANTED: &[&str] = &[
     "CREATE FUNCTION touch() RETURNS int BEGIN INSERT INTO log VALUES ('touched'); RETURN 1; END",
     "CREATE FUNCTION steal() RETURNS int BEGIN SET GLOBAL long_query_time = 7; DO nextval(ids); INSERT INTO notes VALUES ('stolen'); \
         RETURN length(load_file('{OUT}/secret')); END",
-    "CREATE FUNCTION `trunc`(a double, b int) RETURNS int RETURN steal()",
-    "CREATE FUNCTION `sum`(a int) RETURNS int RETURN steal()",
-    "CREATE FUNCTION `m\u{e9}dian`(a int) RETURNS int RETURN steal()",
+    "CREATE FUNCTION turn() RETURNS int BEGIN SET GLOBAL long_query_time = 7; RETURN length(load_file('{OUT}/secret')); END",
+    "CREATE FUNCTION `trunc`(a double, b int) RETURNS int RETURN turn()",
+    "CREATE FUNCTION `sum`(a int) RETURNS int RETURN turn()",
+    "CREATE FUNCTION `m\u{e9}dian`(a int) RETURNS int RETURN turn()",
     "CREATE PROCEDURE wipe() BEGIN DELETE FROM orders; COMMIT; END",
     "CREATE TRIGGER sneaky_global AFTER INSERT ON sneaky FOR EACH ROW SET GLOBAL long_query_time = 7",
     "CREATE TRIGGER sneaky_note AFTER UPDATE ON sneaky FOR EACH ROW INSERT INTO notes VALUES ('triggered')",
@@ -61,6 +62,7 @@ const PLANTED: &[&str] = &[
     "CREATE VIEW view_sleep AS SELECT sleep(30) AS x",
     "CREATE VIEW view_lock AS SELECT get_lock('pawl', 0) AS x",
     "CREATE VIEW view_global AS SELECT id, steal() AS x FROM orders",
+    "CREATE VIEW view_turn AS SELECT id, turn() AS x FROM orders",
     "CREATE VIEW view_named AS SELECT `trunc`(1, 0) AS x",
     "CREATE VIEW view_sequence AS SELECT nextval(ids) AS x",
     "CREATE VIEW view_users AS SELECT Priv AS x FROM mysql.global_priv",
@@ -185,7 +187,7 @@ fn no_hostile_statement_changes_reaches_or_exhausts_anything() -> Result<()> {
         let begun = Instant::now();
         match reader.query(sql, &[], 1000, begun + most) {
             Ok(rows) => {
-                let said = format!("{rows:?}");
+                let said: String = rows.rows.iter().flatten().map(said).collect();
                 for secret in [SECRET, ELSEWHERE, "authentication_string"] {
                     ensure!(!said.contains(secret), "{id} told a secret: {sql}");
                 }
@@ -218,7 +220,7 @@ fn no_hostile_statement_changes_reaches_or_exhausts_anything() -> Result<()> {
     for change in [
         "UPDATE orders SET total = 20 WHERE id = 1",
         "SELECT touch()",
-        "SELECT steal()",
+        "SELECT turn()",
         "SELECT nextval(ids)",
         "CREATE USER canary",
         "SET GLOBAL max_connections = 61",
@@ -232,6 +234,15 @@ fn no_hostile_statement_changes_reaches_or_exhausts_anything() -> Result<()> {
     database.admin.run(&format!("SELECT 1 INTO OUTFILE '{out}/canary'"))?;
     ensure!(files(outside.path(), &server.data())? != folders);
     Ok(())
+}
+
+/// What a cell says, bytes too.
+fn said(cell: &Cell) -> String {
+    match cell {
+        Cell::Text(text) => text.clone(),
+        Cell::Blob(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Cell::Null | Cell::Integer(_) | Cell::Real(_) => String::new(),
+    }
 }
 
 /// A connection that was dropped is rolled back and over when the server notices.
