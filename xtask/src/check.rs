@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every check that a change must pass, in order of their price, with what each took.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -62,25 +62,26 @@ fn all(root: &Path, stages: &mut Stages) -> Result<()> {
     })
 }
 
-/// Whether PostgreSQL is there for the tests that need a real one; installs it where that is possible without asking
-/// (root, with apt), and says so where it is not.
+/// Whether PostgreSQL and MariaDB are there for the tests that need real ones; installs them where that is possible without
+/// asking (root, with apt), and says so where they are not.
 fn servers() -> bool {
-    let there = || {
+    let there = |program: &str| {
         let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
         let path = std::env::var_os("PATH").unwrap_or_default();
         let folders = std::env::split_paths(&path).chain(versions.map(|version| version.path().join("bin")));
-        folders.map(|folder| folder.join("initdb")).any(|file| file.is_file())
+        let folders = folders.chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
+        folders.map(|folder| folder.join(program)).any(|file| file.is_file())
     };
-    if there() {
-        return true;
+    let mut all = true;
+    for (program, package) in [("initdb", "postgresql"), ("mariadbd", "mariadb-server")] {
+        let install = ["install", "--yes", "--no-install-recommends", package];
+        let apt = || std::process::Command::new("apt-get").args(install).stdout(Stdio::null()).status();
+        if !there(program) && !(apt().is_ok_and(|status| status.success()) && there(program)) {
+            eprintln!("skipped: tests with {package}, which is not installed (`apt-get install {package}`)");
+            all = false;
+        }
     }
-    let install = ["install", "--yes", "--no-install-recommends", "postgresql"];
-    let installed = std::process::Command::new("apt-get").args(install).stdout(Stdio::null()).status();
-    if installed.is_ok_and(|status| status.success()) && there() {
-        return true;
-    }
-    eprintln!("skipped: tests with PostgreSQL, which is not installed (`apt-get install postgresql`)");
-    false
+    all
 }
 
 fn cargo(root: &Path, arguments: &[&str]) -> Result<()> {

@@ -13,10 +13,14 @@ mod error;
 mod limits;
 
 mod location;
+#[cfg(feature = "mysql")]
+mod mysql;
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod policy;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod server;
 mod sqlite;
 mod value;
 
@@ -41,6 +45,8 @@ pub struct Reader(Reading);
 
 enum Reading {
     Sqlite(sqlite::Reader),
+    #[cfg(feature = "mysql")]
+    Mysql(Box<mysql::Reader>),
     #[cfg(feature = "postgres")]
     Postgres(Box<postgres::Reader>),
 }
@@ -62,6 +68,11 @@ impl Reader {
                 let reader = postgres::Reader::open(name, secret, limits, deadline)?;
                 Ok(Reader(Reading::Postgres(Box::new(reader))))
             }
+            #[cfg(feature = "mysql")]
+            Location::Mysql(secret) => {
+                let reader = mysql::Reader::open(name, secret, limits, deadline)?;
+                Ok(Reader(Reading::Mysql(Box::new(reader))))
+            }
             #[allow(unreachable_patterns, reason = "a build without a client")]
             Location::Postgres(_) | Location::Mysql(_) => Err(not_built(location)),
         }
@@ -73,6 +84,8 @@ impl Reader {
             Reading::Sqlite(_) => Dialect::Sqlite,
             #[cfg(feature = "postgres")]
             Reading::Postgres(_) => Dialect::Postgres,
+            #[cfg(feature = "mysql")]
+            Reading::Mysql(_) => Dialect::Mysql,
         }
     }
 
@@ -82,6 +95,8 @@ impl Reader {
             Reading::Sqlite(reader) => reader.tables(deadline),
             #[cfg(feature = "postgres")]
             Reading::Postgres(reader) => reader.tables(deadline),
+            #[cfg(feature = "mysql")]
+            Reading::Mysql(reader) => reader.tables(deadline),
         }
     }
 
@@ -99,6 +114,8 @@ impl Reader {
             Reading::Sqlite(reader) => reader.query(sql, parameters, max_rows, deadline),
             #[cfg(feature = "postgres")]
             Reading::Postgres(reader) => reader.query(sql, parameters, max_rows, deadline),
+            #[cfg(feature = "mysql")]
+            Reading::Mysql(reader) => reader.query(sql, parameters, max_rows, deadline),
         }
     }
 
@@ -113,6 +130,8 @@ impl Reader {
             Reading::Sqlite(reader) => reader.cost(sql, parameters, deadline),
             #[cfg(feature = "postgres")]
             Reading::Postgres(reader) => reader.cost(sql, parameters, deadline),
+            #[cfg(feature = "mysql")]
+            Reading::Mysql(reader) => reader.cost(sql, parameters, deadline),
         }
     }
 }
@@ -125,6 +144,8 @@ pub struct Writer {
 
 enum Writing {
     Sqlite(sqlite::Writer),
+    #[cfg(feature = "mysql")]
+    Mysql(Box<mysql::Writer>),
     #[cfg(feature = "postgres")]
     Postgres(Box<postgres::Writer>),
 }
@@ -144,6 +165,11 @@ impl Writer {
             Location::Postgres(secret) => {
                 Writing::Postgres(Box::new(postgres::Writer::open(name, secret, limits, deadline)?))
             }
+            #[cfg(feature = "mysql")]
+            Location::Mysql(secret) => {
+                let writer = mysql::Writer::open(name, secret, limits, purpose, deadline)?;
+                Writing::Mysql(Box::new(writer))
+            }
             #[allow(unreachable_patterns, reason = "a build without a client")]
             Location::Postgres(_) | Location::Mysql(_) => return Err(not_built(location)),
         };
@@ -156,17 +182,22 @@ impl Writer {
             Writing::Sqlite(_) => Dialect::Sqlite,
             #[cfg(feature = "postgres")]
             Writing::Postgres(_) => Dialect::Postgres,
+            #[cfg(feature = "mysql")]
+            Writing::Mysql(_) => Dialect::Mysql,
         }
     }
 
     /// Runs one statement and gives how many rows it inserted, updated or deleted itself (0 for DDL).
     ///
-    /// After an error only a SQLite transaction goes on, and not after the database rolled it back by itself.
+    /// After an error only a SQLite transaction goes on, and not after the database rolled it back by itself. In MySQL, DDL is
+    /// alone in its transaction and runs when that is committed.
     pub fn execute(&mut self, sql: &str, parameters: &[Value], deadline: Instant) -> Result<u64, Error> {
         match &mut self.writing {
             Writing::Sqlite(writer) => writer.execute(sql, parameters, deadline),
             #[cfg(feature = "postgres")]
             Writing::Postgres(writer) => writer.execute(sql, parameters, deadline),
+            #[cfg(feature = "mysql")]
+            Writing::Mysql(writer) => writer.execute(sql, parameters, deadline),
         }
     }
 
@@ -179,6 +210,8 @@ impl Writer {
             Writing::Sqlite(writer) => writer.commit(),
             #[cfg(feature = "postgres")]
             Writing::Postgres(writer) => writer.commit(),
+            #[cfg(feature = "mysql")]
+            Writing::Mysql(writer) => writer.commit(),
         }
     }
 }

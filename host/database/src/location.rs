@@ -17,7 +17,11 @@ pub enum Location {
     /// same). `sslrootcert` names a PEM file of the authorities to trust instead of the public ones. `host` may be a folder
     /// that holds the server's socket (`postgres:///database?host=/run/postgresql`).
     Postgres(Secret),
-    /// A server's address: `mysql://user:password@host:port/database?require_ssl=true`.
+    /// A server's address: `mysql://user:password@host:port/database?ssl-mode=…`.
+    ///
+    /// `ssl-mode` as the server's own client has it, with the meaning that `sslmode` has above: `disabled`, `preferred` (the
+    /// default), `required` (`verify-ca` and `verify-identity` mean the same); `ssl-ca` names a PEM file of the authorities to
+    /// trust. Both go by PostgreSQL's names as well. `socket=/run/mysqld/mysqld.sock` goes there instead of to the host.
     Mysql(Secret),
 }
 
@@ -61,7 +65,7 @@ impl Secret {
 }
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]
-fn percent_decoded(text: &str) -> String {
+pub(crate) fn percent_decoded(text: &str) -> String {
     // An address of the form `x:?p=TEXT` decodes as every query does; `+` must stay.
     let address = format!("x:?p={}", text.replace('+', "%2B").replace('&', "%26").replace('#', "%23"));
     let url = url::Url::parse(&address).ok();

@@ -17,6 +17,8 @@ use sqlparser::dialect::{MySqlDialect, PostgreSqlDialect};
 use sqlparser::parser::Parser;
 
 use crate::{Dialect, Error};
+#[cfg(feature = "mysql")]
+pub(crate) use functions::{known, taken_for};
 pub(crate) use write::Written;
 
 /// What the database holds that changes how a statement is understood.
@@ -28,7 +30,8 @@ pub(crate) struct Surroundings {
     pub(crate) methods: HashSet<String>,
     /// Operators that somebody made.
     pub(crate) operators: Vec<String>,
-    /// Views that call such functions or operators, also through other views.
+    /// Views that call such functions or operators, also through other views; in small letters for MySQL, whose names are
+    /// told apart by them or not, as the server is set.
     pub(crate) views: HashSet<String>,
     /// Enumerated types, which a cast may name.
     pub(crate) enums: HashSet<String>,
@@ -134,18 +137,18 @@ fn first_word(statement: &Statement) -> String {
     statement.to_string().split_whitespace().next().unwrap_or_default().to_owned()
 }
 
-/// The name that the server understands: as written in quotes, else in lower case.
-fn folded(ident: &Ident) -> String {
+/// The name that the server understands: as written in quotes, else in lower case; in MySQL as written.
+fn folded(ident: &Ident, dialect: Dialect) -> String {
     match ident.quote_style {
-        Some(_) => ident.value.clone(),
-        None => ident.value.to_ascii_lowercase(),
+        None if dialect != Dialect::Mysql => ident.value.to_ascii_lowercase(),
+        _ => ident.value.clone(),
     }
 }
 
 /// The parts of a plain name.
-fn parts(name: &ObjectName) -> Option<Vec<String>> {
+fn parts(name: &ObjectName, dialect: Dialect) -> Option<Vec<String>> {
     let part = |part: &ObjectNamePart| match part {
-        ObjectNamePart::Identifier(ident) => Some(folded(ident)),
+        ObjectNamePart::Identifier(ident) => Some(folded(ident, dialect)),
         ObjectNamePart::Function(_) => None,
     };
     name.0.iter().map(part).collect()
@@ -158,5 +161,5 @@ fn visited(part: &impl Visit, visitor: &mut visit::Visitor<'_>) -> Result<(), Re
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "mysql"))]
 mod tests;

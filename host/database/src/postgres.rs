@@ -21,27 +21,21 @@ mod writer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tokio::runtime::Runtime;
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
+use crate::server::{CANCELLING, Driver, OVERHEAD, gone, too_large};
 use crate::{Error, Limits, Secret};
 use address::Address;
 
 pub(crate) use reader::Reader;
 pub(crate) use writer::Writer;
 
-/// How long a server is given to take a cancellation.
-const CANCELLING: Duration = Duration::from_millis(800);
-/// What may come from the server besides a query's cells.
-const OVERHEAD: usize = 8 << 20;
-
 /// A connection and the runtime that drives it while one of its calls runs.
 struct Session {
-    /// Always there but while it is dropped.
-    runtime: Option<Runtime>,
+    driver: Driver,
     client: Client,
     address: Address,
     limits: Limits,
@@ -54,28 +48,10 @@ struct Session {
 impl Session {
     fn open(name: &str, secret: &Secret, limits: &Limits, deadline: Instant) -> Result<Session, Error> {
         let address = Address::parse(secret)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Error::Unavailable(error.to_string()))?;
+        let driver = Driver::new()?;
         let budget = Arc::new(AtomicUsize::new(OVERHEAD));
-        let until = deadline.min(Instant::now() + limits.connecting);
-        let connected = runtime.block_on(async {
-            let connecting = address.connect(&budget);
-            match tokio::time::timeout_at(until.into(), connecting).await {
-                Ok(connected) => connected,
-                Err(_) => Err(Error::Unavailable("the server does not answer".to_owned())),
-            }
-        });
-        match connected {
-            Ok(client) => {
-                let limits = limits.clone();
-                Ok(Session { runtime: Some(runtime), client, address, limits, budget, broken: false })
-            }
-            Err(error) => {
-                tracing::error!("database {name}: {error}");
-                runtime.shutdown_background();
-                Err(error)
-            }
-        }
+        let client = driver.connect(name, limits, deadline, address.connect(&budget))?;
+        Ok(Session { driver, client, address, limits: limits.clone(), budget, broken: false })
     }
 
     /// Drives `call` until it ends or `until`, when the server is told to stop.
@@ -84,28 +60,24 @@ impl Session {
         until: Instant,
         call: impl AsyncFnOnce(&Client) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let Some(runtime) = &self.runtime else { return Err(gone()) };
         if self.broken {
             return Err(gone());
         }
         self.budget.store(self.limits.bytes.saturating_mul(2).saturating_add(OVERHEAD), Ordering::Relaxed);
         let client = &self.client;
-        let ended = runtime.block_on(async { tokio::time::timeout_at(until.into(), call(client)).await });
-        let cut_off = ended.is_err() || self.budget.load(Ordering::Relaxed) == 0 || client.is_closed();
+        let ended = self.driver.run(until, call(client));
+        let cut_off = ended.is_none() || self.budget.load(Ordering::Relaxed) == 0 || client.is_closed();
         if cut_off {
             self.broken = true;
             self.cancel();
         }
-        ended.unwrap_or_else(|_| Err(self.limits.too_long()))
+        ended.unwrap_or_else(|| Err(self.limits.too_long()))
     }
 
     /// Tells the server to stop what this connection does.
     fn cancel(&self) {
-        let Some(runtime) = &self.runtime else { return };
-        let token = self.client.cancel_token();
-        let cancelled =
-            runtime.block_on(async { tokio::time::timeout(CANCELLING, self.address.cancel(token)).await });
-        if cancelled.is_err() {
+        let cancelling = self.address.cancel(self.client.cancel_token());
+        if self.driver.run(Instant::now() + CANCELLING, cancelling).is_none() {
             tracing::warn!("a server did not take a cancellation; its own limit ends the statement");
         }
     }
@@ -113,26 +85,10 @@ impl Session {
     /// What went wrong, without the address.
     fn error(&self, error: tokio_postgres::Error) -> Error {
         if self.budget.load(Ordering::Relaxed) == 0 {
-            return Error::Limit(format!(
-                "the result has more than {} bytes; select less",
-                self.limits.bytes
-            ));
+            return too_large(&self.limits);
         }
         sql_error(&error, &self.limits).map_or_else(gone, |error| self.address.scrubbed(error))
     }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        // A runtime that is dropped where nothing may block would panic.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-fn gone() -> Error {
-    Error::Unavailable("the connection to the server is lost".to_owned())
 }
 
 /// What the server says of a statement; `None` where it is not the server that speaks.

@@ -67,8 +67,8 @@ pub struct Rows {
 pub struct Table {
     /// Its name, with its schema where it is not the connection's own.
     pub name: String,
-    /// A CREATE statement: SQLite's own words; for the servers written from the catalogue, comments as `-- …` at the
-    /// line's end.
+    /// A CREATE statement: SQLite's own words, and MySQL's; for PostgreSQL written from the catalogue, comments as `-- …` at
+    /// the line's end.
     pub sql: String,
     /// How many rows it holds: counted by SQLite, estimated by the servers, `None` where that is not known or would take long.
     pub row_count: Option<u64>,

@@ -46,7 +46,21 @@ const MYSQL: &str = "
 
 use crate::Dialect;
 
-pub(super) fn known(name: &str, dialect: Dialect) -> bool {
+pub(crate) fn known(name: &str, dialect: Dialect) -> bool {
     let own = if dialect == Dialect::Mysql { MYSQL } else { POSTGRES };
     BOTH.split_ascii_whitespace().chain(own.split_ascii_whitespace()).any(|known| known == name)
+}
+
+/// Those that a server may find where somebody made a function called `made`: in names of routines it takes letters with
+/// accents and without, small and capital, for the same, so a letter beyond ASCII may be any.
+#[cfg(feature = "mysql")]
+pub(crate) fn taken_for(made: &str) -> impl Iterator<Item = &'static str> + '_ {
+    let known = BOTH.split_ascii_whitespace().chain(MYSQL.split_ascii_whitespace());
+    known.filter(|known| {
+        made.chars().count() == known.len()
+            && made
+                .chars()
+                .zip(known.chars())
+                .all(|(made, known)| !made.is_ascii() || made.eq_ignore_ascii_case(&known))
+    })
 }

@@ -31,6 +31,12 @@ pub(super) fn code(sql: &str, dialect: Dialect) -> Result<String, String> {
                         "a {next} right after a letter or digit (E'', U&'', N'' … are refused; put a space before the quote)"
                     ));
                 }
+                // `_utf8mb4 'x'`: a space does not take a character set from its string.
+                let word =
+                    code.trim_end().rsplit(|last: char| !last.is_alphanumeric() && !"_$".contains(last));
+                if mysql && text && word.take(1).any(|word| word.starts_with('_')) {
+                    return Err("a string in a character set of its own (_utf8mb4'x')".to_owned());
+                }
                 if text && after_string {
                     return Err("a string right after a string (join them with || or concat)".to_owned());
                 }
@@ -62,7 +68,8 @@ pub(super) fn code(sql: &str, dialect: Dialect) -> Result<String, String> {
             }
             '*' if chars.peek() == Some(&'/') => return Err("`*/` outside a comment".to_owned()),
             '#' | '@' | '{' | '}' if mysql => return Err(format!("`{next}`")),
-            ':' if mysql && chars.peek() == Some(&'=') => return Err("`:=`".to_owned()),
+            // `:=` assigns, and the client would take `:name` for a parameter.
+            ':' if mysql => return Err("`:`".to_owned()),
             '$' if mysql || !chars.peek().is_some_and(char::is_ascii_digit) => {
                 return Err("`$` other than in $1, $2 …".to_owned());
             }

@@ -42,9 +42,15 @@ impl Visitor<'_> {
     /// A table's name.
     pub(super) fn relation(&self, name: &ObjectName) -> Flow {
         let refused = || no(format!("table {name}"));
-        let Some(parts) = parts(name) else { return refused() };
-        if parts.last().is_some_and(|view| self.around.views.contains(view)) {
-            return no(format!("view {name}, which calls functions that this database defines itself,"));
+        let Some(parts) = parts(name, self.dialect) else { return refused() };
+        if parts.last().is_some_and(|view| self.is_refused_view(view)) {
+            let why = match self.dialect {
+                Dialect::Mysql => {
+                    "whose definition reaches beyond this database or cannot be seen by this user"
+                }
+                _ => "which calls functions that this database defines itself",
+            };
+            return no(format!("view {name}, {why},"));
         }
         match parts.as_slice() {
             // pg_catalog is always searched, and all that it holds is named so.
@@ -61,13 +67,23 @@ impl Visitor<'_> {
         }
     }
 
+    fn is_refused_view(&self, name: &str) -> bool {
+        let views = &self.around.views;
+        if self.dialect != Dialect::Mysql {
+            return views.contains(name);
+        }
+        // A server that takes capital letters for small ones has an opinion of its own on those beyond ASCII.
+        let capital = |letter: char| !letter.is_ascii() && !letter.to_lowercase().eq([letter]);
+        views.contains(&name.to_lowercase()) || !views.is_empty() && name.contains(capital)
+    }
+
     fn system(&self, table: &str) -> bool {
         self.dialect == Dialect::Postgres && table.to_ascii_lowercase().starts_with("pg_")
     }
 
     fn function(&self, name: &ObjectName) -> Flow {
         let refused = || no(format!("function {name}"));
-        let Some(mut parts) = parts(name) else { return refused() };
+        let Some(mut parts) = parts(name, self.dialect) else { return refused() };
         if self.dialect == Dialect::Mysql {
             parts.iter_mut().for_each(|part| part.make_ascii_lowercase());
         }
@@ -111,15 +127,20 @@ impl Visitor<'_> {
                 "xml",
             ];
             match self.dialect {
-                Dialect::Mysql => ["year", "json", "inet4", "inet6", "uuid", "double"].contains(&name),
+                Dialect::Mysql => {
+                    let name = name.to_ascii_lowercase();
+                    ["year", "json", "inet4", "inet6", "uuid", "double"].contains(&name.as_str())
+                }
                 _ => postgres.contains(&name) || self.around.enums.contains(name),
             }
         };
         match data_type {
-            T::Custom(name, arguments) if arguments.is_empty() => match parts(name).as_deref() {
-                Some([name]) if own(name) => ControlFlow::Continue(()),
-                _ => no(format!("type {name}")),
-            },
+            T::Custom(name, arguments) if arguments.is_empty() => {
+                match parts(name, self.dialect).as_deref() {
+                    Some([name]) if own(name) => ControlFlow::Continue(()),
+                    _ => no(format!("type {name}")),
+                }
+            }
             T::Array(
                 sqlparser::ast::ArrayElemTypeDef::SquareBracket(element, _)
                 | sqlparser::ast::ArrayElemTypeDef::AngleBracket(element)
@@ -318,7 +339,7 @@ impl sqlparser::ast::Visitor for Visitor<'_> {
 
     /// `table.name` calls a function of that name where there is no such column.
     fn pre_visit_ident(&mut self, ident: &Ident) -> Flow {
-        let name = folded(ident);
+        let name = folded(ident, self.dialect);
         if self.around.methods.contains(&name) {
             return no(format!(
                 "the name {name}, which is also a function that this database defines itself,"

@@ -6,12 +6,13 @@
 use sqlparser::ast::helpers::stmt_create_table::CreateTableBuilder;
 use sqlparser::ast::{
     AlterColumnOperation, AlterTable, AlterTableOperation, ColumnDef, ColumnOption, CreateIndex, CreateTable,
-    CreateTableOptions, CreateView, Delete, FromTable, Insert, ObjectName, ObjectType, Query, SetExpr,
-    Statement, TableFactor, TableObject, TableWithJoins, Update,
+    CreateTableOptions, CreateView, Delete, FromTable, Insert, ObjectName, ObjectType, Query,
+    RenameTableNameKind, SetExpr, Statement, TableFactor, TableObject, TableWithJoins, Update,
 };
 
 use super::visit::Visitor;
 use super::{Refusal, first_word};
+use crate::Dialect;
 use std::ops::ControlFlow;
 
 /// What a statement that was proven writes.
@@ -86,8 +87,18 @@ pub(super) fn judge(statement: &Statement, visitor: &mut Visitor<'_>) -> Result<
     for table in &tables {
         through(visitor.relation(table))?;
     }
+    let returning = match statement {
+        Statement::Insert(insert) => &insert.returning,
+        Statement::Update(update) => &update.returning,
+        Statement::Delete(delete) => &delete.returning,
+        _ => &None,
+    };
+    // MariaDB counts no rows there, and a person would be shown that nothing is written.
+    if returning.is_some() && visitor.dialect == Dialect::Mysql {
+        return no("RETURNING");
+    }
     visitor.all(statement)?;
-    let tables = tables.iter().filter_map(super::parts).collect();
+    let tables = tables.iter().filter_map(|table| super::parts(table, visitor.dialect)).collect();
     Ok(Written { is_ddl, tables })
 }
 
@@ -255,6 +266,9 @@ fn alter_table(alter: &AlterTable, visitor: &Visitor<'_>) -> Result<(), Refusal>
                 through(visitor.data_type(data_type))?;
                 options.iter().try_for_each(column_option)?;
             }
+            AlterTableOperation::RenameTable {
+                table_name: RenameTableNameKind::As(name) | RenameTableNameKind::To(name),
+            } => through(visitor.relation(name))?,
             AlterTableOperation::AddConstraint { .. }
             | AlterTableOperation::DropConstraint { .. }
             | AlterTableOperation::DropColumn { .. }
@@ -262,7 +276,6 @@ fn alter_table(alter: &AlterTable, visitor: &Visitor<'_>) -> Result<(), Refusal>
             | AlterTableOperation::DropForeignKey { .. }
             | AlterTableOperation::DropIndex { .. }
             | AlterTableOperation::RenameColumn { .. }
-            | AlterTableOperation::RenameTable { .. }
             | AlterTableOperation::RenameConstraint { .. } => {}
             other => return no(format!("ALTER TABLE … {other}")),
         }

@@ -4,12 +4,12 @@
 //! comments; names are quoted where they must be. <https://www.postgresql.org/docs/current/catalogs.html>
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use tokio_postgres::Client;
 
 use super::cell::Text;
 use crate::Table;
+use crate::server::{create, end, view_columns};
 
 /// Tables and views that this connection may read, with the planner's estimate of their rows (-1 where there is none).
 const TABLES: &str = "
@@ -101,27 +101,6 @@ fn view(
 ) -> String {
     let kind = if stored { "MATERIALIZED VIEW" } else { "VIEW" };
     let mut sql = format!("CREATE {kind} {name} AS{}\n{}", end(comment), query.trim());
-    // The types of its columns are not in its query.
-    sql.push_str("\n-- columns: ");
-    sql.push_str(&lines.iter().map(|(line, _)| line.as_str()).collect::<Vec<_>>().join(", "));
+    sql.push_str(&view_columns(lines.iter().map(|(line, _)| line.as_str())));
     sql
-}
-
-/// A CREATE TABLE with one line per column and constraint.
-pub(crate) fn create(name: &str, comment: Option<&str>, lines: &[(String, Option<String>)]) -> String {
-    let mut sql = format!("CREATE TABLE {name} ({}\n", end(comment));
-    for (index, (line, comment)) in lines.iter().enumerate() {
-        let comma = if index + 1 < lines.len() { "," } else { "" };
-        // Writing to a text does not fail.
-        let _ = writeln!(sql, "  {line}{comma}{}", end(comment.as_deref()));
-    }
-    sql + ")"
-}
-
-/// A comment at the line's end, on one line whatever it holds.
-fn end(comment: Option<&str>) -> String {
-    match comment.map(|comment| comment.split_whitespace().collect::<Vec<_>>().join(" ")) {
-        Some(comment) if !comment.is_empty() => format!(" -- {comment}"),
-        _ => String::new(),
-    }
 }

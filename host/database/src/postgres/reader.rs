@@ -11,8 +11,9 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::cell::{Parameter, Text, cell};
 use super::surroundings::{is_superuser, surroundings};
-use super::{Session, catalogue, gone, settings, sql_error};
+use super::{Session, catalogue, settings, sql_error};
 use crate::policy::{self, Surroundings};
+use crate::server::{fits, gone};
 use crate::value::Gathered;
 use crate::{Cost, Dialect, Error, Limits, Rows, Secret, Table, Value};
 
@@ -167,13 +168,6 @@ fn most_rows(plan: &serde_json::Value) -> f64 {
     let own = plan.get("Plan Rows").and_then(serde_json::Value::as_f64).unwrap_or(0.0);
     let steps = plan.get("Plans").and_then(serde_json::Value::as_array);
     steps.into_iter().flatten().map(most_rows).fold(own, f64::max)
-}
-
-pub(super) fn fits(asked: usize, given: usize) -> Result<(), Error> {
-    if asked == given {
-        return Ok(());
-    }
-    Err(Error::Sql(format!("the statement has {asked} parameters, {given} were given")))
 }
 
 enum Failure {

@@ -7,10 +7,10 @@
 use std::time::Instant;
 
 use super::cell::Parameter;
-use super::reader::fits;
 use super::surroundings::surroundings;
-use super::{Session, gone, settings, sql_error};
+use super::{Session, settings, sql_error};
 use crate::policy::{self, Surroundings};
+use crate::server::{failed, fits, gone};
 use crate::{Dialect, Error, Limits, Secret, Value};
 
 pub(crate) struct Writer {
@@ -80,8 +80,4 @@ impl Writer {
         let ended = self.session.run(until, async |client| Ok(client.batch_execute("COMMIT").await))?;
         ended.map_err(|error| self.session.error(error))
     }
-}
-
-fn failed() -> Error {
-    Error::Sql("a statement of this transaction failed; nothing was kept".to_owned())
 }
