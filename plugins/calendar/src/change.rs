@@ -6,7 +6,7 @@
 
 use crate::expand::{Expansion, PLENTY};
 use crate::ics::Component;
-use crate::moment::{Moment, duration, length};
+use crate::moment::{Moment, length};
 use crate::rule::{Rule, Until};
 use crate::series::Series;
 use crate::time::Time;
@@ -104,12 +104,12 @@ impl Series {
     fn at(&self, mut component: Component, to: Time, recurrence: Option<Time>) -> Component {
         let own =
             self.added.iter().find(|(time, _)| Some(*time) == recurrence).and_then(|(_, length)| *length);
-        let seconds = own.unwrap_or_else(|| length(&component, &self.start));
+        let length = own.unwrap_or_else(|| length(&component, &self.start));
         for name in WHEN {
             component.remove(name);
         }
         self.moment(to).write(&mut component, "DTSTART");
-        component.add("DURATION", "", &duration(seconds));
+        component.add("DURATION", "", &length.written());
         component
     }
 
@@ -183,13 +183,13 @@ impl Series {
             }
         }
         let mut main = rest.in_force(recurrence);
-        let seconds = length(&main, &rest.start);
+        let length = length(&main, &rest.start);
         main.remove("UID");
         for name in WHEN {
             main.remove(name);
         }
         rest.moment(recurrence).write(&mut main, "DTSTART");
-        main.add("DURATION", "", &duration(seconds));
+        main.add("DURATION", "", &length.written());
         let ranged = |c: &Component| c.get("RECURRENCE-ID").is_some_and(|p| p.parameter("RANGE").is_some());
         // A range that begins here is what the new series is made of.
         let stays = |c: &Component| {

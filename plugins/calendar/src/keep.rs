@@ -15,7 +15,7 @@ use std::hash::{BuildHasher, RandomState};
 use crate::Error;
 use crate::args;
 use crate::ics;
-use crate::moment::Moment;
+use crate::moment::{Length, Moment};
 use crate::series::Series;
 use crate::time::Time;
 use crate::zone::Zone;
@@ -190,7 +190,7 @@ fn read(key: &str, value: &[u8]) -> Option<Kept> {
             let title = lines.next()?;
             let start = Moment { time: start, zone: Zone::Floating, all_day: false };
             let attendees: Vec<String> = lines.map(str::to_owned).collect();
-            Series::read(vec![args::vevent(title, &start, minutes * 60, &attendees)])
+            Series::read(vec![args::vevent(title, &start, Length::exact(minutes * 60), &attendees)])
         }
         SECOND => Series::read(ics::parse(rest).ok()?),
         _ => return None,
@@ -207,7 +207,8 @@ mod tests {
         let attendees = ["finance team".to_owned(), "ops".to_owned()];
         let time = Time::parse(start).expect("a minute");
         let start = Moment { time, zone: Zone::Floating, all_day: false };
-        Series::read(vec![args::vevent("Größe: 中文", &start, 45 * 60, &attendees)]).expect("an event")
+        Series::read(vec![args::vevent("Größe: 中文", &start, Length::exact(45 * 60), &attendees)])
+            .expect("an event")
     }
 
     #[test]

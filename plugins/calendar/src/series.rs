@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::expand::Expansion;
 use crate::ics::{Component, Property};
-use crate::moment::{self, Moment};
+use crate::moment::{self, Length, Moment};
 use crate::rule::Rule;
 use crate::time::{DAY, Time};
 use crate::zone::Zone;
@@ -62,7 +62,7 @@ impl Occurrence<'_> {
         let before = |alarm: &Component| {
             let trigger =
                 alarm.get("TRIGGER").filter(|trigger| trigger.parameter("RELATED") != Some("END"))?;
-            moment::seconds_of(&trigger.value).map(|seconds| -seconds / 60)
+            Length::read(&trigger.value).map(|length| -length.total() / 60)
         };
         alarms.filter_map(before).max()
     }
@@ -102,8 +102,8 @@ pub struct Series {
     pub start: Moment,
     /// RRULE.
     pub rule: Option<Rule>,
-    /// Starts beside the rule's, on the event's clock, with the seconds of those that have their own length; ascending.
-    pub added: Vec<(Time, Option<i64>)>,
+    /// Starts beside the rule's, on the event's clock, with the length of those that have their own; ascending.
+    pub added: Vec<(Time, Option<Length>)>,
     /// Starts that are left out, on the event's clock; ascending.
     pub left_out: Vec<Time>,
 }
@@ -112,7 +112,7 @@ pub struct Series {
 struct Template<'a> {
     component: &'a Component,
     start: Moment,
-    seconds: i64,
+    length: Length,
     busy: bool,
     cancelled: bool,
 }
@@ -121,19 +121,19 @@ impl<'a> Template<'a> {
     fn new(component: &'a Component, series: &Series) -> Template<'a> {
         let is = |name, value| component.get(name).is_some_and(|p| p.value.eq_ignore_ascii_case(value));
         let start = Moment::of(component, "DTSTART").unwrap_or_else(|| series.start.clone());
-        let seconds = moment::length(component, &start);
+        let length = moment::length(component, &start);
         let (busy, cancelled) = (!is("TRANSP", "TRANSPARENT"), is("STATUS", "CANCELLED"));
-        Template { component, start, seconds, busy, cancelled }
+        Template { component, start, length, busy, cancelled }
     }
 
     /// The occurrence `shift` seconds after the template's own start.
-    fn at(&self, shift: i64, length: Option<i64>, recurrence: Time, user: &Zone) -> Occurrence<'a> {
-        let (time, seconds) = (self.start.time.plus(shift), length.unwrap_or(self.seconds));
+    fn at(&self, shift: i64, length: Option<Length>, recurrence: Time, user: &Zone) -> Occurrence<'a> {
+        let (time, length) = (self.start.time.plus(shift), length.unwrap_or(self.length));
         let (start, end) = match &self.start.zone {
-            Zone::Floating => (time, time.plus(seconds)),
+            Zone::Floating => (time, time.plus(length.total())),
             zone => {
-                let begins = zone.instant(time);
-                (user.local(begins), user.local(begins + seconds))
+                let days_after = zone.instant(time.plus(length.days * DAY));
+                (user.local(zone.instant(time)), user.local(days_after + length.seconds))
             }
         };
         Occurrence { component: self.component, start, end, busy: self.busy, recurrence }
@@ -232,15 +232,17 @@ impl Series {
         }
         let templates = || single.values().chain(following.values()).chain([&main]);
         let added = self.added.iter().filter_map(|(_, length)| *length);
-        let longest = templates().map(|template| template.seconds).chain(added).max().unwrap_or(0);
+        let lengths = templates().map(|template| template.length).chain(added);
+        let longest = lengths.map(Length::total).max().unwrap_or(0);
         // How far "this and future" moves what it overrides; a single override is looked up by its own time.
         let moved =
             following.iter().map(|(at, template)| template.start.time.since(*at).abs()).max().unwrap_or(0);
-        // On the event's clock; it and the user's can change within these hours, and an override has a zone of its own.
+        // On the event's clock; it and the user's can change within these hours, also while one event goes on, and an
+        // override has a zone of its own.
         let slack = match (&self.start.zone, following.is_empty()) {
             (_, false) => DAY,
-            (Zone::Floating | Zone::Utc, _) if !matches!(user, Zone::Named(_)) => 0,
-            (zone, _) if matches!(zone, Zone::Floating) || zone == user => 0,
+            (Zone::Floating, _) => 0,
+            (Zone::Utc, _) if !matches!(user, Zone::Named(_)) => 0,
             _ => 3 * 3600,
         };
         let on_its_clock = |time| match &self.start.zone {
@@ -249,7 +251,7 @@ impl Series {
         };
         let near = on_its_clock(from).plus(-longest - moved);
         let (earliest, horizon) = (near.plus(-slack), on_its_clock(to).plus(moved + slack));
-        let mut starts: BTreeMap<Time, Option<i64>> = BTreeMap::from([(self.start.time, None)]);
+        let mut starts: BTreeMap<Time, Option<Length>> = BTreeMap::from([(self.start.time, None)]);
         let mut incomplete = None;
         let lists = self.added.len() + self.left_out.len() + 8 * self.components.len();
         let mut left = fuel.saturating_sub(u32::try_from(lists / 8).unwrap_or(u32::MAX));

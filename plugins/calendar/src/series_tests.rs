@@ -101,3 +101,26 @@ fn where_the_fuel_runs_out_is_told() {
     let whole = often.between(day.0, day.1, &Zone::Utc, 100_000);
     assert_eq!((whole.occurrences.len(), whole.incomplete), (1440, None));
 }
+
+#[test]
+fn a_dtend_is_as_many_hours_and_a_duration_as_many_days_over_a_change_of_the_clock() {
+    // Berlin's clock leaps on 30 March 2031, at 02:00. RFC 5545, section 3.8.5.3: the same exact duration where DTEND
+    // gives it, the same nominal one where DURATION does.
+    let event = |length: &str| {
+        let event = format!(
+            "BEGIN:VEVENT\nSUMMARY:x\nDTSTART;TZID=Europe/Berlin:20310322T233000\n{length}\nRRULE:FREQ=WEEKLY\nEND:VEVENT\n"
+        );
+        starts(&series(&event), "2031-03-29T23:00", "2031-03-30T00:00")
+    };
+    assert_eq!(event("DTEND;TZID=Europe/Berlin:20310323T233000"), ["2031-03-29T23:30 00:30 x"]);
+    assert_eq!(event("DURATION:PT24H"), ["2031-03-29T23:30 00:30 x"]);
+    assert_eq!(event("DURATION:P1D"), ["2031-03-29T23:30 23:30 x"]);
+    assert_eq!(event("DURATION:P1DT1H"), ["2031-03-29T23:30 00:30 x"]);
+}
+
+#[test]
+fn what_the_clock_makes_longer_is_found_while_it_goes_on() {
+    let event = "BEGIN:VEVENT\nSUMMARY:x\nDTSTART;TZID=Europe/Berlin:20310322T233000\nDURATION:PT24H\n\
+        RRULE:FREQ=WEEKLY\nEND:VEVENT\n";
+    assert_eq!(starts(&series(event), "2031-03-31T00:00", "2031-04-01T00:00"), ["2031-03-29T23:30 00:30 x"]);
+}
