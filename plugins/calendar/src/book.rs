@@ -183,7 +183,7 @@ pub fn cancel_event(
         (Some(Scope::This | Scope::Following), None) if event.series.recurs() => {
             return Err(day_is_missing(id));
         }
-        (Some(Scope::Following), Some(at)) if at > event.series.start.time => {
+        (Some(Scope::Following), Some(at)) if at > event.series.first() => {
             (format!("cancelled {title} on {} and all after it", when(at)), true)
         }
         (None | Some(Scope::This), Some(at)) => (format!("cancelled {title} on {}", when(at)), false),
@@ -197,7 +197,11 @@ pub fn cancel_event(
         Some(at) => event.series.leave_out(at),
         None => {}
     }
-    keep::replace(store, &event)?;
+    if event.series.components.iter().any(|component| component.name == "VEVENT") {
+        keep::replace(store, &event)?;
+    } else {
+        store.delete(&event.key)?;
+    }
     Ok(said)
 }
 

@@ -234,3 +234,27 @@ fn a_rule_that_never_happens_or_cannot_be_read_is_refused() {
         assert!(matches!(&made, Err(Error::InvalidRepeat(text)) if text.contains("FREQ")), "{made:?}");
     }
 }
+
+#[test]
+fn of_single_times_of_a_series_those_that_are_cancelled_go_and_others_stay() {
+    let file = |days: &[u32]| {
+        let event = |day: &u32| {
+            format!(
+                "BEGIN:VEVENT\nUID:a\nRECURRENCE-ID:203103{day}T090000\nDTSTART:203103{day}T100000\nEND:VEVENT\n"
+            )
+        };
+        let events: Vec<String> = days.iter().map(event).collect();
+        format!("BEGIN:VCALENDAR\n{}END:VCALENDAR\n", events.join(""))
+    };
+    let left = |cancelled: &str, scope| -> Vec<String> {
+        let mut store = Memory::default();
+        crate::exchange::import(&mut store, &file(&[20, 17, 10]), None, None).expect("imported");
+        cancel_event(&mut store, "e1", Some(cancelled), scope, &Zone::Utc).expect("cancelled");
+        let listed = list_events(&store, days("2031-03-01", "2031-03-31"), None, &Zone::Utc).expect("listed");
+        listed.events.into_iter().map(|event| event.start).collect()
+    };
+    assert_eq!(left("2031-03-17", None), ["2031-03-10T10:00", "2031-03-20T10:00"]);
+    assert_eq!(left("2031-03-17", Some(Scope::Following)), ["2031-03-10T10:00"]);
+    assert_eq!(left("2031-03-10", Some(Scope::Following)), Vec::<String>::new());
+    assert_eq!(left("2031-03-20", None), ["2031-03-10T10:00", "2031-03-17T10:00"]);
+}

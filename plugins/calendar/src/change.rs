@@ -45,6 +45,9 @@ impl Series {
 
     /// Leaves one recurrence out.
     pub fn leave_out(&mut self, time: Time) {
+        if self.headless() {
+            return self.keep_overrides(|of| of != time);
+        }
         let moment = self.moment(time);
         let Some(main) = self.components.first_mut() else { return };
         moment.write(main, "EXDATE");
@@ -65,11 +68,19 @@ impl Series {
         }
         self.added.retain(|(added, _)| *added < time);
         self.left_out.retain(|out| *out < time);
-        let kept: Vec<bool> =
-            self.components.iter().map(|c| self.recurrence_of(c).is_none_or(|of| of < time)).collect();
+        let headless = self.headless();
+        self.keep_overrides(|of| of < time);
+        if !headless {
+            self.write_recurrences();
+        }
+    }
+
+    /// Keeps the overrides of some recurrences only, and all else.
+    fn keep_overrides(&mut self, of_these: impl Fn(Time) -> bool) {
+        let stays = |component| self.recurrence_of(component).is_none_or(&of_these);
+        let kept: Vec<bool> = self.components.iter().map(stays).collect();
         let mut kept = kept.into_iter();
         self.components.retain(|_| kept.next().unwrap_or(true));
-        self.write_recurrences();
     }
 
     /// Moves one recurrence to another start on the event's clock.
@@ -84,8 +95,12 @@ impl Series {
             Some(component) => component.clone(),
             None => self.in_force(recurrence),
         };
+        let own_key = base.get("RECURRENCE-ID").filter(|_| at.is_some()).cloned();
         let mut moved = self.at(base, to, at.is_none().then_some(recurrence));
-        self.moment(recurrence).write(&mut moved, "RECURRENCE-ID");
+        match own_key {
+            Some(key) => moved.properties.push(key),
+            None => self.moment(recurrence).write(&mut moved, "RECURRENCE-ID"),
+        }
         match at.and_then(|at| self.components.get_mut(at)) {
             Some(component) => *component = moved,
             None => self.components.insert(1.min(self.components.len()), moved),
@@ -117,8 +132,16 @@ impl Series {
     /// clock; those that were moved by themselves stay where they are.
     ///
     /// # Errors
-    /// Where the rule names days or hours that cannot be moved so.
+    /// Where the rule names days or hours that cannot be moved so, or there is no rule to move.
     pub fn move_all(&mut self, recurrence: Time, to: Time) -> Result<(), String> {
+        if self.headless() {
+            if self.recurs() {
+                return Err("only single times of its series are known; move each, with its day".into());
+            }
+            let only = self.overrides().find_map(|component| self.recurrence_of(component));
+            self.move_one(only.unwrap_or(recurrence), to);
+            return Ok(());
+        }
         let shift = to.since(recurrence);
         let rule = self.rule.as_ref().map(|rule| rule.shifted(recurrence, to)).transpose()?;
         let start = self.moment(self.start.time.plus(shift));
@@ -164,6 +187,9 @@ impl Series {
     /// # Errors
     /// As [`Series::move_all`], or where the recurrences before cannot be counted; nothing is changed then.
     pub fn part(&mut self, recurrence: Time, to: Time) -> Result<Series, String> {
+        if self.headless() {
+            return Err("only single times of its series are known; move each, with its day".into());
+        }
         let mut rest = self.clone();
         if let Some((rule, _)) = self.counted_rule(PLENTY)
             && let Some(count) = rule.count

@@ -274,7 +274,7 @@ fn doubts(series: &Series) -> Vec<String> {
     if main.all("RRULE").nth(1).is_some() {
         doubts.push("of several RRULE the first counts".into());
     }
-    for name in ["EXRULE", "RECURRENCE-ID"] {
+    for name in ["EXRULE", "RRULE"].into_iter().take(if series.headless() { 2 } else { 1 }) {
         if let Some(property) = main.get(name) {
             doubts.push(format!("line {}: {name} is kept and not followed", property.line.0));
         }

@@ -96,7 +96,8 @@ pub struct Found<'a> {
 /// An event and its overrides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Series {
-    /// The VEVENT first, then those with a RECURRENCE-ID, then VTIMEZONEs that are known to this event only.
+    /// The VEVENT first (where there is one beside its overrides), then those with a RECURRENCE-ID, then VTIMEZONEs that
+    /// are known to this event only.
     pub components: Vec<Component>,
     /// The first start.
     pub start: Moment,
@@ -157,18 +158,22 @@ impl Series {
         let start = Moment::read(property, &property.value).ok_or_else(|| {
             wrong(property, "is no time of 1900 to 2999; write YYYYMMDD, YYYYMMDDTHHMMSS or with a Z")
         })?;
+        // What says when a series happens is not an override's to say.
+        let alone = Moment::of(main, "RECURRENCE-ID").is_some();
+        let own = |name| values(main, name).filter(|_| !alone);
         let rule = main
             .get("RRULE")
+            .filter(|_| !alone)
             .map(|p| Rule::parse(&p.value).map_err(|reason| wrong(p, &format!("is no rule: {reason}"))))
             .transpose()?;
         let mut added = Vec::new();
-        for (property, value) in values(main, "RDATE") {
+        for (property, value) in own("RDATE") {
             if let Some(moment) = Moment::read(property, value) {
                 added.push((moment.on(&start.zone), moment::period(property, value)));
             }
         }
         added.sort_unstable();
-        let left_out = values(main, "EXDATE").filter_map(|(property, value)| Moment::read(property, value));
+        let left_out = own("EXDATE").filter_map(|(property, value)| Moment::read(property, value));
         let mut left_out: Vec<Time> = left_out.map(|moment| moment.on(&start.zone)).collect();
         left_out.sort_unstable();
         Ok(Series { start, rule, added, left_out, components })
@@ -177,7 +182,13 @@ impl Series {
     /// Whether it happens more than once.
     #[must_use]
     pub fn recurs(&self) -> bool {
-        self.rule.is_some() || !self.added.is_empty()
+        self.rule.is_some() || !self.added.is_empty() || self.headless() && self.overrides().count() > 1
+    }
+
+    /// Whether there are only overrides, as where somebody is invited to single times of a series.
+    #[must_use]
+    pub fn headless(&self) -> bool {
+        self.components.first().is_some_and(|first| Moment::of(first, "RECURRENCE-ID").is_some())
     }
 
     /// The title of the event itself.
@@ -186,9 +197,18 @@ impl Series {
         self.components.first().map(title).unwrap_or_default()
     }
 
-    /// The VEVENTs after the first, which stand for single recurrences.
+    /// The first of its recurrences, on the event's clock.
+    #[must_use]
+    pub fn first(&self) -> Time {
+        let of = |component| Some(Moment::of(component, "RECURRENCE-ID")?.on(&self.start.zone));
+        let first = if self.headless() { self.overrides().filter_map(of).min() } else { None };
+        first.unwrap_or(self.start.time)
+    }
+
+    /// The VEVENTs that stand for single recurrences: all but the event itself, where that is there.
     pub fn overrides(&self) -> impl Iterator<Item = &Component> {
-        self.components.iter().skip(1).filter(|component| component.name == "VEVENT")
+        let events = self.components.iter().filter(|component| component.name == "VEVENT");
+        events.skip(usize::from(!self.headless()))
     }
 
     /// The rule as it counts, and what is left of the fuel: a start that the rule does not give is the first of its
@@ -251,7 +271,10 @@ impl Series {
         };
         let near = on_its_clock(from).plus(-longest - moved);
         let (earliest, horizon) = (near.plus(-slack), on_its_clock(to).plus(moved + slack));
-        let mut starts: BTreeMap<Time, Option<Length>> = BTreeMap::from([(self.start.time, None)]);
+        let mut starts: BTreeMap<Time, Option<Length>> = BTreeMap::new();
+        if !self.headless() {
+            starts.insert(self.start.time, None);
+        }
         let mut incomplete = None;
         let lists = self.added.len() + self.left_out.len() + 8 * self.components.len();
         let mut left = fuel.saturating_sub(u32::try_from(lists / 8).unwrap_or(u32::MAX));
@@ -280,18 +303,19 @@ impl Series {
             let known = starts.entry(*time).or_default();
             *known = (*known).max(*length);
         }
-        for time in single.keys() {
+        for time in single.keys().chain(following.keys()) {
             starts.entry(*time).or_default();
         }
         let mut occurrences: Vec<Occurrence> = starts
             .into_iter()
             .filter(|(time, _)| self.left_out.binary_search(time).is_err())
             .filter_map(|(time, length)| {
-                let (template, at) = match single.get(&time) {
-                    Some(template) => (template, time),
+                let (template, at, length) = match single.get(&time) {
+                    // It says its own length, also where a period was added.
+                    Some(template) => (template, time, None),
                     None => match following.range(..=time).next_back() {
-                        Some((at, template)) => (template, *at),
-                        None => (&main, main.start.time),
+                        Some((at, template)) => (template, *at, length),
+                        None => (&main, main.start.time, length),
                     },
                 };
                 (!template.cancelled).then(|| template.at(time.since(at), length, time, user))
