@@ -124,7 +124,9 @@ pub fn vevent(title: &str, start: &Moment, length: Length, attendees: &[String])
 pub fn people(names: &[String]) -> Result<Vec<String>, Error> {
     if names.len() > MAX_ATTENDEES {
         let count = names.len();
-        return Err(Error::InvalidAttendees(format!("{count} attendees; {MAX_ATTENDEES} at most")));
+        return Err(Error::InvalidAttendees(format!(
+            "{count} attendees; {MAX_ATTENDEES} at most: name teams"
+        )));
     }
     names.iter().map(|name| line("attendee", name, MAX_ATTENDEE).map_err(Error::InvalidAttendees)).collect()
 }

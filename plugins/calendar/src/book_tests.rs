@@ -78,7 +78,7 @@ fn wrong_arguments_are_refused_with_the_value_and_the_mend() {
             new("x", start, u32::MAX, &[]),
             Error::InvalidDuration("duration-minutes is 4294967295; give 1 to 1440".into()),
         ),
-        (new("x", start, 30, &many), Error::InvalidAttendees("51 attendees; 50 at most".into())),
+        (new("x", start, 30, &many), Error::InvalidAttendees("51 attendees; 50 at most: name teams".into())),
         (new("x", start, 30, &[""]), Error::InvalidAttendees("attendee is empty; give a text".into())),
     ] {
         assert_eq!(error, expected);
@@ -257,4 +257,24 @@ fn of_single_times_of_a_series_those_that_are_cancelled_go_and_others_stay() {
     assert_eq!(left("2031-03-17", Some(Scope::Following)), ["2031-03-10T10:00"]);
     assert_eq!(left("2031-03-10", Some(Scope::Following)), Vec::<String>::new());
     assert_eq!(left("2031-03-20", None), ["2031-03-10T10:00", "2031-03-17T10:00"]);
+}
+
+#[test]
+fn a_move_to_a_time_that_the_clock_skips_is_refused_and_changes_nothing() {
+    let berlin = Zone::named("Europe/Berlin").expect("known");
+    let mut store = Memory::default();
+    create_event(&mut store, &wish("x", "2031-03-09T02:30", 30, Some("FREQ=WEEKLY")), None, &berlin)
+        .expect("booked");
+    let before = store.0.clone();
+    let day = Some("2031-03-16");
+    for scope in [Scope::This, Scope::Following, Scope::All] {
+        let moved = move_event(&mut store, "e1", "2031-03-30T02:30", day, Some(scope), &berlin);
+        assert!(
+            matches!(&moved, Err(Error::InvalidTime(reason)) if reason.contains("hour before")),
+            "{moved:?}"
+        );
+        assert_eq!(store.0, before);
+        assert!(move_event(&mut store, "e1", "2031-03-30T03:30", day, Some(scope), &berlin).is_ok());
+        store.0.clone_from(&before);
+    }
 }

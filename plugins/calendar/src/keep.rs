@@ -93,7 +93,9 @@ pub fn add(store: &mut impl Store, series: Series) -> Result<Kept, Error> {
 pub fn add_all(store: &mut impl Store, all: Vec<Series>) -> Result<Vec<Kept>, Error> {
     let mut taken = numbers(store)?;
     if taken.len() + all.len() > MAX_EVENTS {
-        return Err(Error::Storage(format!("the calendar is full: {MAX_EVENTS} events at most")));
+        return Err(Error::Storage(format!(
+            "the calendar is full: {MAX_EVENTS} events at most; cancel old ones"
+        )));
     }
     let (mut done, mut rest) = (Vec::new(), all);
     let mut failed = None;
