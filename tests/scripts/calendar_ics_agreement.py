@@ -3,6 +3,7 @@
 - what icalendar reads before and after: every property of every event, alarms included;
 - when the events happen, in a window, on the clock of a user in one of several zones: as recurring-ical-events finds it in
   the file before, in the file after, and as the plugin itself lists it;
+- the same for one event in each zone that Microsoft's calendars name, as icalendar knows the names;
 - each VTIMEZONE that the plugin wrote, as dateutil reads it, with the zone database, over 50 years.
 
     pip install icalendar recurring-ical-events python-dateutil tzdata
@@ -41,6 +42,7 @@ import recurring_ical_events
 from calendar_ics_draw import OTHER_NAMES, clock_night, file, seconds, zoned
 from dateutil import tz
 from icalendar import Calendar
+from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
 
 warnings.simplefilter("ignore")
 USERS = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca", "Asia/Kolkata"]
@@ -109,6 +111,28 @@ def window(rng, calendar):
     return datetime(rng.randint(2019, 2034), rng.randint(1, 12), rng.randint(1, 28)) + clock
 
 
+def listed_by_the_plugin(binary, text, begin, end, user):
+    """As found_by_the_reader gives it, and what was left out."""
+    arguments = [binary, "between", f"{begin:%Y%m%dT%H%M%S}", f"{end:%Y%m%dT%H%M%S}", user]
+    ours = json.loads(subprocess.run(arguments, input=text, capture_output=True, check=True).stdout)
+    return sorted(tuple(entry) for entry in ours["events"]), ours["notes"]
+
+
+def microsofts_names(binary):
+    """How many zones are another one for the plugin than for icalendar."""
+    event = "BEGIN:VEVENT\r\nUID:{0}\r\nDTSTAMP:20310101T000000Z\r\nSUMMARY:{0}\r\nDTSTART;TZID={0}:20310101T120000\r\nRRULE:FREQ=DAILY;COUNT=365\r\nEND:VEVENT\r\n"
+    wrong = 0
+    for name in WINDOWS_TO_OLSON:
+        text = f"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//test//EN\r\n{event.format(name)}END:VCALENDAR\r\n".encode()
+        days = datetime(2030, 12, 1), datetime(2032, 2, 1), "UTC"
+        theirs, (ours, notes) = found_by_the_reader(text, *days, collections.Counter()), listed_by_the_plugin(binary, text, *days)
+        if theirs != ours or len(ours) != 365 or notes:
+            wrong += 1
+            print(f"{name}: {difference(theirs, ours)}, {notes}")
+    print(f"{len(WINDOWS_TO_OLSON) - wrong} of {len(WINDOWS_TO_OLSON)} names of Microsoft's are the same zone")
+    return wrong
+
+
 def compare(binary, files, seed):
     """How many of so many files come back otherwise."""
     rng, drawn, zones, wrong, counts = random.Random(seed), collections.Counter(), {}, 0, collections.Counter()
@@ -132,14 +156,12 @@ def compare(binary, files, seed):
             end = begin + timedelta(days=rng.choice([1, 7, 30, 366]))
             original = found_by_the_reader(before, begin, end, user, drawn)
             given = found_by_the_reader(after, begin, end, user, collections.Counter())
-            arguments = [binary, "between", f"{begin:%Y%m%dT%H%M%S}", f"{end:%Y%m%dT%H%M%S}", user]
-            ours = json.loads(subprocess.run(arguments, input=before, capture_output=True, check=True).stdout)
-            listed = sorted(tuple(entry) for entry in ours["events"])
+            listed, notes = listed_by_the_plugin(binary, before, begin, end, user)
             counts["windows"] += 1
             counts["occurrences"] += len(original)
             where = f"{begin} to {end} in {user}"
-            if ours["notes"]:
-                reasons.append(f"{where}: {ours['notes']}")
+            if notes:
+                reasons.append(f"{where}: {notes}")
             if original != given:
                 reasons.append(f"{where}: before and after: {difference(original, given)}")
             if original != listed:
@@ -169,7 +191,7 @@ def exported_zone(name):
 def main():
     files = int(sys.argv[2]) if len(sys.argv) > 2 else 500
     seeds = [int(seed) for seed in sys.argv[3:]] or [5545]
-    sys.exit(sum(compare(sys.argv[1], files, seed) for seed in seeds) > 0)
+    sys.exit(microsofts_names(sys.argv[1]) + sum(compare(sys.argv[1], files, seed) for seed in seeds) > 0)
 
 
 main()
