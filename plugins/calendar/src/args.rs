@@ -4,7 +4,7 @@
 
 use crate::expand::{Expansion, PLENTY};
 use crate::ics::{self, Component};
-use crate::moment::{Moment, duration};
+use crate::moment::{Length, Moment};
 use crate::rule::Rule;
 use crate::series::Series;
 use crate::time::{DAY, Date, Time};
@@ -83,11 +83,11 @@ impl Wish<'_> {
                 .next()
                 .ok_or_else(|| wrong("it never happens; leave parts out".to_owned()))?,
         };
-        let seconds = match all_day {
-            true => i64::from(self.minutes.div_ceil(1440)) * DAY,
-            false => i64::from(self.minutes) * 60,
+        let length = match all_day {
+            true => Length::days(self.minutes.div_ceil(1440).into()),
+            false => Length::exact(i64::from(self.minutes) * 60),
         };
-        let mut component = vevent(&title, &Moment { time: first, ..start }, seconds, &attendees);
+        let mut component = vevent(&title, &Moment { time: first, ..start }, length, &attendees);
         if let Some(rule) = rule {
             component.add("RRULE", "", &rule.to_string());
         }
@@ -95,7 +95,7 @@ impl Wish<'_> {
             let mut alarm = Component::new("VALARM");
             alarm.add("ACTION", "", "DISPLAY");
             alarm.add("DESCRIPTION", "", &ics::escape(&title));
-            alarm.add("TRIGGER", "", &duration(-60 * i64::from(minutes)));
+            alarm.add("TRIGGER", "", &Length::exact(-60 * i64::from(minutes)).written());
             component.parts.push(alarm);
         }
         Series::read(vec![component]).map_err(wrong)
@@ -104,11 +104,11 @@ impl Wish<'_> {
 
 /// An event as a VEVENT.
 #[must_use]
-pub fn vevent(title: &str, start: &Moment, seconds: i64, attendees: &[String]) -> Component {
+pub fn vevent(title: &str, start: &Moment, length: Length, attendees: &[String]) -> Component {
     let mut component = Component::new("VEVENT");
     component.add("SUMMARY", "", &ics::escape(title));
     start.write(&mut component, "DTSTART");
-    component.add("DURATION", "", &duration(seconds));
+    component.add("DURATION", "", &length.written());
     for name in attendees {
         // RFC 5545 wants an address; this is what calendars write for a name without one.
         let address = if name.contains('@') { format!("mailto:{name}") } else { "invalid:nomail".to_owned() };
@@ -124,7 +124,9 @@ pub fn vevent(title: &str, start: &Moment, seconds: i64, attendees: &[String]) -
 pub fn people(names: &[String]) -> Result<Vec<String>, Error> {
     if names.len() > MAX_ATTENDEES {
         let count = names.len();
-        return Err(Error::InvalidAttendees(format!("{count} attendees; {MAX_ATTENDEES} at most")));
+        return Err(Error::InvalidAttendees(format!(
+            "{count} attendees; {MAX_ATTENDEES} at most: name teams"
+        )));
     }
     names.iter().map(|name| line("attendee", name, MAX_ATTENDEE).map_err(Error::InvalidAttendees)).collect()
 }

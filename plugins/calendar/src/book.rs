@@ -137,6 +137,7 @@ pub fn move_event(
     let own = if event.series.start.all_day { own.date().at(0) } else { own };
     let wrong = |reason: String| Error::InvalidRepeat(format!("{id} was not moved: {reason}"));
     let first = event.series.start.time;
+    let mut rest = None;
     match (scope.unwrap_or(Scope::This), recurrence) {
         _ if !event.series.recurs() => event.series.move_all(first, own).map_err(wrong)?,
         (Scope::All, at) => {
@@ -146,22 +147,30 @@ pub fn move_event(
         (_, None) => return Err(day_is_missing(id)),
         (Scope::This, Some(at)) => event.series.move_one(at, own),
         (Scope::Following, Some(at)) if at <= first => event.series.move_all(at, own).map_err(wrong)?,
-        (Scope::Following, Some(at)) => {
-            let rest = event.series.part(at, own).map_err(wrong)?;
-            // The new one first: should the second write fail, events are there twice and none is lost.
-            let rest = keep::add(store, rest)?;
-            keep::replace(store, &event)?;
-            event = rest;
-        }
+        (Scope::Following, Some(at)) => rest = Some(event.series.part(at, own).map_err(wrong)?),
     }
-    keep::replace(store, &event)?;
+    // Before anything is written: in the night of a change there are times that a clock shows never or twice.
+    let begins =
+        |occurrence: &Occurrence| occurrence.start == if occurrence.all_day() { to.date().at(0) } else { to };
+    let found = rest.as_ref().unwrap_or(&event.series).between(to, to.plus(1), user, FUEL);
+    if !found.occurrences.iter().any(begins) {
+        return Err(Error::InvalidTime(format!(
+            "{id} was not moved: a clock changes at {to}, there or in the event's zone; give a time an hour before or after"
+        )));
+    }
+    if let Some(rest) = rest {
+        // The new one first: should the second write fail, events are there twice and none is lost.
+        let rest = keep::add(store, rest)?;
+        keep::replace(store, &event)?;
+        event = rest;
+    } else {
+        keep::replace(store, &event)?;
+    }
     let found = event.series.between(to, to.plus(1), user, FUEL);
-    let moved = found.occurrences.iter().find(|o| o.start == to || event.series.start.all_day);
-    moved.map(|occurrence| told(&event, occurrence)).ok_or_else(|| {
-        Error::InvalidTime(format!(
-            "{to} is skipped by the clock of the event's zone; it was moved to the hour after"
-        ))
-    })
+    let moved = found.occurrences.iter().find(|occurrence| begins(occurrence));
+    moved
+        .map(|occurrence| told(&event, occurrence))
+        .ok_or_else(|| Error::Storage("the event was moved and cannot be read".into()))
 }
 
 /// Cancels an event, or of one that recurs one occurrence, or it and all that follow; says what was cancelled.
@@ -183,7 +192,7 @@ pub fn cancel_event(
         (Some(Scope::This | Scope::Following), None) if event.series.recurs() => {
             return Err(day_is_missing(id));
         }
-        (Some(Scope::Following), Some(at)) if at > event.series.start.time => {
+        (Some(Scope::Following), Some(at)) if at > event.series.first() => {
             (format!("cancelled {title} on {} and all after it", when(at)), true)
         }
         (None | Some(Scope::This), Some(at)) => (format!("cancelled {title} on {}", when(at)), false),
@@ -197,7 +206,11 @@ pub fn cancel_event(
         Some(at) => event.series.leave_out(at),
         None => {}
     }
-    keep::replace(store, &event)?;
+    if event.series.components.iter().any(|component| component.name == "VEVENT") {
+        keep::replace(store, &event)?;
+    } else {
+        store.delete(&event.key)?;
+    }
     Ok(said)
 }
 

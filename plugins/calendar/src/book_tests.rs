@@ -78,7 +78,7 @@ fn wrong_arguments_are_refused_with_the_value_and_the_mend() {
             new("x", start, u32::MAX, &[]),
             Error::InvalidDuration("duration-minutes is 4294967295; give 1 to 1440".into()),
         ),
-        (new("x", start, 30, &many), Error::InvalidAttendees("51 attendees; 50 at most".into())),
+        (new("x", start, 30, &many), Error::InvalidAttendees("51 attendees; 50 at most: name teams".into())),
         (new("x", start, 30, &[""]), Error::InvalidAttendees("attendee is empty; give a text".into())),
     ] {
         assert_eq!(error, expected);
@@ -232,5 +232,49 @@ fn a_rule_that_never_happens_or_cannot_be_read_is_refused() {
     for rule in ["every week", "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30"] {
         let made = wish("x", "2031-03-04T10:00", 30, Some(rule)).event(&Zone::Utc);
         assert!(matches!(&made, Err(Error::InvalidRepeat(text)) if text.contains("FREQ")), "{made:?}");
+    }
+}
+
+#[test]
+fn of_single_times_of_a_series_those_that_are_cancelled_go_and_others_stay() {
+    let file = |days: &[u32]| {
+        let event = |day: &u32| {
+            format!(
+                "BEGIN:VEVENT\nUID:a\nRECURRENCE-ID:203103{day}T090000\nDTSTART:203103{day}T100000\nEND:VEVENT\n"
+            )
+        };
+        let events: Vec<String> = days.iter().map(event).collect();
+        format!("BEGIN:VCALENDAR\n{}END:VCALENDAR\n", events.join(""))
+    };
+    let left = |cancelled: &str, scope| -> Vec<String> {
+        let mut store = Memory::default();
+        crate::exchange::import(&mut store, &file(&[20, 17, 10]), None, None).expect("imported");
+        cancel_event(&mut store, "e1", Some(cancelled), scope, &Zone::Utc).expect("cancelled");
+        let listed = list_events(&store, days("2031-03-01", "2031-03-31"), None, &Zone::Utc).expect("listed");
+        listed.events.into_iter().map(|event| event.start).collect()
+    };
+    assert_eq!(left("2031-03-17", None), ["2031-03-10T10:00", "2031-03-20T10:00"]);
+    assert_eq!(left("2031-03-17", Some(Scope::Following)), ["2031-03-10T10:00"]);
+    assert_eq!(left("2031-03-10", Some(Scope::Following)), Vec::<String>::new());
+    assert_eq!(left("2031-03-20", None), ["2031-03-10T10:00", "2031-03-17T10:00"]);
+}
+
+#[test]
+fn a_move_to_a_time_that_the_clock_skips_is_refused_and_changes_nothing() {
+    let berlin = Zone::named("Europe/Berlin").expect("known");
+    let mut store = Memory::default();
+    create_event(&mut store, &wish("x", "2031-03-09T02:30", 30, Some("FREQ=WEEKLY")), None, &berlin)
+        .expect("booked");
+    let before = store.0.clone();
+    let day = Some("2031-03-16");
+    for scope in [Scope::This, Scope::Following, Scope::All] {
+        let moved = move_event(&mut store, "e1", "2031-03-30T02:30", day, Some(scope), &berlin);
+        assert!(
+            matches!(&moved, Err(Error::InvalidTime(reason)) if reason.contains("hour before")),
+            "{moved:?}"
+        );
+        assert_eq!(store.0, before);
+        assert!(move_event(&mut store, "e1", "2031-03-30T03:30", day, Some(scope), &berlin).is_ok());
+        store.0.clone_from(&before);
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::expand::{Expansion, PLENTY};
 use crate::ics::Component;
-use crate::moment::{Moment, duration, length};
+use crate::moment::{Moment, length};
 use crate::rule::{Rule, Until};
 use crate::series::Series;
 use crate::time::Time;
@@ -45,6 +45,9 @@ impl Series {
 
     /// Leaves one recurrence out.
     pub fn leave_out(&mut self, time: Time) {
+        if self.headless() {
+            return self.keep_overrides(|of| of != time);
+        }
         let moment = self.moment(time);
         let Some(main) = self.components.first_mut() else { return };
         moment.write(main, "EXDATE");
@@ -65,11 +68,19 @@ impl Series {
         }
         self.added.retain(|(added, _)| *added < time);
         self.left_out.retain(|out| *out < time);
-        let kept: Vec<bool> =
-            self.components.iter().map(|c| self.recurrence_of(c).is_none_or(|of| of < time)).collect();
+        let headless = self.headless();
+        self.keep_overrides(|of| of < time);
+        if !headless {
+            self.write_recurrences();
+        }
+    }
+
+    /// Keeps the overrides of some recurrences only, and all else.
+    fn keep_overrides(&mut self, of_these: impl Fn(Time) -> bool) {
+        let stays = |component| self.recurrence_of(component).is_none_or(&of_these);
+        let kept: Vec<bool> = self.components.iter().map(stays).collect();
         let mut kept = kept.into_iter();
         self.components.retain(|_| kept.next().unwrap_or(true));
-        self.write_recurrences();
     }
 
     /// Moves one recurrence to another start on the event's clock.
@@ -84,8 +95,12 @@ impl Series {
             Some(component) => component.clone(),
             None => self.in_force(recurrence),
         };
+        let own_key = base.get("RECURRENCE-ID").filter(|_| at.is_some()).cloned();
         let mut moved = self.at(base, to, at.is_none().then_some(recurrence));
-        self.moment(recurrence).write(&mut moved, "RECURRENCE-ID");
+        match own_key {
+            Some(key) => moved.properties.push(key),
+            None => self.moment(recurrence).write(&mut moved, "RECURRENCE-ID"),
+        }
         match at.and_then(|at| self.components.get_mut(at)) {
             Some(component) => *component = moved,
             None => self.components.insert(1.min(self.components.len()), moved),
@@ -104,12 +119,12 @@ impl Series {
     fn at(&self, mut component: Component, to: Time, recurrence: Option<Time>) -> Component {
         let own =
             self.added.iter().find(|(time, _)| Some(*time) == recurrence).and_then(|(_, length)| *length);
-        let seconds = own.unwrap_or_else(|| length(&component, &self.start));
+        let length = own.unwrap_or_else(|| length(&component, &self.start));
         for name in WHEN {
             component.remove(name);
         }
         self.moment(to).write(&mut component, "DTSTART");
-        component.add("DURATION", "", &duration(seconds));
+        component.add("DURATION", "", &length.written());
         component
     }
 
@@ -117,8 +132,16 @@ impl Series {
     /// clock; those that were moved by themselves stay where they are.
     ///
     /// # Errors
-    /// Where the rule names days or hours that cannot be moved so.
+    /// Where the rule names days or hours that cannot be moved so, or there is no rule to move.
     pub fn move_all(&mut self, recurrence: Time, to: Time) -> Result<(), String> {
+        if self.headless() {
+            if self.recurs() {
+                return Err("only single times of its series are known; move each, with its day".into());
+            }
+            let only = self.overrides().find_map(|component| self.recurrence_of(component));
+            self.move_one(only.unwrap_or(recurrence), to);
+            return Ok(());
+        }
         let shift = to.since(recurrence);
         let rule = self.rule.as_ref().map(|rule| rule.shifted(recurrence, to)).transpose()?;
         let start = self.moment(self.start.time.plus(shift));
@@ -164,6 +187,9 @@ impl Series {
     /// # Errors
     /// As [`Series::move_all`], or where the recurrences before cannot be counted; nothing is changed then.
     pub fn part(&mut self, recurrence: Time, to: Time) -> Result<Series, String> {
+        if self.headless() {
+            return Err("only single times of its series are known; move each, with its day".into());
+        }
         let mut rest = self.clone();
         if let Some((rule, _)) = self.counted_rule(PLENTY)
             && let Some(count) = rule.count
@@ -183,13 +209,13 @@ impl Series {
             }
         }
         let mut main = rest.in_force(recurrence);
-        let seconds = length(&main, &rest.start);
+        let length = length(&main, &rest.start);
         main.remove("UID");
         for name in WHEN {
             main.remove(name);
         }
         rest.moment(recurrence).write(&mut main, "DTSTART");
-        main.add("DURATION", "", &duration(seconds));
+        main.add("DURATION", "", &length.written());
         let ranged = |c: &Component| c.get("RECURRENCE-ID").is_some_and(|p| p.parameter("RANGE").is_some());
         // A range that begins here is what the new series is made of.
         let stays = |c: &Component| {

@@ -69,7 +69,7 @@ fn what_was_left_out_added_or_moved_by_itself_stays_so() {
     let main = rest.components.first().expect("there");
     assert_eq!(main.get("X-KEPT").map(|p| p.value.as_str()), Some("1"));
     assert!(rest.components.iter().all(|c| c.get("UID").is_none()), "it is an event of its own");
-    assert_eq!(rest.added, [(time("2031-03-26T11:00"), Some(7200))]);
+    assert_eq!(rest.added, [(time("2031-03-26T11:00"), Some(crate::moment::Length::exact(7200)))]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::ics::{self, Component, Property};
 use crate::keep::{self, Kept, Store};
-use crate::moment::{self, Moment};
+use crate::moment::{self, Length, Moment};
 use crate::names;
 use crate::series::{Series, values};
 use crate::zone::{self, Zone};
@@ -214,7 +214,7 @@ fn busy_times(busy: &Component, owner: &str) -> Option<Group> {
     let mut start = None;
     for (property, value) in values(busy, "FREEBUSY") {
         let free = property.parameter("FBTYPE").is_some_and(|kind| kind.eq_ignore_ascii_case("FREE"));
-        let (Some(moment), Some(seconds)) = (Moment::read(property, value), moment::period(property, value))
+        let (Some(moment), Some(length)) = (Moment::read(property, value), moment::period(property, value))
         else {
             continue;
         };
@@ -223,10 +223,10 @@ fn busy_times(busy: &Component, owner: &str) -> Option<Group> {
         }
         if start.is_none() {
             moment.write(&mut component, "DTSTART");
-            component.add("DURATION", "", &moment::duration(seconds));
+            component.add("DURATION", "", &length.written());
         }
         start.get_or_insert(moment.time);
-        moment.write_period(&mut component, "RDATE", Some(seconds));
+        moment.write_period(&mut component, "RDATE", Some(length));
     }
     start?;
     // Of one person there is one: what was imported before is replaced.
@@ -274,7 +274,7 @@ fn doubts(series: &Series) -> Vec<String> {
     if main.all("RRULE").nth(1).is_some() {
         doubts.push("of several RRULE the first counts".into());
     }
-    for name in ["EXRULE", "RECURRENCE-ID"] {
+    for name in ["EXRULE", "RRULE"].into_iter().take(if series.headless() { 2 } else { 1 }) {
         if let Some(property) = main.get(name) {
             doubts.push(format!("line {}: {name} is kept and not followed", property.line.0));
         }
@@ -292,14 +292,14 @@ fn doubts(series: &Series) -> Vec<String> {
             ));
         }
         let length = component.get("DURATION");
-        if let Some(length) = length.filter(|l| moment::seconds_of(&l.value).is_none_or(|s| s < 0)) {
+        if let Some(length) = length.filter(|l| Length::read(&l.value).is_none_or(|l| l.total() < 0)) {
             let value: String = length.value.chars().take(40).collect();
             doubts.push(format!("line {}: DURATION:{value} is no length; not followed", length.line.0));
         }
         let begins = Moment::of(component, "DTSTART");
         let ends = Moment::of(component, "DTEND");
         if let (Some(begins), Some(ends)) = (begins, ends)
-            && begins.until(&ends) < 0
+            && begins.until(&ends).total() < 0
         {
             doubts
                 .push(format!("line {}: it ends before it begins; read as without length", component.line.0));

@@ -15,7 +15,7 @@ use std::hash::{BuildHasher, RandomState};
 use crate::Error;
 use crate::args;
 use crate::ics;
-use crate::moment::Moment;
+use crate::moment::{Length, Moment};
 use crate::series::Series;
 use crate::time::Time;
 use crate::zone::Zone;
@@ -93,7 +93,9 @@ pub fn add(store: &mut impl Store, series: Series) -> Result<Kept, Error> {
 pub fn add_all(store: &mut impl Store, all: Vec<Series>) -> Result<Vec<Kept>, Error> {
     let mut taken = numbers(store)?;
     if taken.len() + all.len() > MAX_EVENTS {
-        return Err(Error::Storage(format!("the calendar is full: {MAX_EVENTS} events at most")));
+        return Err(Error::Storage(format!(
+            "the calendar is full: {MAX_EVENTS} events at most; cancel old ones"
+        )));
     }
     let (mut done, mut rest) = (Vec::new(), all);
     let mut failed = None;
@@ -190,7 +192,7 @@ fn read(key: &str, value: &[u8]) -> Option<Kept> {
             let title = lines.next()?;
             let start = Moment { time: start, zone: Zone::Floating, all_day: false };
             let attendees: Vec<String> = lines.map(str::to_owned).collect();
-            Series::read(vec![args::vevent(title, &start, minutes * 60, &attendees)])
+            Series::read(vec![args::vevent(title, &start, Length::exact(minutes * 60), &attendees)])
         }
         SECOND => Series::read(ics::parse(rest).ok()?),
         _ => return None,
@@ -207,7 +209,8 @@ mod tests {
         let attendees = ["finance team".to_owned(), "ops".to_owned()];
         let time = Time::parse(start).expect("a minute");
         let start = Moment { time, zone: Zone::Floating, all_day: false };
-        Series::read(vec![args::vevent("Größe: 中文", &start, 45 * 60, &attendees)]).expect("an event")
+        Series::read(vec![args::vevent("Größe: 中文", &start, Length::exact(45 * 60), &attendees)])
+            .expect("an event")
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod names;
 pub mod rule;
 pub mod series;
 pub mod time;
+pub mod windows;
 pub mod zone;
 
 /// Generated from `wit/`; see there.

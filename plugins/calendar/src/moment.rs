@@ -10,6 +10,16 @@ use crate::zone::Zone;
 /// The longest length that is read, in seconds: about 30 years.
 const MAX_LENGTH: i64 = 1_000_000_000;
 
+/// How long something takes: days on the calendar, each to the same time of the clock, and then exact seconds (section
+/// 3.3.6). Over a change of the clock a day has not 24 hours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Length {
+    /// On the calendar.
+    pub days: i64,
+    /// After them.
+    pub seconds: i64,
+}
+
 /// A start on a wall clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moment {
@@ -50,10 +60,10 @@ impl Moment {
         self.write_period(component, name, None);
     }
 
-    /// Puts it into a component, as a PERIOD where it has a length in seconds.
-    pub fn write_period(&self, component: &mut Component, name: &str, length: Option<i64>) {
+    /// Puts it into a component, as a PERIOD where it has a length.
+    pub fn write_period(&self, component: &mut Component, name: &str, length: Option<Length>) {
         let (period, until) = match length {
-            Some(seconds) => (";VALUE=PERIOD", format!("/{}", duration(seconds))),
+            Some(length) => (";VALUE=PERIOD", format!("/{}", length.written())),
             None => ("", String::new()),
         };
         match (&self.zone, self.all_day) {
@@ -86,78 +96,110 @@ impl Moment {
         zone.local(self.zone.instant(self.time))
     }
 
-    /// Seconds from this moment to another; on the clock where one of them floats.
+    /// How long it is from this moment to another: exact, as DTEND is meant (section 3.8.5.3); whole days in days.
     #[must_use]
-    pub fn until(&self, end: &Moment) -> i64 {
-        match (&self.zone, &end.zone) {
+    pub fn until(&self, end: &Moment) -> Length {
+        let seconds = match (&self.zone, &end.zone) {
             (Zone::Floating, _) | (_, Zone::Floating) => end.time.since(self.time),
             (from, to) => to.instant(end.time) - from.instant(self.time),
+        };
+        if self.all_day && end.all_day { Length::days(seconds / DAY) } else { Length::exact(seconds) }
+    }
+}
+
+impl Length {
+    /// So many days of the calendar.
+    #[must_use]
+    pub fn days(days: i64) -> Length {
+        Length { days, seconds: 0 }
+    }
+
+    /// So many seconds, whatever the clock does.
+    #[must_use]
+    pub fn exact(seconds: i64) -> Length {
+        Length { days: 0, seconds }
+    }
+
+    /// Seconds, where no clock changes.
+    #[must_use]
+    pub fn total(self) -> i64 {
+        self.days * DAY + self.seconds
+    }
+
+    /// Reads a DURATION: section 3.3.6.
+    #[must_use]
+    pub fn read(text: &str) -> Option<Length> {
+        let text = text.trim();
+        let (sign, text) = text.strip_prefix('-').map_or((1, text), |text| (-1, text));
+        let (mut length, mut number, mut digits) = (Length::default(), 0_i64, false);
+        let body = text.strip_prefix('+').unwrap_or(text).strip_prefix('P')?;
+        for c in body.chars() {
+            let (days, seconds) = match c {
+                '0'..='9' => {
+                    number = (number * 10 + i64::from(c.to_digit(10)?)).min(MAX_LENGTH);
+                    digits = true;
+                    continue;
+                }
+                'T' if !digits => continue,
+                'W' => (7, 0),
+                'D' => (1, 0),
+                'H' => (0, 3600),
+                'M' => (0, 60),
+                'S' => (0, 1),
+                _ => return None,
+            };
+            length.days = (length.days + number * days).min(MAX_LENGTH / DAY);
+            length.seconds = (length.seconds + number * seconds).min(MAX_LENGTH);
+            (number, digits) = (0, false);
+        }
+        let signed = Length { days: sign * length.days, seconds: sign * length.seconds };
+        (!digits && body.len() > 1).then_some(signed)
+    }
+
+    /// As a DURATION.
+    #[must_use]
+    pub fn written(self) -> String {
+        let sign = if self.days < 0 || self.seconds < 0 { "-" } else { "" };
+        let days = if self.days == 0 { String::new() } else { format!("{}D", self.days.abs()) };
+        let clock = match self.seconds.abs() {
+            0 if self.days != 0 => String::new(),
+            seconds if seconds % 60 == 0 => format!("T{}M", seconds / 60),
+            seconds => format!("T{seconds}S"),
+        };
+        format!("{sign}P{days}{clock}")
+    }
+
+    /// Itself, where it goes forward and no further than is read.
+    fn forward(self) -> Length {
+        if (0..=MAX_LENGTH).contains(&self.total()) {
+            self
+        } else {
+            Length::exact(self.total().clamp(0, MAX_LENGTH))
         }
     }
 }
 
-/// The length of a PERIOD's value, in seconds; none where the value is no period.
+/// The length of a PERIOD's value; none where the value is no period.
 #[must_use]
-pub fn period(property: &Property, value: &str) -> Option<i64> {
+pub fn period(property: &Property, value: &str) -> Option<Length> {
     let (_, end) = value.trim().split_once('/')?;
-    let seconds = match seconds_of(end) {
-        Some(seconds) => seconds,
+    let length = match Length::read(end) {
+        Some(length) => length,
         None => Moment::read(property, value)?.until(&Moment::read(property, end)?),
     };
-    Some(seconds.clamp(0, MAX_LENGTH))
+    Some(length.forward())
 }
 
-/// The seconds that a component takes, as DTEND or DURATION say; a day without either is a day long.
+/// What a component takes, as DTEND or DURATION say; a day without either is a day long.
 #[must_use]
-pub fn length(component: &Component, start: &Moment) -> i64 {
+pub fn length(component: &Component, start: &Moment) -> Length {
     let own = Moment::of(component, "DTSTART");
     let start = own.as_ref().unwrap_or(start);
     if let Some(end) = Moment::of(component, "DTEND") {
-        return start.until(&end).clamp(0, MAX_LENGTH);
+        return start.until(&end).forward();
     }
-    let given = component.get("DURATION").and_then(|property| seconds_of(&property.value));
-    given.unwrap_or(if start.all_day { DAY } else { 0 }).max(0)
-}
-
-/// The seconds of a DURATION: RFC 5545, section 3.3.6.
-#[must_use]
-pub fn seconds_of(text: &str) -> Option<i64> {
-    let text = text.trim();
-    let (sign, text) = text.strip_prefix('-').map_or((1, text), |text| (-1, text));
-    let (mut seconds, mut number, mut digits) = (0_i64, 0_i64, false);
-    let body = text.strip_prefix('+').unwrap_or(text).strip_prefix('P')?;
-    for c in body.chars() {
-        let unit = match c {
-            '0'..='9' => {
-                number = (number * 10 + i64::from(c.to_digit(10)?)).min(MAX_LENGTH);
-                digits = true;
-                continue;
-            }
-            'T' if !digits => continue,
-            'W' => 7 * DAY,
-            'D' => DAY,
-            'H' => 3600,
-            'M' => 60,
-            'S' => 1,
-            _ => return None,
-        };
-        seconds = (seconds + number * unit).min(MAX_LENGTH);
-        (number, digits) = (0, false);
-    }
-    (!digits && body.len() > 1).then_some(sign * seconds)
-}
-
-/// Seconds as a DURATION, in whole days or in minutes where they are.
-#[must_use]
-pub fn duration(seconds: i64) -> String {
-    let (sign, size) = (if seconds < 0 { "-" } else { "" }, seconds.abs());
-    if size != 0 && size % DAY == 0 {
-        format!("{sign}P{}D", size / DAY)
-    } else if size % 60 == 0 {
-        format!("{sign}PT{}M", size / 60)
-    } else {
-        format!("{sign}PT{size}S")
-    }
+    let given = component.get("DURATION").and_then(|property| Length::read(&property.value));
+    given.unwrap_or(Length::days(i64::from(start.all_day))).forward()
 }
 
 #[cfg(test)]
@@ -166,14 +208,21 @@ mod tests {
 
     #[test]
     fn a_duration_is_read_as_the_rfc_writes_it() {
-        for (text, seconds) in
-            [("P15DT5H0M20S", 1_314_020), ("P7W", 4_233_600), ("-PT15M", -900), ("+PT1H", 3600), ("PT0S", 0)]
-        {
-            assert_eq!(seconds_of(text), Some(seconds), "{text}");
-            assert_eq!(seconds_of(&duration(seconds)), Some(seconds), "{text}");
+        for (text, days, seconds) in [
+            ("P15DT5H0M20S", 15, 18_020),
+            ("P7W", 49, 0),
+            ("-PT15M", 0, -900),
+            ("-P1DT1H", -1, -3600),
+            ("+PT1H", 0, 3600),
+            ("PT24H", 0, DAY),
+            ("PT0S", 0, 0),
+        ] {
+            let length = Length { days, seconds };
+            assert_eq!(Length::read(text), Some(length), "{text}");
+            assert_eq!(Length::read(&length.written()), Some(length), "{text}");
         }
         for text in ["", "P", "PT", "15M", "PT15", "P1Y", "一"] {
-            assert_eq!(seconds_of(text).filter(|seconds| *seconds != 0), None, "{text}");
+            assert_eq!(Length::read(text).filter(|length| length.total() != 0), None, "{text}");
         }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::expand::Expansion;
 use crate::ics::{Component, Property};
-use crate::moment::{self, Moment};
+use crate::moment::{self, Length, Moment};
 use crate::rule::Rule;
 use crate::time::{DAY, Time};
 use crate::zone::Zone;
@@ -62,7 +62,7 @@ impl Occurrence<'_> {
         let before = |alarm: &Component| {
             let trigger =
                 alarm.get("TRIGGER").filter(|trigger| trigger.parameter("RELATED") != Some("END"))?;
-            moment::seconds_of(&trigger.value).map(|seconds| -seconds / 60)
+            Length::read(&trigger.value).map(|length| -length.total() / 60)
         };
         alarms.filter_map(before).max()
     }
@@ -96,14 +96,15 @@ pub struct Found<'a> {
 /// An event and its overrides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Series {
-    /// The VEVENT first, then those with a RECURRENCE-ID, then VTIMEZONEs that are known to this event only.
+    /// The VEVENT first (where there is one beside its overrides), then those with a RECURRENCE-ID, then VTIMEZONEs that
+    /// are known to this event only.
     pub components: Vec<Component>,
     /// The first start.
     pub start: Moment,
     /// RRULE.
     pub rule: Option<Rule>,
-    /// Starts beside the rule's, on the event's clock, with the seconds of those that have their own length; ascending.
-    pub added: Vec<(Time, Option<i64>)>,
+    /// Starts beside the rule's, on the event's clock, with the length of those that have their own; ascending.
+    pub added: Vec<(Time, Option<Length>)>,
     /// Starts that are left out, on the event's clock; ascending.
     pub left_out: Vec<Time>,
 }
@@ -112,7 +113,7 @@ pub struct Series {
 struct Template<'a> {
     component: &'a Component,
     start: Moment,
-    seconds: i64,
+    length: Length,
     busy: bool,
     cancelled: bool,
 }
@@ -121,19 +122,19 @@ impl<'a> Template<'a> {
     fn new(component: &'a Component, series: &Series) -> Template<'a> {
         let is = |name, value| component.get(name).is_some_and(|p| p.value.eq_ignore_ascii_case(value));
         let start = Moment::of(component, "DTSTART").unwrap_or_else(|| series.start.clone());
-        let seconds = moment::length(component, &start);
+        let length = moment::length(component, &start);
         let (busy, cancelled) = (!is("TRANSP", "TRANSPARENT"), is("STATUS", "CANCELLED"));
-        Template { component, start, seconds, busy, cancelled }
+        Template { component, start, length, busy, cancelled }
     }
 
     /// The occurrence `shift` seconds after the template's own start.
-    fn at(&self, shift: i64, length: Option<i64>, recurrence: Time, user: &Zone) -> Occurrence<'a> {
-        let (time, seconds) = (self.start.time.plus(shift), length.unwrap_or(self.seconds));
+    fn at(&self, shift: i64, length: Option<Length>, recurrence: Time, user: &Zone) -> Occurrence<'a> {
+        let (time, length) = (self.start.time.plus(shift), length.unwrap_or(self.length));
         let (start, end) = match &self.start.zone {
-            Zone::Floating => (time, time.plus(seconds)),
+            Zone::Floating => (time, time.plus(length.total())),
             zone => {
-                let begins = zone.instant(time);
-                (user.local(begins), user.local(begins + seconds))
+                let days_after = zone.instant(time.plus(length.days * DAY));
+                (user.local(zone.instant(time)), user.local(days_after + length.seconds))
             }
         };
         Occurrence { component: self.component, start, end, busy: self.busy, recurrence }
@@ -157,18 +158,22 @@ impl Series {
         let start = Moment::read(property, &property.value).ok_or_else(|| {
             wrong(property, "is no time of 1900 to 2999; write YYYYMMDD, YYYYMMDDTHHMMSS or with a Z")
         })?;
+        // What says when a series happens is not an override's to say.
+        let alone = Moment::of(main, "RECURRENCE-ID").is_some();
+        let own = |name| values(main, name).filter(|_| !alone);
         let rule = main
             .get("RRULE")
+            .filter(|_| !alone)
             .map(|p| Rule::parse(&p.value).map_err(|reason| wrong(p, &format!("is no rule: {reason}"))))
             .transpose()?;
         let mut added = Vec::new();
-        for (property, value) in values(main, "RDATE") {
+        for (property, value) in own("RDATE") {
             if let Some(moment) = Moment::read(property, value) {
                 added.push((moment.on(&start.zone), moment::period(property, value)));
             }
         }
         added.sort_unstable();
-        let left_out = values(main, "EXDATE").filter_map(|(property, value)| Moment::read(property, value));
+        let left_out = own("EXDATE").filter_map(|(property, value)| Moment::read(property, value));
         let mut left_out: Vec<Time> = left_out.map(|moment| moment.on(&start.zone)).collect();
         left_out.sort_unstable();
         Ok(Series { start, rule, added, left_out, components })
@@ -177,7 +182,13 @@ impl Series {
     /// Whether it happens more than once.
     #[must_use]
     pub fn recurs(&self) -> bool {
-        self.rule.is_some() || !self.added.is_empty()
+        self.rule.is_some() || !self.added.is_empty() || self.headless() && self.overrides().count() > 1
+    }
+
+    /// Whether there are only overrides, as where somebody is invited to single times of a series.
+    #[must_use]
+    pub fn headless(&self) -> bool {
+        self.components.first().is_some_and(|first| Moment::of(first, "RECURRENCE-ID").is_some())
     }
 
     /// The title of the event itself.
@@ -186,9 +197,18 @@ impl Series {
         self.components.first().map(title).unwrap_or_default()
     }
 
-    /// The VEVENTs after the first, which stand for single recurrences.
+    /// The first of its recurrences, on the event's clock.
+    #[must_use]
+    pub fn first(&self) -> Time {
+        let of = |component| Some(Moment::of(component, "RECURRENCE-ID")?.on(&self.start.zone));
+        let first = if self.headless() { self.overrides().filter_map(of).min() } else { None };
+        first.unwrap_or(self.start.time)
+    }
+
+    /// The VEVENTs that stand for single recurrences: all but the event itself, where that is there.
     pub fn overrides(&self) -> impl Iterator<Item = &Component> {
-        self.components.iter().skip(1).filter(|component| component.name == "VEVENT")
+        let events = self.components.iter().filter(|component| component.name == "VEVENT");
+        events.skip(usize::from(!self.headless()))
     }
 
     /// The rule as it counts, and what is left of the fuel: a start that the rule does not give is the first of its
@@ -232,15 +252,17 @@ impl Series {
         }
         let templates = || single.values().chain(following.values()).chain([&main]);
         let added = self.added.iter().filter_map(|(_, length)| *length);
-        let longest = templates().map(|template| template.seconds).chain(added).max().unwrap_or(0);
+        let lengths = templates().map(|template| template.length).chain(added);
+        let longest = lengths.map(Length::total).max().unwrap_or(0);
         // How far "this and future" moves what it overrides; a single override is looked up by its own time.
         let moved =
             following.iter().map(|(at, template)| template.start.time.since(*at).abs()).max().unwrap_or(0);
-        // On the event's clock; it and the user's can change within these hours, and an override has a zone of its own.
+        // On the event's clock; it and the user's can change within these hours, also while one event goes on, and an
+        // override has a zone of its own.
         let slack = match (&self.start.zone, following.is_empty()) {
             (_, false) => DAY,
-            (Zone::Floating | Zone::Utc, _) if !matches!(user, Zone::Named(_)) => 0,
-            (zone, _) if matches!(zone, Zone::Floating) || zone == user => 0,
+            (Zone::Floating, _) => 0,
+            (Zone::Utc, _) if !matches!(user, Zone::Named(_)) => 0,
             _ => 3 * 3600,
         };
         let on_its_clock = |time| match &self.start.zone {
@@ -249,7 +271,10 @@ impl Series {
         };
         let near = on_its_clock(from).plus(-longest - moved);
         let (earliest, horizon) = (near.plus(-slack), on_its_clock(to).plus(moved + slack));
-        let mut starts: BTreeMap<Time, Option<i64>> = BTreeMap::from([(self.start.time, None)]);
+        let mut starts: BTreeMap<Time, Option<Length>> = BTreeMap::new();
+        if !self.headless() {
+            starts.insert(self.start.time, None);
+        }
         let mut incomplete = None;
         let lists = self.added.len() + self.left_out.len() + 8 * self.components.len();
         let mut left = fuel.saturating_sub(u32::try_from(lists / 8).unwrap_or(u32::MAX));
@@ -278,18 +303,19 @@ impl Series {
             let known = starts.entry(*time).or_default();
             *known = (*known).max(*length);
         }
-        for time in single.keys() {
+        for time in single.keys().chain(following.keys()) {
             starts.entry(*time).or_default();
         }
         let mut occurrences: Vec<Occurrence> = starts
             .into_iter()
             .filter(|(time, _)| self.left_out.binary_search(time).is_err())
             .filter_map(|(time, length)| {
-                let (template, at) = match single.get(&time) {
-                    Some(template) => (template, time),
+                let (template, at, length) = match single.get(&time) {
+                    // It says its own length, also where a period was added.
+                    Some(template) => (template, time, None),
                     None => match following.range(..=time).next_back() {
-                        Some((at, template)) => (template, *at),
-                        None => (&main, main.start.time),
+                        Some((at, template)) => (template, *at, length),
+                        None => (&main, main.start.time, length),
                     },
                 };
                 (!template.cancelled).then(|| template.at(time.since(at), length, time, user))

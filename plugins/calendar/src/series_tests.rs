@@ -101,3 +101,66 @@ fn where_the_fuel_runs_out_is_told() {
     let whole = often.between(day.0, day.1, &Zone::Utc, 100_000);
     assert_eq!((whole.occurrences.len(), whole.incomplete), (1440, None));
 }
+
+#[test]
+fn a_dtend_is_as_many_hours_and_a_duration_as_many_days_over_a_change_of_the_clock() {
+    // Berlin's clock leaps on 30 March 2031, at 02:00. RFC 5545, section 3.8.5.3: the same exact duration where DTEND
+    // gives it, the same nominal one where DURATION does.
+    let event = |length: &str| {
+        let event = format!(
+            "BEGIN:VEVENT\nSUMMARY:x\nDTSTART;TZID=Europe/Berlin:20310322T233000\n{length}\nRRULE:FREQ=WEEKLY\nEND:VEVENT\n"
+        );
+        starts(&series(&event), "2031-03-29T23:00", "2031-03-30T00:00")
+    };
+    assert_eq!(event("DTEND;TZID=Europe/Berlin:20310323T233000"), ["2031-03-29T23:30 00:30 x"]);
+    assert_eq!(event("DURATION:PT24H"), ["2031-03-29T23:30 00:30 x"]);
+    assert_eq!(event("DURATION:P1D"), ["2031-03-29T23:30 23:30 x"]);
+    assert_eq!(event("DURATION:P1DT1H"), ["2031-03-29T23:30 00:30 x"]);
+}
+
+#[test]
+fn what_the_clock_makes_longer_is_found_while_it_goes_on() {
+    let event = "BEGIN:VEVENT\nSUMMARY:x\nDTSTART;TZID=Europe/Berlin:20310322T233000\nDURATION:PT24H\n\
+        RRULE:FREQ=WEEKLY\nEND:VEVENT\n";
+    assert_eq!(starts(&series(event), "2031-03-31T00:00", "2031-04-01T00:00"), ["2031-03-29T23:30 00:30 x"]);
+}
+
+/// Two times of a weekly series, the first of them moved onto the day of the next.
+const SINGLE: &str = "BEGIN:VEVENT\nSUMMARY:One\nRECURRENCE-ID;TZID=Europe/Berlin:20310303T090000\n\
+    DTSTART;TZID=Europe/Berlin:20310310T090000\nDURATION:PT1H\nRRULE:FREQ=DAILY\nEND:VEVENT\n\
+    BEGIN:VEVENT\nSUMMARY:Two\nRECURRENCE-ID;TZID=Europe/Berlin:20310310T090000\n\
+    DTSTART;TZID=Europe/Berlin:20310311T090000\nDURATION:PT2H\nEND:VEVENT\n";
+
+#[test]
+fn times_of_a_series_that_is_not_there_stand_for_themselves() {
+    let both = series(SINGLE);
+    assert_eq!(
+        starts(&both, "2031-03-01T00:00", "2031-04-01T00:00"),
+        ["2031-03-10T09:00 10:00 One", "2031-03-11T09:00 11:00 Two"]
+    );
+    let time = |text: &str| Time::parse(text).expect("a time");
+    let mut changed = both.clone();
+    changed.move_one(time("2031-03-10T09:00"), time("2031-03-12T09:00"));
+    assert_eq!(
+        starts(&changed, "2031-03-01T00:00", "2031-04-01T00:00"),
+        ["2031-03-10T09:00 10:00 One", "2031-03-12T09:00 11:00 Two"]
+    );
+    assert!(changed.move_all(time("2031-03-03T09:00"), time("2031-03-04T09:00")).is_err());
+    changed.leave_out(time("2031-03-03T09:00"));
+    let mut changed = Series::read(changed.components).expect("read");
+    assert_eq!(starts(&changed, "2031-03-01T00:00", "2031-04-01T00:00"), ["2031-03-12T09:00 11:00 Two"]);
+    changed.move_all(time("2031-03-12T09:00"), time("2031-03-13T09:00")).expect("the only one");
+    assert_eq!(starts(&changed, "2031-03-01T00:00", "2031-04-01T00:00"), ["2031-03-13T09:00 11:00 Two"]);
+    let key = changed.components[0].get("RECURRENCE-ID").map(|key| key.value.as_str());
+    assert_eq!(key, Some("20310310T090000"), "its organizer knows it by this");
+}
+
+#[test]
+fn an_override_says_its_own_length_also_where_a_period_was_added() {
+    let event = "BEGIN:VEVENT\nSUMMARY:x\nDTSTART:20310303T090000Z\nRDATE;VALUE=PERIOD:20310304T090000Z/PT30M\nEND:VEVENT\n\
+        BEGIN:VEVENT\nSUMMARY:y\nRECURRENCE-ID:20310304T090000Z\nDTSTART:20310304T090000Z\nDURATION:PT3H\nEND:VEVENT\n";
+    assert_eq!(
+        starts(&series(event), "2031-03-01T00:00", "2031-04-01T00:00"),
+        ["2031-03-03T10:00 10:00 x", "2031-03-04T10:00 13:00 y"]
+    );
+}

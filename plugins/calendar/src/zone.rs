@@ -11,6 +11,7 @@ use jiff::tz::TimeZone;
 
 use crate::ics::Component;
 use crate::time::{Date, Time};
+use crate::windows;
 
 /// Where a wall clock hangs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,50 +24,6 @@ pub enum Zone {
     Named(TimeZone),
 }
 
-/// Names that Microsoft's calendars write for zones (Unicode CLDR, windowsZones.xml, territory 001).
-const WINDOWS: [(&str, &str); 40] = [
-    ("AUS Eastern Standard Time", "Australia/Sydney"),
-    ("Alaskan Standard Time", "America/Anchorage"),
-    ("Arab Standard Time", "Asia/Riyadh"),
-    ("Arabian Standard Time", "Asia/Dubai"),
-    ("Argentina Standard Time", "America/Buenos_Aires"),
-    ("Atlantic Standard Time", "America/Halifax"),
-    ("Canada Central Standard Time", "America/Regina"),
-    ("Central America Standard Time", "America/Guatemala"),
-    ("Central Europe Standard Time", "Europe/Budapest"),
-    ("Central European Standard Time", "Europe/Warsaw"),
-    ("Central Standard Time", "America/Chicago"),
-    ("China Standard Time", "Asia/Shanghai"),
-    ("E. Australia Standard Time", "Australia/Brisbane"),
-    ("E. South America Standard Time", "America/Sao_Paulo"),
-    ("Eastern Standard Time", "America/New_York"),
-    ("Egypt Standard Time", "Africa/Cairo"),
-    ("FLE Standard Time", "Europe/Kiev"),
-    ("GMT Standard Time", "Europe/London"),
-    ("GTB Standard Time", "Europe/Bucharest"),
-    ("Greenwich Standard Time", "Atlantic/Reykjavik"),
-    ("Hawaiian Standard Time", "Pacific/Honolulu"),
-    ("India Standard Time", "Asia/Calcutta"),
-    ("Israel Standard Time", "Asia/Jerusalem"),
-    ("Korea Standard Time", "Asia/Seoul"),
-    ("Mountain Standard Time", "America/Denver"),
-    ("New Zealand Standard Time", "Pacific/Auckland"),
-    ("Newfoundland Standard Time", "America/St_Johns"),
-    ("Pacific SA Standard Time", "America/Santiago"),
-    ("Pacific Standard Time", "America/Los_Angeles"),
-    ("Romance Standard Time", "Europe/Paris"),
-    ("Russian Standard Time", "Europe/Moscow"),
-    ("SA Pacific Standard Time", "America/Bogota"),
-    ("SE Asia Standard Time", "Asia/Bangkok"),
-    ("Singapore Standard Time", "Asia/Singapore"),
-    ("South Africa Standard Time", "Africa/Johannesburg"),
-    ("Taipei Standard Time", "Asia/Taipei"),
-    ("Tokyo Standard Time", "Asia/Tokyo"),
-    ("Turkey Standard Time", "Europe/Istanbul"),
-    ("US Mountain Standard Time", "America/Phoenix"),
-    ("W. Europe Standard Time", "Europe/Berlin"),
-];
-
 impl Zone {
     /// The zone of a TZID: an IANA name, one with a prefix (`/vendor.org/20260101/Europe/Berlin`) or Microsoft's.
     #[must_use]
@@ -75,10 +32,9 @@ impl Zone {
         if matches!(name, "UTC" | "Etc/UTC" | "Z" | "GMT" | "Etc/GMT") {
             return Some(Zone::Utc);
         }
-        let windows = WINDOWS.iter().find(|(theirs, _)| *theirs == name).map(|(_, iana)| *iana);
         let parts: Vec<&str> = name.split('/').collect();
         let tails = (0..parts.len().min(8)).filter_map(|from| parts.get(from..)).map(|tail| tail.join("/"));
-        windows
+        windows::iana(name)
             .map(str::to_owned)
             .into_iter()
             .chain(tails)
@@ -194,9 +150,6 @@ mod tests {
         assert_eq!(Zone::named("Etc/UTC"), Some(Zone::Utc));
         for name in ["", "/", "Mars/Olympus", "../../etc/passwd", "Customized Time Zone 1"] {
             assert_eq!(Zone::named(name), None, "{name}");
-        }
-        for (theirs, iana) in WINDOWS {
-            assert!(Zone::named(theirs).is_some(), "{theirs}: {iana}");
         }
     }
 
