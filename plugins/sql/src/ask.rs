@@ -7,6 +7,7 @@
 //! Invariant: what runs names only tables, columns, values, days and numbers that the database or the question has; every statement that
 //! was tried is told.
 
+pub mod doubt;
 pub mod grammar;
 pub mod prompt;
 pub mod question;
@@ -71,21 +72,38 @@ pub fn ask(database: &impl Database, model: &impl Model, asked: &str, clock: Dat
     let moments = moments(&seen);
     let mut messages = prompt::write(&seen, &mentions, &question);
     let mut repaired: Vec<String> = Vec::new();
+    // The first statement that runs, where something speaks against it.
+    let mut doubted: Option<Answer> = None;
     loop {
         let written = model.write(&messages, &grammar, MAX_TOKENS).map_err(no_model)?;
         let sql = rejoin(&graph, &moments, &written).unwrap_or_else(|| written.clone());
         let error = match crate::run(database, &sql) {
-            Ok(table) => return Ok(answer(sql, table, repaired)),
+            Ok(table) if doubted.as_ref().is_some_and(|first| first.sql == sql || is_empty(&table)) => {
+                return Ok(doubted.unwrap_or_else(|| answer(sql, table, repaired)));
+            }
+            Ok(table) => {
+                let doubt = doubt::doubt(&question, &seen, &sql, is_empty(&table));
+                let Some(why) = doubt.filter(|_| doubted.is_none() && repaired.len() < REPAIRS) else {
+                    return Ok(answer(sql, table, repaired));
+                };
+                doubted = Some(answer(sql.clone(), table, repaired.clone()));
+                Error::WrongSql(why)
+            }
             Err(error) => error,
         };
         let told = said(&error).to_owned();
         let again = repaired.iter().any(|before| before.starts_with(&format!("{sql}: ")));
         if again || repaired.len() == REPAIRS || matches!(error, Error::Unavailable(_)) {
-            return Err(error);
+            return doubted.ok_or(error);
         }
         repaired.push(format!("{sql}: {told}"));
         prompt::again(&mut messages, &written, &told);
     }
+}
+
+/// No row, or one of nothing but NULL.
+fn is_empty(table: &Table) -> bool {
+    table.rows.iter().all(|row| row.iter().all(Option::is_none))
 }
 
 fn answer(sql: String, table: Table, repaired: Vec<String>) -> Answer {

@@ -15,8 +15,8 @@ use std::ops::ControlFlow;
 use jiff::ToSpan;
 use jiff::civil::Date;
 use sqlparser::ast::{
-    BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Select, SelectItem,
-    TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
+    BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Query, Select,
+    SelectItem, TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 
 use crate::graph::{Graph, Join};
@@ -30,7 +30,7 @@ const TOTALS: [&str; 6] = ["sum", "avg", "min", "max", "count", "total"];
 #[must_use]
 pub fn rejoin(graph: &Graph<'_>, moments: &BTreeSet<String>, sql: &str) -> Option<String> {
     let mut statement = parse(sql)?;
-    let mut rejoining = Rejoining { graph, moments, scopes: Vec::new() };
+    let mut rejoining = Rejoining { graph, moments, scopes: Vec::new(), next: Scope::default() };
     let ended: ControlFlow<()> = VisitMut::visit(&mut statement, &mut rejoining);
     ended.is_continue().then(|| statement.to_string())
 }
@@ -38,8 +38,18 @@ pub fn rejoin(graph: &Graph<'_>, moments: &BTreeSet<String>, sql: &str) -> Optio
 struct Rejoining<'a> {
     graph: &'a Graph<'a>,
     moments: &'a BTreeSet<String>,
-    /// The tables that the columns of each open SELECT are of, in the order of their use.
-    scopes: Vec<Vec<usize>>,
+    scopes: Vec<Scope>,
+    /// Of the ORDER BY around the SELECT that comes next.
+    next: Scope,
+}
+
+/// What is known of an open SELECT.
+#[derive(Default)]
+struct Scope {
+    /// The tables that its columns are of, in the order of their use.
+    tables: Vec<usize>,
+    /// Whether its rows are ordered by a total.
+    by_total: bool,
 }
 
 /// The FROM of one SELECT.
@@ -119,8 +129,18 @@ impl<'a> Rejoining<'a> {
 impl VisitorMut for Rejoining<'_> {
     type Break = ();
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        // An ORDER BY stands outside of its SELECT.
+        if let Some(order) = &query.order_by {
+            let found = Found::of(order);
+            let tables = found.tables.iter().filter_map(|table| self.place(table)).collect();
+            self.next = Scope { tables, by_total: found.total };
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_select(&mut self, _: &mut Select) -> ControlFlow<()> {
-        self.scopes.push(Vec::new());
+        self.scopes.push(std::mem::take(&mut self.next));
         ControlFlow::Continue(())
     }
 
@@ -132,22 +152,22 @@ impl VisitorMut for Rejoining<'_> {
             && let [table, _] = parts.as_slice()
             && let Some(place) = self.place(&table.value)
             && let Some(scope) = self.scopes.last_mut()
-            && !scope.contains(&place)
+            && !scope.tables.contains(&place)
         {
-            scope.push(place);
+            scope.tables.push(place);
         }
         ControlFlow::Continue(())
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
-        let Some(used) = self.scopes.pop() else { return ControlFlow::Break(()) };
+        let Some(scope) = self.scopes.pop() else { return ControlFlow::Break(()) };
         if let Some(given) = self.given(select) {
-            let Some(from) = self.from(&given, &used) else { return ControlFlow::Break(()) };
+            let Some(from) = self.from(&given, &scope.tables) else { return ControlFlow::Break(()) };
             if self.write(select, &given, &from).is_none() {
                 return ControlFlow::Break(());
             }
         }
-        group(select);
+        group(select, scope.by_total);
         ControlFlow::Continue(())
     }
 }
@@ -182,12 +202,12 @@ impl VisitorMut for Once {
 }
 
 /// Groups by what stands beside a total, where nothing is grouped.
-fn group(select: &mut Select) {
+fn group(select: &mut Select, by_total: bool) {
     let GroupByExpr::Expressions(keys, _) = &mut select.group_by else { return };
     if !keys.is_empty() {
         return;
     }
-    let (mut bare, mut totals) = (Vec::new(), select.having.is_some());
+    let (mut bare, mut totals) = (Vec::new(), by_total || select.having.is_some());
     for item in &select.projection {
         let (SelectItem::UnnamedExpr(expression) | SelectItem::ExprWithAlias { expr: expression, .. }) = item
         else {
@@ -209,12 +229,13 @@ fn group(select: &mut Select) {
 struct Found {
     total: bool,
     column: bool,
+    tables: Vec<String>,
 }
 
 impl Found {
-    fn of(expression: &Expr) -> Found {
+    fn of(node: &impl Visit) -> Found {
         let mut found = Found::default();
-        let _: ControlFlow<()> = Visit::visit(expression, &mut found);
+        let _: ControlFlow<()> = node.visit(&mut found);
         found
     }
 }
@@ -228,7 +249,11 @@ impl Visitor for Found {
                 let name = function.name.to_string().to_ascii_lowercase();
                 self.total |= function.over.is_none() && TOTALS.contains(&name.as_str());
             }
-            Expr::CompoundIdentifier(_) | Expr::Identifier(_) => self.column = true,
+            Expr::CompoundIdentifier(parts) => {
+                self.column = true;
+                self.tables.extend(parts.first().map(|table| table.value.clone()));
+            }
+            Expr::Identifier(_) => self.column = true,
             _ => {}
         }
         ControlFlow::Continue(())
@@ -325,6 +350,10 @@ mod tests {
         becomes(
             "SELECT doctors.name, COUNT(*) AS n FROM visits JOIN doctors ON doctors.id = visits.doctor_id HAVING n > 3",
             "SELECT doctors.name, COUNT(*) AS n FROM visits JOIN doctors ON doctors.id = visits.doctor_id GROUP BY doctors.name HAVING n > 3",
+        );
+        becomes(
+            "SELECT doctors.name FROM doctors ORDER BY SUM(visits.fee) DESC LIMIT 3",
+            "SELECT doctors.name FROM doctors JOIN visits ON visits.doctor_id = doctors.id GROUP BY doctors.name ORDER BY SUM(visits.fee) DESC LIMIT 3",
         );
         becomes("SELECT SUM(visits.fee) / 2 FROM visits", "SELECT SUM(visits.fee) / 2 FROM visits");
     }

@@ -7,7 +7,7 @@
 use super::question::Question;
 use super::scope::{Cells, Table};
 use crate::bindings::pawl::host::llm::{Message, Role};
-use crate::relate::Mention;
+use crate::relate::{Mention, stem};
 use crate::statement::literal;
 
 const WRITE: &str = "Answer the question with one SQLite SELECT statement over the tables given. Write every column as table.column. \
@@ -162,11 +162,28 @@ pub fn write(tables: &[Table<'_>], mentions: &[Mention], question: &Question) ->
     let values = mentions.iter().filter_map(|one| {
         Some(format!("{}.{} has {}.\n", name(one.table)?, one.column, literal(&one.value)))
     });
-    let values: String = values.take(MAX_VALUES).collect();
+    let values: String = values.take(MAX_VALUES).chain(called(tables, question)).collect();
     let asked = noted(&question.text, &question.note());
     let content = format!("Another database. Tables:\n{}\n\n{values}Question: {asked}", lines.join("\n"));
     messages.push(message(Role::User, content));
     messages
+}
+
+/// Columns that the question calls by their whole name of several words: "unit price".
+fn called<'a>(tables: &'a [Table<'_>], question: &Question) -> impl Iterator<Item = String> + 'a {
+    let words = |text: &str| -> Vec<String> {
+        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+        words.map(|word| stem(&word.to_lowercase())).collect()
+    };
+    let asked = words(&question.text);
+    let columns = tables.iter().flat_map(|table| table.columns.iter().map(move |seen| (table.name, seen)));
+    columns.filter_map(move |(table, seen)| {
+        let name = words(&seen.column.name);
+        let said =
+            name.len() > 1 && seen.cells != Cells::Key && asked.windows(name.len()).any(|run| run == name);
+        let column = &seen.column.name;
+        said.then(|| format!("\"{}\" is {table}.{column}.\n", column.replace('_', " ")))
+    })
 }
 
 /// What is added when a statement failed: the statement, and what is wrong of it.

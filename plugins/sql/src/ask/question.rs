@@ -52,6 +52,8 @@ impl Question {
         let today = note.split_whitespace().nth(1).and_then(day).unwrap_or(clock);
         let mut periods = if note.is_empty() { spoken(&text, today) } else { noted(note) };
         periods.dedup();
+        let more = in_other_years(&periods);
+        periods.extend(more);
         Question { today, numbers: numbers(&text, &periods), periods, text }
     }
 
@@ -67,6 +69,29 @@ impl Question {
         });
         told.collect::<Vec<_>>().join(" ")
     }
+}
+
+/// "For 2029 and 2030, from January to May": the part in each of the years that were named.
+fn in_other_years(periods: &[Period]) -> Vec<Period> {
+    let is_year = |one: &&Period| one.from.day_of_year() == 1 && one.to == one.from.last_of_year();
+    let parts =
+        periods.iter().filter(|one| !is_year(one) && one.from.year() == one.to.year() && one.from != one.to);
+    let years: Vec<i16> = periods.iter().filter(is_year).map(|one| one.from.year()).collect();
+    let mut more: Vec<Period> = Vec::new();
+    for part in parts.filter(|part| years.contains(&part.from.year())) {
+        for year in years.iter().copied() {
+            let in_year = |day: Date| {
+                let last = day == day.last_of_month();
+                let first = Date::new(year, day.month(), 1).ok()?;
+                if last { Some(first.last_of_month()) } else { Date::new(year, day.month(), day.day()).ok() }
+            };
+            let (Some(from), Some(to)) = (in_year(part.from), in_year(part.to)) else { continue };
+            if !periods.iter().chain(&more).any(|one| (one.from, one.to) == (from, to)) {
+                more.push(Period { phrase: format!("{}, {year}", part.phrase), from, to });
+            }
+        }
+    }
+    more
 }
 
 fn day(text: &str) -> Option<Date> {
@@ -164,6 +189,14 @@ mod tests {
             ["march 2029: 2029-03-01..2029-03-31", "2028 年: 2028-01-01..2028-12-31"]
         );
         assert_eq!(question.today.to_string(), "2030-05-06");
+    }
+
+    #[test]
+    fn a_part_of_a_year_is_known_in_each_year_that_was_named() {
+        let question = read(
+            "For 2028 and 2029: fees from January to February\n[Today is Monday 2029-03-03, 09:00. \"2028\" = 2028-01-01 to 2028-12-31. \"2029\" = 2029-01-01 to 2029-12-31. \"January to February\" = 2029-01-01 to 2029-02-28.]",
+        );
+        assert_eq!(periods(&question)[3..], ["January to February, 2028: 2028-01-01..2028-02-29"]);
     }
 
     #[test]

@@ -98,6 +98,20 @@ fn only_values_days_and_numbers_of_database_and_question_can_be_written() {
 }
 
 #[test]
+fn a_column_that_is_called_by_its_whole_name_is_pointed_out() {
+    let model = Says::new(&["SELECT COUNT(*) FROM loans"]);
+    ask(
+        &Memory::new(&LENDING.replace("lost", "times_lost")),
+        &model,
+        "Books that were lost 2 times; times lost?",
+        clock(),
+    )
+    .unwrap();
+    let told = model.last().0;
+    assert_eq!(told.matches(" is books.times_lost.\n").count(), 1, "{told}");
+}
+
+#[test]
 fn moments_of_the_last_day_are_in_the_period() {
     let model = Says::new(&[
         "SELECT COUNT(*) AS n FROM loans WHERE loans.lent_at BETWEEN '2031-02-01' AND '2031-02-28'",
@@ -122,6 +136,48 @@ fn a_statement_that_fails_is_written_anew_from_what_the_database_said_twice_at_m
     let model = Says::new(&[wrong, wrong, wrong, wrong]);
     ask(&Memory::new(LENDING), &model, "How many loans?", clock()).unwrap_err();
     assert_eq!(model.asked.borrow().len(), 2, "the same statement again is not run again");
+}
+
+#[test]
+fn where_nothing_fulfils_the_conditions_they_are_thought_over_once() {
+    let none = "SELECT readers.name FROM readers WHERE readers.id > 7";
+    let model = Says::new(&[none, "SELECT readers.name FROM readers WHERE readers.town = 'Porto'"]);
+    let answer = ask(&Memory::new(LENDING), &model, "Readers of Porto", clock()).unwrap();
+    assert_eq!((answer.rows.len(), answer.repaired.len()), (1, 1), "{answer:?}");
+    let model = Says::new(&[none, "SELECT readers.name FROM readers WHERE readers.id > 8"]);
+    let answer = ask(&Memory::new(LENDING), &model, "Readers of Rome", clock()).unwrap();
+    assert_eq!((answer.sql.as_str(), answer.rows.len()), (none, 0), "{answer:?}");
+    let absent = "SELECT readers.name FROM readers WHERE readers.id NOT IN (SELECT loans.reader_id FROM loans WHERE loans.fee > 0)";
+    let model = Says::new(&[absent]);
+    let answer = ask(&Memory::new(LENDING), &model, "Who never paid?", clock()).unwrap();
+    assert_eq!(
+        (answer.rows.len(), answer.repaired.len()),
+        (0, 0),
+        "that there is none is the answer: {answer:?}"
+    );
+}
+
+#[test]
+fn what_is_asked_for_each_of_something_is_told_apart() {
+    let sum = "SELECT SUM(loans.fee) AS fees FROM loans";
+    let each = "SELECT readers.town, SUM(loans.fee) AS fees FROM loans JOIN readers ON readers.id = loans.reader_id GROUP BY readers.town";
+    for (question, lines, rows, repaired) in [
+        ("Fees per town", vec![sum, each], 2, 1),
+        ("Fees for each of our readers", vec![sum, each], 2, 1),
+        ("Fees by town", vec![each], 2, 0),
+        (
+            "Fees by reader",
+            vec!["SELECT loans.reader_id, SUM(loans.fee) AS fees FROM loans GROUP BY loans.reader_id"],
+            2,
+            0,
+        ),
+        ("Fees for each of the moons", vec![sum], 1, 0),
+        ("Fees per town, please", vec![sum, sum], 1, 0),
+    ] {
+        let model = Says::new(&lines);
+        let answer = ask(&Memory::new(LENDING), &model, question, clock()).unwrap();
+        assert_eq!((answer.rows.len(), answer.repaired.len()), (rows, repaired), "{question}: {answer:?}");
+    }
 }
 
 #[test]
