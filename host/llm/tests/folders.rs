@@ -59,6 +59,13 @@ fn growing_cache_gives_the_same_answers() {
     }
     let usage = answer(&growing, &format!("{words}What?"), Grammar::Free, 5).finish.usage;
     assert!(usage.cached_tokens > 100, "a part of the cache is kept: {usage:?}");
+    // Put aside for another prompt, and fetched again.
+    let other = "Doctors see their patients in three wards of the clinic. ".repeat(15);
+    answer(&growing, &other, Grammar::Free, 5);
+    let text = format!("{words}How many regions?");
+    let (a, b) = (answer(&growing, &text, Grammar::Free, 30), answer(shared(), &text, Grammar::Free, 30));
+    assert_eq!(a.text, b.text);
+    assert!(a.finish.usage.cached_tokens > 100, "{:?}", a.finish.usage);
 }
 
 /// A length-delimited protobuf field.

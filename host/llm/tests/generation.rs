@@ -53,6 +53,25 @@ fn kept_prefix_changes_nothing_but_the_time() {
 }
 
 #[test]
+fn a_prompt_that_comes_back_after_another_one_is_not_evaluated_again_and_answered_alike() {
+    let (with, without) = (plain(true, true), plain(false, true));
+    let shop = "Lamps, chairs and tables are sold in five regions. ".repeat(20);
+    let clinic = "Doctors see their patients in three wards of the clinic. ".repeat(20);
+    for (round, (words, question)) in
+        [(&shop, "Where?"), (&clinic, "Who?"), (&shop, "What?"), (&clinic, "Where?"), (&shop, "Where?")]
+            .into_iter()
+            .enumerate()
+    {
+        let text = format!("{words}{question}");
+        let (kept, fresh) =
+            (answer(&with, &text, Grammar::Free, LONG), answer(&without, &text, Grammar::Free, LONG));
+        assert_eq!(kept.text, fresh.text, "round {round}");
+        let cached = kept.finish.usage.cached_tokens;
+        assert!(if round < 2 { cached < 50 } else { cached > 200 }, "{cached} in round {round}");
+    }
+}
+
+#[test]
 fn what_ran_before_changes_no_answer() {
     let (first, second) = (load(&folder(), 1024), load(&folder(), 1024));
     let ask = |llm: &Llm, text: &str| {
