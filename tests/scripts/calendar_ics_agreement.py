@@ -23,7 +23,8 @@ Where recurring-ical-events departs from RFC 5545, its answer is mended or the c
   the plugin says.
 - "duplicates": section 3.8.5.3. "Duplicate instances are ignored." Two hours of an HOURLY rule can fall onto one moment
   where the clock leaps; the reader gives both.
-- "cancelled": STATUS:CANCELLED (section 3.8.1.11), "Indicates event was cancelled"; the reader leaves that to its caller.
+- "cancelled instances": STATUS:CANCELLED (section 3.8.1.11), "Indicates event was cancelled"; the reader leaves that to
+  its caller.
 
 What is left out of the draw for such a reason stands in calendar_ics_draw.py.
 """
