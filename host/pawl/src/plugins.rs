@@ -21,7 +21,7 @@ use pawl_plugin::{Compiler, Host, HostOptions, Manifest, Plugin};
 use crate::app::AppError;
 use crate::config::{Config, PluginConfig};
 use lock::Lock;
-use model::HostModel;
+use model::{HostModel, LateModel};
 use set::{Member, Set};
 
 /// A plugin that was asked for and is not there; the others go on.
@@ -95,6 +95,12 @@ impl Plugins {
         // A second call finds the same model.
         let _ = self.shared.llm.set(llm.clone());
         self.shared.host.set_model(Arc::new(HostModel(llm.clone())));
+        self
+    }
+
+    /// Lets plugins ask the model of the settings, which is loaded when the first one does.
+    pub(crate) fn with_late_model(self, config: &Config) -> Plugins {
+        self.shared.host.set_model(Arc::new(LateModel::new(config.clone())));
         self
     }
 

@@ -6,6 +6,10 @@
 
 use pawl_llm::{Error, Grammar, Llm, Message, Request, Sampling, StopReason};
 use pawl_plugin::{Answer, Completion, Model, ModelError, Role, Shape};
+use tokio::sync::OnceCell;
+
+use crate::app;
+use crate::config::Config;
 
 /// The model behind `pawl:host/llm`.
 pub(super) struct HostModel(pub(super) Llm);
@@ -44,6 +48,42 @@ impl Model for HostModel {
     fn embed(&self, _: Vec<String>) -> Answer<'_, Vec<Vec<f32>>> {
         let none = "this Pawl has no embedding model yet".to_owned();
         Box::pin(std::future::ready(Err(ModelError::Unavailable(none))))
+    }
+}
+
+/// The model of the settings, loaded when a plugin first asks it: for a call that most often needs none.
+pub(super) struct LateModel {
+    config: Config,
+    loaded: OnceCell<HostModel>,
+}
+
+impl LateModel {
+    pub(super) fn new(config: Config) -> LateModel {
+        LateModel { config, loaded: OnceCell::new() }
+    }
+
+    async fn model(&self) -> Result<&HostModel, ModelError> {
+        let load = || async {
+            let config = self.config.clone();
+            let loaded = tokio::task::spawn_blocking(move || app::load_model(&config)).await;
+            let none = |why: String| ModelError::Unavailable(why);
+            let loaded = loaded.map_err(|error| none(error.to_string()))?;
+            loaded.map(HostModel).map_err(|error| {
+                tracing::error!("a plugin asked the model: {error}");
+                none("the model cannot be loaded; the host's log says why".to_owned())
+            })
+        };
+        self.loaded.get_or_try_init(load).await
+    }
+}
+
+impl Model for LateModel {
+    fn complete(&self, completion: Completion) -> Answer<'_, String> {
+        Box::pin(async move { self.model().await?.complete(completion).await })
+    }
+
+    fn embed(&self, texts: Vec<String>) -> Answer<'_, Vec<Vec<f32>>> {
+        Box::pin(async move { self.model().await?.embed(texts).await })
     }
 }
 
