@@ -29,7 +29,14 @@ const TOTALS: [&str; 6] = ["sum", "avg", "min", "max", "count", "total"];
 /// The statement with its FROM clauses written anew; `moments` are the columns, as `table.column`, whose cells have a time of day.
 #[must_use]
 pub fn rejoin(graph: &Graph<'_>, moments: &BTreeSet<String>, sql: &str) -> Option<String> {
-    let mut statement = parse(sql)?;
+    // A column that is called a quarter holds quarters.
+    let sql = match sql.split_once(") AS quarter") {
+        Some((head, _)) if head.matches("strftime(").count() == 1 => {
+            sql.replacen("strftime('%Y-%m', ", "quarter(", 1)
+        }
+        _ => sql.to_owned(),
+    };
+    let mut statement = parse(&sql)?;
     let mut rejoining = Rejoining { graph, moments, scopes: Vec::new(), next: Scope::default() };
     let ended: ControlFlow<()> = VisitMut::visit(&mut statement, &mut rejoining);
     ended.is_continue().then(|| statement.to_string())
