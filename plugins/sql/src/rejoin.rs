@@ -4,7 +4,7 @@
 //! `sqlparser`, changed as a tree and written again. What it does: joins every table whose column is used, along the references that
 //! the database declares; groups by the columns that stand beside a total, where nothing is grouped; counts rows of the first table once
 //! where a join that was added would repeat them; lets the last day of a period count whole where a column holds moments; writes out
-//! `quarter(day)`.
+//! `quarter(day)`; gives a column that is called a year or a quarter just that.
 //!
 //! Invariant: no table, column or condition is left out, and none added but for these reasons; a statement that this reader does not
 //! follow is left as it is.
@@ -29,14 +29,7 @@ const TOTALS: [&str; 6] = ["sum", "avg", "min", "max", "count", "total"];
 /// The statement with its FROM clauses written anew; `moments` are the columns, as `table.column`, whose cells have a time of day.
 #[must_use]
 pub fn rejoin(graph: &Graph<'_>, moments: &BTreeSet<String>, sql: &str) -> Option<String> {
-    // A column that is called a quarter holds quarters.
-    let sql = match sql.split_once(") AS quarter") {
-        Some((head, _)) if head.matches("strftime(").count() == 1 => {
-            sql.replacen("strftime('%Y-%m', ", "quarter(", 1)
-        }
-        _ => sql.to_owned(),
-    };
-    let mut statement = parse(&sql)?;
+    let mut statement = parse(sql)?;
     let mut rejoining = Rejoining { graph, moments, scopes: Vec::new(), next: Scope::default() };
     let ended: ControlFlow<()> = VisitMut::visit(&mut statement, &mut rejoining);
     ended.is_continue().then(|| statement.to_string())
@@ -174,6 +167,7 @@ impl VisitorMut for Rejoining<'_> {
                 return ControlFlow::Break(());
             }
         }
+        as_called(select);
         group(select, scope.by_total);
         ControlFlow::Continue(())
     }
@@ -264,6 +258,25 @@ impl Visitor for Found {
             _ => {}
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// A column that is called `year` or `quarter` and holds months is made to hold what it is called.
+fn as_called(select: &mut Select) {
+    for item in &mut select.projection {
+        let SelectItem::ExprWithAlias { expr, alias } = item else { continue };
+        let text = expr.to_string();
+        let day = text.strip_prefix("strftime('%Y-%m', ").and_then(|rest| rest.strip_suffix(')'));
+        let called = day.and_then(|day| match alias.value.as_str() {
+            "year" => expression(&format!("strftime('%Y', {day})")),
+            "quarter" => quarter(&expression(&format!("quarter({day})"))?),
+            _ => None,
+        });
+        let Some(called) = called else { continue };
+        if let GroupByExpr::Expressions(keys, _) = &mut select.group_by {
+            keys.iter_mut().filter(|key| **key == *expr).for_each(|key| *key = called.clone());
+        }
+        *expr = called;
     }
 }
 
@@ -396,6 +409,21 @@ mod tests {
             "SELECT strftime('%Y', visits.seen_at) || '-Q' || ((CAST(strftime('%m', visits.seen_at) AS INTEGER) + 2) / 3) AS quarter, \
              SUM(visits.fee) FROM visits GROUP BY quarter",
         );
+    }
+
+    #[test]
+    fn a_column_holds_what_it_is_called() {
+        becomes(
+            "SELECT strftime('%Y-%m', visits.seen_at) AS year, COUNT(*) FROM visits GROUP BY strftime('%Y-%m', visits.seen_at)",
+            "SELECT strftime('%Y', visits.seen_at) AS year, COUNT(*) FROM visits GROUP BY strftime('%Y', visits.seen_at)",
+        );
+        becomes(
+            "SELECT strftime('%Y-%m', visits.seen_at) AS quarter FROM visits GROUP BY quarter",
+            "SELECT strftime('%Y', visits.seen_at) || '-Q' || ((CAST(strftime('%m', visits.seen_at) AS INTEGER) + 2) / 3) AS quarter \
+             FROM visits GROUP BY quarter",
+        );
+        let months = "SELECT strftime('%Y-%m', visits.seen_at) AS month FROM visits GROUP BY month";
+        becomes(months, months);
     }
 
     #[test]
