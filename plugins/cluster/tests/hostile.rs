@@ -9,11 +9,15 @@ use pawl_plugin_cluster::{Diagnosis, diagnose};
 use serde_json::{Value, json};
 use support::{Files, corpus, files, planted};
 
-/// One recording, within two seconds natively (the component has a minute and is some five times slower).
+/// The component has a minute and is some five times slower than what runs here. No timing: a guard against work that grows
+/// with the square of a recording, which would take many minutes.
+const GUARD: Duration = Duration::from_secs(12);
+
+/// One recording, judged before the guard.
 fn judged(name: &str, files: &Files) -> Result<Diagnosis, String> {
     let began = Instant::now();
     let result = diagnose(files, None).map_err(|error| format!("{error:?}"));
-    assert!(began.elapsed() < Duration::from_secs(2), "{name}: {:?}", began.elapsed());
+    assert!(began.elapsed() < GUARD, "{name}: {:?}", began.elapsed());
     result
 }
 
