@@ -22,7 +22,7 @@ use crate::definition::Definition;
 use crate::graph::Graph;
 use crate::rejoin::rejoin;
 use crate::relate::{self, Mention};
-use crate::{Answer, Database, Error, Table, mend, schema};
+use crate::{Answer, Database, Error, Table, apart, mend, schema};
 use question::Question;
 use scope::Cells;
 
@@ -66,7 +66,7 @@ pub fn ask(database: &impl Database, model: &impl Model, asked: &str, clock: Dat
     let mentions = relate::mentions(database, &tables, &question.text);
     let places = bearing(model, &graph, &tables, &mentions, &question)?;
     let seen = scope::look(database, &graph, &places, &mentions);
-    let Some(grammar) = grammar::grammar(&graph, &seen, &question) else {
+    let Some(grammar) = grammar::grammar(&graph, &seen, &mentions, &question) else {
         return Err(Error::Unavailable("the database has no tables; tell the user".to_owned()));
     };
     let moments = moments(&seen);
@@ -76,18 +76,26 @@ pub fn ask(database: &impl Database, model: &impl Model, asked: &str, clock: Dat
     let mut doubted: Option<Answer> = None;
     loop {
         let written = model.write(&messages, &grammar, MAX_TOKENS).map_err(no_model)?;
-        let sql = rejoin(&graph, &moments, &written).unwrap_or_else(|| written.clone());
+        let sql = whole(&question, rejoin(&graph, &moments, &written).unwrap_or_else(|| written.clone()));
         let error = match crate::run(database, &sql) {
-            Ok(table) if doubted.as_ref().is_some_and(|first| first.sql == sql || is_empty(&table)) => {
+            Ok(table) if doubted.as_ref().is_some_and(|first| first.sql == sql || is_void(&table)) => {
                 return Ok(doubted.unwrap_or_else(|| answer(sql, table, repaired)));
             }
             Ok(table) => {
                 let doubt = doubt::doubt(&question, &seen, &sql, is_empty(&table));
-                let Some(why) = doubt.filter(|_| doubted.is_none() && repaired.len() < REPAIRS) else {
+                let Some(doubt) = doubt.filter(|_| doubted.is_none() && repaired.len() < REPAIRS) else {
                     return Ok(answer(sql, table, repaired));
                 };
+                let mended = doubt.by.and_then(|column| apart::by(&sql, &column));
+                if let Some(mended) = mended.and_then(|mended| rejoin(&graph, &moments, &mended))
+                    && let Ok(rows) = crate::run(database, &mended)
+                    && !is_empty(&rows)
+                {
+                    repaired.push(format!("{sql}: {}", doubt.why));
+                    return Ok(answer(mended, rows, repaired));
+                }
                 doubted = Some(answer(sql.clone(), table, repaired.clone()));
-                Error::WrongSql(why)
+                Error::WrongSql(doubt.why)
             }
             Err(error) => error,
         };
@@ -101,9 +109,21 @@ pub fn ask(database: &impl Database, model: &impl Model, asked: &str, clock: Dat
     }
 }
 
-/// No row, or one of nothing but NULL.
+/// The statement, its rows told from each other as the question needs it.
+fn whole(question: &Question, sql: String) -> String {
+    let counted = if doubt::asks_for_each(question) { None } else { apart::count_of_groups(&sql) };
+    counted.or_else(|| apart::named_halves(&sql)).unwrap_or(sql)
+}
+
+/// No row, or one of totals of nothing: NULL, with counts of none beside it.
 fn is_empty(table: &Table) -> bool {
-    table.rows.iter().all(|row| row.iter().all(Option::is_none))
+    let nothing = |cell: &Option<String>| cell.as_deref().is_none_or(|text| text == "0");
+    table.rows.iter().all(|row| row.iter().all(nothing) && row.iter().any(Option::is_none))
+}
+
+/// Nothing but NULL and zeros.
+fn is_void(table: &Table) -> bool {
+    table.rows.iter().flatten().all(|cell| cell.as_deref().is_none_or(|text| text == "0"))
 }
 
 fn answer(sql: String, table: Table, repaired: Vec<String>) -> Answer {

@@ -9,8 +9,10 @@
 //! reading for real; the check here only gives a better message. The logic is plain Rust over [`Database`] and is
 //! tested natively; the component is a thin layer at the end of this file.
 
+pub mod apart;
 pub mod ask;
 pub mod definition;
+pub mod dialect;
 pub mod fanout;
 pub mod grammar;
 pub mod graph;
@@ -32,10 +34,12 @@ pub mod bindings {
 }
 
 pub use bindings::exports::pawl::sql::sql::{Answer, Changed, Error, Kind, Table};
-pub use bindings::pawl::host::database::{Error as HostError, Rows, TableInfo, Value};
+pub use bindings::pawl::host::database::{Error as HostError, Rows, SqlDialect, TableInfo, Value};
 
 /// The host's `database` interface for one database.
 pub trait Database {
+    /// Which SQL it takes.
+    fn dialect(&self) -> SqlDialect;
     /// The tables and views.
     fn tables(&self) -> Result<Vec<TableInfo>, HostError>;
     /// Runs one SELECT and gives at most `max_rows` rows.
@@ -109,7 +113,10 @@ mod component {
     use super::ask::Model;
     use super::bindings::exports::pawl::plugin::refine::{Refinement, Rule};
     use super::bindings::pawl::host::llm;
-    use super::{Answer, Changed, Database, Error, HostError, Rows, Table, TableInfo, bindings, mend};
+    use super::dialect::Translated;
+    use super::{
+        Answer, Changed, Database, Error, HostError, Rows, SqlDialect, Table, TableInfo, bindings, mend,
+    };
 
     /// The database that plugin.toml requests.
     const DATABASE: &str = "main";
@@ -117,6 +124,11 @@ mod component {
     struct Granted;
 
     impl Database for Granted {
+        fn dialect(&self) -> SqlDialect {
+            // What cannot be asked for its dialect fails in the next call, and says why.
+            bindings::pawl::host::database::dialect(DATABASE).unwrap_or(SqlDialect::Sqlite)
+        }
+
         fn tables(&self) -> Result<Vec<TableInfo>, HostError> {
             bindings::pawl::host::database::tables(DATABASE)
         }
@@ -152,15 +164,17 @@ mod component {
 
     impl bindings::exports::pawl::sql::sql::Guest for Component {
         fn schema() -> Result<String, Error> {
-            super::describe(&Granted)
+            super::describe(&Translated::new(&Granted))
         }
 
         fn contents() -> Result<String, Error> {
-            super::contents(&Granted)
+            super::contents(&Translated::new(&Granted))
         }
 
         fn ask(question: String) -> Result<Answer, Error> {
-            super::ask::ask(&Granted, &Host, &question, today())
+            let database = Translated::new(&Granted);
+            let answer = super::ask::ask(&database, &Host, &question, today())?;
+            Ok(Answer { sql: database.translate(&answer.sql), ..answer })
         }
 
         fn query(sql: String) -> Result<Table, Error> {

@@ -6,7 +6,7 @@
 use crate::definition::Column;
 use crate::schema::{columns, plain};
 use crate::statement::{Token, tokens};
-use crate::{Database, Error, HostError};
+use crate::{Database, Error, HostError, SqlDialect};
 
 /// The most names that a message lists.
 const MAX_NAMES: usize = 40;
@@ -70,7 +70,12 @@ fn sql(database: &impl Database, statement: &str, message: &str) -> Error {
             "{message}; conditions on aggregates belong in HAVING, after GROUP BY"
         ));
     }
-    Error::WrongSql(format!("{message}; this is SQLite's dialect, correct the statement"))
+    let dialect = match database.dialect() {
+        SqlDialect::Sqlite => "SQLite",
+        SqlDialect::Postgres => "PostgreSQL",
+        SqlDialect::Mysql => "MySQL",
+    };
+    Error::WrongSql(format!("{message}; this is {dialect}'s dialect, correct the statement"))
 }
 
 /// Tables with their columns.

@@ -3,26 +3,26 @@
 //! For statements in the form of `ask`'s grammar: tables by their own names, joins along references. The statement is read by
 //! `sqlparser`, changed as a tree and written again. What it does: joins every table whose column is used, along the references that
 //! the database declares; groups by the columns that stand beside a total, where nothing is grouped; counts rows of the first table once
-//! where a join that was added would repeat them; lets the last day of a period count whole where a column holds moments; writes out
+//! where a join that was added would repeat them, and lists once what a join for a condition repeats; lets the last day of a period count whole where a column holds moments; writes out
 //! `quarter(day)`; gives a column that is called a year or a quarter just that.
 //!
 //! Invariant: no table, column or condition is left out, and none added but for these reasons; a statement that this reader does not
 //! follow is left as it is.
 
+mod days;
+
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use jiff::ToSpan;
-use jiff::civil::Date;
 use sqlparser::ast::{
-    BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Query, Select,
-    SelectItem, TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
+    Distinct, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Query, Select, SelectItem,
+    TableFactor, Visit, VisitMut, Visitor, VisitorMut,
 };
 
 use crate::graph::{Graph, Join};
 use crate::repair::{join, names, parse};
 use crate::schema::plain;
-use crate::statement::literal;
+use days::{as_called, quarter, whole_days};
 
 const TOTALS: [&str; 6] = ["sum", "avg", "min", "max", "count", "total"];
 
@@ -50,6 +50,8 @@ struct Scope {
     tables: Vec<usize>,
     /// Whether its rows are ordered by a total.
     by_total: bool,
+    /// Whether they are ordered.
+    ordered: bool,
 }
 
 /// The FROM of one SELECT.
@@ -57,6 +59,8 @@ struct From<'a> {
     steps: Vec<Join<'a>>,
     /// Whether a join that was not there before repeats rows of the first table.
     repeats: bool,
+    /// The tables of which a row of another table has many.
+    many: Vec<usize>,
 }
 
 impl<'a> Rejoining<'a> {
@@ -78,7 +82,7 @@ impl<'a> Rejoining<'a> {
     /// The joins that lead from the first table to all others.
     fn from(&self, given: &[usize], used: &[usize]) -> Option<From<'a>> {
         let mut there = vec![*given.first()?];
-        let (mut steps, mut repeats) = (Vec::new(), false);
+        let (mut steps, mut repeats, mut children) = (Vec::new(), false, Vec::new());
         for table in given.iter().chain(used) {
             if there.contains(table) {
                 continue;
@@ -89,11 +93,33 @@ impl<'a> Rejoining<'a> {
                     .parents(step.table)
                     .any(|one| one.table == step.with && one.other == step.column);
                 repeats |= many && !given.contains(&step.table);
+                children.extend(many.then_some(step.table));
                 there.push(step.table);
                 steps.push(step);
             }
         }
-        Some(From { steps, repeats })
+        Some(From { steps, repeats, many: children })
+    }
+
+    /// A list of what has some of something names each once: what it has many of is joined for a condition alone.
+    fn once(&self, select: &mut Select, many: &[usize]) {
+        let is_grouped = !matches!(&select.group_by, GroupByExpr::Expressions(keys, _) if keys.is_empty());
+        if is_grouped || select.having.is_some() || select.distinct.is_some() {
+            return;
+        }
+        let mut shown = Vec::new();
+        for item in &select.projection {
+            let (SelectItem::UnnamedExpr(column) | SelectItem::ExprWithAlias { expr: column, .. }) = item
+            else {
+                return;
+            };
+            let Expr::CompoundIdentifier(parts) = column else { return };
+            shown.extend(parts.first().and_then(|table| self.place(&table.value)));
+        }
+        if many.iter().any(|table| !shown.contains(table)) && !shown.iter().any(|table| many.contains(table))
+        {
+            select.distinct = Some(Distinct::Distinct);
+        }
     }
 
     fn key(&self, table: usize) -> Option<&str> {
@@ -134,7 +160,7 @@ impl VisitorMut for Rejoining<'_> {
         if let Some(order) = &query.order_by {
             let found = Found::of(order);
             let tables = found.tables.iter().filter_map(|table| self.place(table)).collect();
-            self.next = Scope { tables, by_total: found.total };
+            self.next = Scope { tables, by_total: found.total, ordered: true };
         }
         ControlFlow::Continue(())
     }
@@ -161,20 +187,25 @@ impl VisitorMut for Rejoining<'_> {
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         let Some(scope) = self.scopes.pop() else { return ControlFlow::Break(()) };
+        let mut many = Vec::new();
         if let Some(given) = self.given(select) {
             let Some(from) = self.from(&given, &scope.tables) else { return ControlFlow::Break(()) };
             if self.write(select, &given, &from).is_none() {
                 return ControlFlow::Break(());
             }
+            many = from.many;
         }
         as_called(select);
         group(select, scope.by_total);
+        if !scope.ordered && self.scopes.is_empty() {
+            self.once(select, &many);
+        }
         ControlFlow::Continue(())
     }
 }
 
 /// An expression from its text.
-fn expression(text: &str) -> Option<Expr> {
+pub(crate) fn expression(text: &str) -> Option<Expr> {
     let select = crate::repair::select(&format!("SELECT {text}"))?;
     match select.projection.into_iter().next()? {
         SelectItem::UnnamedExpr(expression) => Some(expression),
@@ -227,14 +258,17 @@ fn group(select: &mut Select, by_total: bool) {
 
 /// What an expression holds, outside of its subqueries and windows.
 #[derive(Default)]
-struct Found {
-    total: bool,
-    column: bool,
+pub(crate) struct Found {
+    /// A total over rows.
+    pub total: bool,
+    /// A column.
+    pub column: bool,
     tables: Vec<String>,
 }
 
 impl Found {
-    fn of(node: &impl Visit) -> Found {
+    /// Looks at it.
+    pub(crate) fn of(node: &impl Visit) -> Found {
         let mut found = Found::default();
         let _: ControlFlow<()> = node.visit(&mut found);
         found
@@ -261,74 +295,6 @@ impl Visitor for Found {
     }
 }
 
-/// A column that is called `year` or `quarter` and holds months is made to hold what it is called.
-fn as_called(select: &mut Select) {
-    for item in &mut select.projection {
-        let SelectItem::ExprWithAlias { expr, alias } = item else { continue };
-        let text = expr.to_string();
-        let day = text.strip_prefix("strftime('%Y-%m', ").and_then(|rest| rest.strip_suffix(')'));
-        let called = day.and_then(|day| match alias.value.as_str() {
-            "year" => expression(&format!("strftime('%Y', {day})")),
-            "quarter" => quarter(&expression(&format!("quarter({day})"))?),
-            _ => None,
-        });
-        let Some(called) = called else { continue };
-        if let GroupByExpr::Expressions(keys, _) = &mut select.group_by {
-            keys.iter_mut().filter(|key| **key == *expr).for_each(|key| *key = called.clone());
-        }
-        *expr = called;
-    }
-}
-
-/// `quarter(day)`, which SQLite has not, as `2030-Q1`.
-fn quarter(written: &Expr) -> Option<Expr> {
-    let Expr::Function(function) = written else { return None };
-    let FunctionArguments::List(list) = &function.args else { return None };
-    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(day))] = list.args.as_slice() else { return None };
-    let is = function.name.to_string().eq_ignore_ascii_case("quarter");
-    let text = format!("strftime('%Y', {day}) || '-Q' || ((CAST(strftime('%m', {day}) AS INTEGER) + 2) / 3)");
-    is.then(|| expression(&text)).flatten()
-}
-
-/// A comparison of moments with a day, so that all of the day is meant; none where it is another expression.
-fn whole_days(expression: &Expr, moments: &BTreeSet<String>) -> Option<Expr> {
-    let is_moment = |side: &Expr| match side {
-        Expr::CompoundIdentifier(_) => moments.contains(&side.to_string()),
-        _ => false,
-    };
-    let written = match expression {
-        Expr::Between { expr, negated, low, high } if is_moment(expr) => {
-            let (low, next) = (literal(&day(low)?.to_string()), after(high)?);
-            let not = if *negated { "NOT " } else { "" };
-            format!("{not}({expr} >= {low} AND {expr} < {next})")
-        }
-        Expr::BinaryOp { left, op: BinaryOperator::LtEq, right } if is_moment(left) => {
-            format!("{left} < {}", after(right)?)
-        }
-        Expr::BinaryOp { left, op: BinaryOperator::Gt, right } if is_moment(left) => {
-            format!("{left} >= {}", after(right)?)
-        }
-        _ => return None,
-    };
-    crate::rejoin::expression(&written)
-}
-
-fn day(expression: &Expr) -> Option<Date> {
-    match expression {
-        Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) if text.len() == 10 => text.parse().ok(),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// The day after, as a literal.
-fn after(expression: &Expr) -> Option<String> {
-    let next = day(expression)?.checked_add(1.day()).ok()?;
-    Some(literal(&next.to_string()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -339,7 +305,7 @@ mod tests {
             ("wards", "CREATE TABLE wards(id INTEGER, name TEXT)"),
             ("doctors", "CREATE TABLE doctors(id INTEGER, name TEXT, ward_id INTEGER REFERENCES wards(id))"),
             ("visits", "CREATE TABLE visits(id INTEGER, doctor_id INTEGER REFERENCES doctors(id), seen_at TEXT, fee REAL)"),
-            ("given", "CREATE TABLE given(id INTEGER, visit_id INTEGER REFERENCES visits(id), amount REAL)"),
+            ("given", "CREATE TABLE given(id INTEGER, visit_id INTEGER REFERENCES visits(id), amount REAL, minutes INTEGER)"),
             ("notes", "CREATE TABLE notes(id INTEGER, text TEXT)"),
         ]
         .map(|(name, sql)| (name.to_owned(), definition::read(sql)))
@@ -391,6 +357,21 @@ mod tests {
     }
 
     #[test]
+    fn what_has_some_of_something_is_listed_once() {
+        becomes(
+            "SELECT doctors.name FROM doctors WHERE visits.fee > 50",
+            "SELECT DISTINCT doctors.name FROM doctors JOIN visits ON visits.doctor_id = doctors.id WHERE visits.fee > 50",
+        );
+        for all in [
+            "SELECT doctors.name, visits.fee FROM doctors JOIN visits ON visits.doctor_id = doctors.id",
+            "SELECT visits.fee FROM visits JOIN doctors ON doctors.id = visits.doctor_id WHERE doctors.name = 'Eli'",
+            "SELECT doctors.name FROM doctors",
+        ] {
+            becomes(all, all);
+        }
+    }
+
+    #[test]
     fn the_last_day_of_a_period_counts_whole_where_there_are_moments() {
         becomes(
             "SELECT COUNT(*) FROM visits WHERE visits.seen_at BETWEEN '2030-02-01' AND '2030-02-28'",
@@ -422,6 +403,16 @@ mod tests {
             "SELECT strftime('%Y', visits.seen_at) || '-Q' || ((CAST(strftime('%m', visits.seen_at) AS INTEGER) + 2) / 3) AS quarter \
              FROM visits GROUP BY quarter",
         );
+        for (unit, wanted) in [
+            ("hours", "SUM(given.minutes) / 60.0"),
+            ("seconds", "SUM(given.minutes) * 60"),
+            ("minutes", "SUM(given.minutes)"),
+        ] {
+            becomes(
+                &format!("SELECT SUM(given.minutes) AS total_{unit} FROM given"),
+                &format!("SELECT {wanted} AS total_{unit} FROM given"),
+            );
+        }
         let months = "SELECT strftime('%Y-%m', visits.seen_at) AS month FROM visits GROUP BY month";
         becomes(months, months);
     }

@@ -38,6 +38,10 @@ impl Memory {
 }
 
 impl Database for Memory {
+    fn dialect(&self) -> crate::SqlDialect {
+        crate::SqlDialect::Sqlite
+    }
+
     fn tables(&self) -> Result<Vec<TableInfo>, HostError> {
         let list = "SELECT name, sql FROM sqlite_schema WHERE type IN ('table', 'view') ORDER BY name";
         let tables = self.query(list, 1_000)?.rows.into_iter().filter_map(|row| match row.as_slice() {

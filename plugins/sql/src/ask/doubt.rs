@@ -1,5 +1,6 @@
-//! What makes a statement doubtful although it runs: nothing fulfils its conditions, or the question asks for each of something that
-//! the statement does not tell apart. Said to the model once; where it writes nothing better, the first statement stands.
+//! What makes a statement doubtful although it runs: nothing fulfils its conditions, the question asks for each of something that
+//! the statement does not tell apart, or for the first of each and nothing is ranked. Said to the model once; where it writes nothing
+//! better, the first statement stands.
 
 use super::question::Question;
 use super::scope::{Cells, Table};
@@ -11,31 +12,97 @@ const EACH: [&str; 4] = ["each", "every", "per", "by"];
 /// Words that may stand between.
 const BETWEEN: [&str; 5] = ["of", "the", "our", "single", "one"];
 
+/// Words that ask for one of many.
+const FIRST: [&str; 10] =
+    ["most", "least", "best", "worst", "highest", "lowest", "largest", "biggest", "smallest", "top"];
+
+/// What speaks against a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doubt {
+    /// As the model is told it.
+    pub why: String,
+    /// The column that is to tell the rows apart, where that is all.
+    pub by: Option<String>,
+}
+
 /// What speaks against a statement that gave these rows; none where nothing does.
 #[must_use]
-pub fn doubt(question: &Question, tables: &[Table<'_>], sql: &str, empty: bool) -> Option<String> {
+pub fn doubt(question: &Question, tables: &[Table<'_>], sql: &str, empty: bool) -> Option<Doubt> {
     if empty && is_narrow(sql) {
         let why = "no row has all that; one of the conditions may be on the wrong column, or not asked for";
-        return Some(why.to_owned());
+        return Some(Doubt { why: why.to_owned(), by: None });
     }
     let told = told_apart(sql);
-    let words: Vec<String> = question
-        .text
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .map(str::to_lowercase)
-        .collect();
-    for (place, _) in words.iter().enumerate().filter(|(_, word)| EACH.contains(&word.as_str())) {
-        let mut after = words[place + 1..].iter().skip_while(|word| BETWEEN.contains(&word.as_str()));
-        let Some(asked) = after.next().map(|word| stem(word)) else { continue };
+    let words = words(&question.text);
+    if let Some(why) = days(question, tables, &words, sql) {
+        return Some(Doubt { why, by: None });
+    }
+    for asked in each(&words) {
         let ways = ways(tables, &asked);
-        if let Some(best) = ways.first()
-            && !ways.iter().any(|way| told.contains(way))
-        {
-            return Some(format!("the question asks for each {asked}: select {best}, and group by it"));
+        let Some(best) = ways.first() else { continue };
+        if !ways.iter().any(|way| told.contains(way)) {
+            let why = format!("the question asks for each {asked}: select {best} too, and group by it");
+            return Some(Doubt { why, by: Some(best.clone()) });
+        }
+        if words.iter().any(|word| FIRST.contains(&word.as_str())) && !is_ranked(sql) {
+            let way = ways.iter().find(|way| told.contains(*way)).unwrap_or(best);
+            let why = format!(
+                "the question asks for the first of each {asked}: rank them, as in SELECT t.ward, t.doctor FROM (SELECT ..., \
+                 RANK() OVER (PARTITION BY {way} ORDER BY SUM(...) DESC) AS place FROM ... GROUP BY ...) AS t WHERE t.place = 1"
+            );
+            return Some(Doubt { why, by: None });
         }
     }
     None
+}
+
+/// Where the question compares two days by their names, "finished after their due date", and the statement does not.
+fn days(question: &Question, tables: &[Table<'_>], words: &[String], sql: &str) -> Option<String> {
+    if !question.compares_days() {
+        return None;
+    }
+    let mut named: Vec<(usize, String)> = Vec::new();
+    for table in tables {
+        for seen in table.columns.iter().filter(|seen| matches!(seen.cells, Cells::Day { .. })) {
+            let first = stem(seen.column.name.split('_').next().unwrap_or_default());
+            let at = words.iter().rposition(|word| stem(word) == first);
+            named.extend(at.map(|at| (at, format!("{}.{}", plain(table.name), plain(&seen.column.name)))));
+        }
+    }
+    named.sort();
+    let [(_, one), (_, other)] = named.as_slice() else { return None };
+    let compared = sql.split([' ', '(', ')']).collect::<Vec<_>>().windows(3).any(|run| {
+        let is_day = |text: &str| text == one || text == other;
+        is_day(run[0]) && is_day(run[2])
+    });
+    let operator =
+        if words.iter().any(|word| word == "before" || word.starts_with("earl")) { "<" } else { ">" };
+    (!compared).then(|| format!("the question compares two days: add the condition {one} {operator} {other}"))
+}
+
+/// Whether the question asks for something of each.
+#[must_use]
+pub fn asks_for_each(question: &Question) -> bool {
+    words(&question.text).iter().any(|word| EACH.contains(&word.as_str()))
+}
+
+fn words(text: &str) -> Vec<String> {
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(str::to_lowercase).collect()
+}
+
+/// That of which the question asks for each.
+fn each(words: &[String]) -> Vec<String> {
+    let places = words.iter().enumerate().filter(|(_, word)| EACH.contains(&word.as_str()));
+    let after = places.filter_map(|(place, _)| {
+        words[place + 1..].iter().find(|word| !BETWEEN.contains(&word.as_str())).map(|word| stem(word))
+    });
+    after.collect()
+}
+
+/// Whether the first of each is found: by a rank, or by the largest or smallest value of a column, beside which SQLite gives its row.
+fn is_ranked(sql: &str) -> bool {
+    [" OVER (", "MAX(", "MIN("].iter().any(|one| sql.contains(one))
 }
 
 /// Whether a condition on a value can be why nothing is found; of what asks for the absence of something it is an answer.
@@ -43,7 +110,8 @@ fn is_narrow(sql: &str) -> bool {
     let conditions = sql.split_once(" WHERE ").or_else(|| sql.split_once(" HAVING "));
     let compares =
         conditions.is_some_and(|(_, rest)| rest.contains(|c: char| c == '\'' || c.is_ascii_digit()));
-    compares && !sql.contains(" NOT IN (")
+    let is_total = ["SELECT COUNT(", "SELECT SUM(", "SELECT AVG("].iter().any(|total| sql.starts_with(total));
+    compares && (is_total || !sql.contains(" NOT IN ("))
 }
 
 /// The columns that tell apart what is called so, the best first.

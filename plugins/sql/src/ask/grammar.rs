@@ -13,6 +13,7 @@ use std::fmt::Write as _;
 use super::question::Question;
 use super::scope::{Cells, Table};
 use crate::graph::Graph;
+use crate::relate::Mention;
 use crate::schema::plain;
 use crate::statement::literal;
 
@@ -40,7 +41,7 @@ having: (total | ALIAS) CMP (NUMBER | total)
 cond: test ((" AND " | " OR ") test)~0..5
 test: "(" all " OR " all ")" | simple | member
 all: simple (" AND " simple)~0..3
-simple: value | when | number | ANY " IS NULL" | ANY " IS NOT NULL"
+simple: value | when | number | absent
 number: amount CMP amount ((" + " | " - " | " * ") amount)?
 amount: NUMBER | NUMERIC
 ARITHMETIC: " + " | " - " | " * " | " / "
@@ -56,11 +57,18 @@ const MAX_LIMIT: u32 = 1_000;
 
 /// The grammar of a question over these tables; none where there is no column.
 #[must_use]
-pub fn grammar(graph: &Graph<'_>, tables: &[Table<'_>], question: &Question) -> Option<String> {
+pub fn grammar(
+    graph: &Graph<'_>,
+    tables: &[Table<'_>],
+    mentions: &[Mention],
+    question: &Question,
+) -> Option<String> {
     let mut lists = Lists::default();
     for table in tables {
         for seen in &table.columns {
-            lists.add(&format!("{}.{}", plain(table.name), plain(&seen.column.name)), &seen.cells);
+            let name = format!("{}.{}", plain(table.name), plain(&seen.column.name));
+            lists.nulls.extend(seen.null.then(|| text(&name)));
+            lists.add(&name, &seen.cells);
         }
     }
     if lists.any.is_empty() {
@@ -83,7 +91,17 @@ pub fn grammar(graph: &Graph<'_>, tables: &[Table<'_>], question: &Question) -> 
     rule("NUMERIC", &lists.numbers, "0");
     rule("NUMBER", &numbers, "0");
     rule("LIMIT", &limits, "1");
-    members_rule(&mut grammar, &members);
+    members_rule(&mut grammar, &members, has_both(mentions));
+    // Of a column without a NULL there is nothing to test.
+    let _ = if lists.nulls.is_empty() {
+        writeln!(grammar, "absent: {}", text("1 = 1"))
+    } else {
+        writeln!(
+            grammar,
+            "absent: NULLABLE (\" IS NULL\" | \" IS NOT NULL\")\nNULLABLE: {}",
+            lists.nulls.join(" | ")
+        )
+    };
     values_rule(&mut grammar, &lists.values);
     days_rule(&mut grammar, &lists.days, question);
     Some(grammar)
@@ -95,6 +113,8 @@ struct Lists {
     any: Vec<String>,
     numbers: Vec<String>,
     days: Vec<String>,
+    /// Those with a NULL, as Lark writes them.
+    nulls: Vec<String>,
     /// A column, and the literals that it may be compared with.
     values: Vec<(String, Vec<String>)>,
 }
@@ -143,13 +163,21 @@ fn ways(graph: &Graph<'_>, tables: &[Table<'_>]) -> (Vec<String>, Vec<Member>) {
     (joins, members)
 }
 
-fn members_rule(grammar: &mut String, members: &[Member]) {
+/// Whether two values of one column are asked for: what has both is found by two member tests, and by no join.
+fn has_both(mentions: &[Mention]) -> bool {
+    let place = |one: &Mention| (one.table, one.column.clone());
+    mentions.iter().enumerate().any(|(at, one)| mentions[..at].iter().any(|other| place(one) == place(other)))
+}
+
+/// Member tests: of what is absent, of what has so many, and, where it needs them, of what is there. Elsewhere a join says that,
+/// which leaves less room for conditions that nobody asked for.
+fn members_rule(grammar: &mut String, members: &[Member], both: bool) {
     let tests = members.iter().map(|Member { column, selected, from }| {
+        let plain = if both { "IN" } else { "\" NOT IN (\"" };
+        let (column, begin) = (text(column), text(&format!("SELECT {selected} FROM {from}")));
+        let many = format!("\" GROUP BY \" {} \" HAVING \" having", text(selected));
         format!(
-            "{} IN {} JOIN* (\" WHERE \" all)? (\" GROUP BY \" {} \" HAVING \" having)? \")\"",
-            text(column),
-            text(&format!("SELECT {selected} FROM {from}")),
-            text(selected)
+            "{column} ({plain} {begin} JOIN* (\" WHERE \" all)? | IN {begin} JOIN* (\" WHERE \" all)? {many}) \")\""
         )
     });
     let tests: Vec<String> = tests.collect();
@@ -178,7 +206,7 @@ fn days_rule(grammar: &mut String, days: &[String], question: &Question) {
         let _ = writeln!(grammar, "when: {never}\nperiod: {never}\nage: {never}");
         return;
     }
-    let mut when = vec!["DAY CMP DAY".to_owned()];
+    let mut when = vec![if question.compares_days() { "DAY CMP DAY".to_owned() } else { text("1 = 1") }];
     if !question.periods.is_empty() {
         let between: Vec<String> = question
             .periods

@@ -7,6 +7,7 @@
 use super::question::Question;
 use super::scope::{Cells, Table};
 use crate::bindings::pawl::host::llm::{Message, Role};
+use crate::definition::Column;
 use crate::relate::{Mention, stem};
 use crate::statement::literal;
 
@@ -15,13 +16,13 @@ Select just what is asked for, and set no condition that is not asked for.";
 
 const CLINIC: &str = "patients(id, name, city: 'Bergen' | 'Oslo' | 'Tromso', born_on)
 wards(id, name: 'Children' | 'Eyes' | 'Surgery')
-doctors(id, name, ward_id -> wards, hired_on)
+doctors(id, name, ward_id -> wards, hired_on, left_on)
 visits(id, patient_id -> patients, doctor_id -> doctors, booked_on, seen_on: '2029-01-03' to '2031-03-02', state: 'done' | 'missed' | 'planned', fee (EUR))
 treatments(id, name, kind: 'drug' | 'therapy', price)
 given(id, visit_id -> visits, treatment_id -> treatments, times, amount) -- treatments given in a visit";
 
 /// Questions, what code says of their dates, and the statements that are right.
-const EXAMPLES: [(&str, &str, &str); 16] = [
+pub const EXAMPLES: [(&str, &str, &str); 19] = [
     (
         "How many patients live in Oslo?",
         "",
@@ -58,14 +59,29 @@ const EXAMPLES: [(&str, &str, &str); 16] = [
         "SELECT strftime('%Y-%m', visits.seen_on) AS month, COUNT(*) AS visits FROM visits WHERE visits.state <> 'missed' AND visits.seen_on BETWEEN '2030-01-01' AND '2030-12-31' GROUP BY month ORDER BY month",
     ),
     (
-        "Who earned the most of each ward?",
+        "Who earned the most of each ward in 2030?",
+        "\"2030\" = 2030-01-01 to 2030-12-31.",
+        "SELECT t.ward, t.doctor FROM (SELECT wards.name AS ward, doctors.name AS doctor, RANK() OVER (PARTITION BY wards.id ORDER BY SUM(visits.fee) DESC) AS place FROM visits JOIN doctors ON doctors.id = visits.doctor_id JOIN wards ON wards.id = doctors.ward_id WHERE visits.seen_on BETWEEN '2030-01-01' AND '2030-12-31' GROUP BY wards.id, doctors.id) AS t WHERE t.place = 1",
+    ),
+    (
+        "Kinds of treatment that we have charged over 9,000 for in all",
         "",
-        "SELECT t.ward, t.doctor FROM (SELECT wards.name AS ward, doctors.name AS doctor, RANK() OVER (PARTITION BY wards.id ORDER BY SUM(visits.fee) DESC) AS place FROM visits JOIN doctors ON doctors.id = visits.doctor_id JOIN wards ON wards.id = doctors.ward_id GROUP BY doctors.id) AS t WHERE t.place = 1",
+        "SELECT treatments.kind FROM given JOIN treatments ON treatments.id = given.treatment_id GROUP BY treatments.kind HAVING SUM(given.amount) > 9000",
+    ),
+    (
+        "How many doctors work here now?",
+        "",
+        "SELECT COUNT(*) AS doctors FROM doctors WHERE doctors.left_on IS NULL",
     ),
     (
         "How many treatments are given in a visit on average?",
         "",
         "SELECT AVG(t.n) AS average FROM (SELECT COUNT(*) AS n FROM given GROUP BY given.visit_id) AS t",
+    ),
+    (
+        "平均每次完成的就诊用了几种药？",
+        "",
+        "SELECT AVG(t.n) AS average FROM (SELECT COUNT(DISTINCT given.treatment_id) AS n FROM given JOIN treatments ON treatments.id = given.treatment_id JOIN visits ON visits.id = given.visit_id WHERE treatments.kind = 'drug' AND visits.state = 'done' GROUP BY given.visit_id) AS t",
     ),
     (
         "每位医生2030年的平均诊费是多少？",
@@ -108,7 +124,7 @@ const PICK: &str = "Which tables are needed to answer the question? Give them in
 
 const HOUSE: &str = "patients: people who are treated (name, city, born_on)
 wards: departments of the clinic (name)
-doctors (name, hired_on)
+doctors (name, hired_on, left_on)
 visits: a patient sees a doctor (booked_on, seen_on, state, fee)
 treatments: drugs and therapies (name, kind, price)
 given: treatments given in a visit (times, amount)
@@ -162,7 +178,8 @@ pub fn write(tables: &[Table<'_>], mentions: &[Mention], question: &Question) ->
     let values = mentions.iter().filter_map(|one| {
         Some(format!("{}.{} has {}.\n", name(one.table)?, one.column, literal(&one.value)))
     });
-    let values: String = values.take(MAX_VALUES).chain(called(tables, question)).collect();
+    let values: String =
+        values.take(MAX_VALUES).chain(called(tables, question)).chain(flags(tables, question)).collect();
     let asked = noted(&question.text, &question.note());
     let content = format!("Another database. Tables:\n{}\n\n{values}Question: {asked}", lines.join("\n"));
     messages.push(message(Role::User, content));
@@ -183,6 +200,22 @@ fn called<'a>(tables: &'a [Table<'_>], question: &Question) -> impl Iterator<Ite
             name.len() > 1 && seen.cells != Cells::Key && asked.windows(name.len()).any(|run| run == name);
         let column = &seen.column.name;
         said.then(|| format!("\"{}\" is {table}.{column}.\n", column.replace('_', " ")))
+    })
+}
+
+/// Flags whose comment shares a word with the question: "1: nobody may lend it".
+fn flags<'a>(tables: &'a [Table<'_>], question: &Question) -> impl Iterator<Item = String> + 'a {
+    let words = |text: &str| -> Vec<String> {
+        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 3);
+        words.map(|word| stem(&word.to_lowercase())).collect()
+    };
+    let asked = words(&question.text);
+    let columns = tables.iter().flat_map(|table| table.columns.iter().map(move |seen| (table.name, seen)));
+    columns.filter_map(move |(table, seen)| {
+        let Column { name, comment, .. } = seen.column;
+        let shares = words(&format!("{comment} {name}")).iter().any(|word| asked.contains(word));
+        let said = matches!(seen.cells, Cells::Flag(_)) && !comment.is_empty() && shares;
+        said.then(|| format!("{table}.{name}: {comment}.\n"))
     })
 }
 

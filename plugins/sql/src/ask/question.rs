@@ -14,6 +14,11 @@ use pawl_request::{Text, count, span};
 const NOTE: &str = "\n[Today is ";
 /// Numbers that statements need beside those of the question: shares, hours, days.
 const USUAL: [&str; 7] = ["0", "1", "100", "100.0", "60", "60.0", "24"];
+/// Words, or their beginnings, of one day compared with another.
+const COMPARES: [&str; 22] = [
+    "later", "late ", "late?", "late,", "late.", "earl", "before", "after", "than", "within", "overdue",
+    "on time", "in time", "delay", "past", "expire", "same day", "晚", "早", "之前", "之后", "逾期",
+];
 const HAN: [char; 11] = ['零', '一', '二', '三', '四', '五', '六', '七', '八', '九', '十'];
 
 /// A period that a question names.
@@ -55,6 +60,13 @@ impl Question {
         let more = in_other_years(&periods);
         periods.extend(more);
         Question { today, numbers: numbers(&text, &periods), periods, text }
+    }
+
+    /// Whether one day may be compared with another of the same row: "shipped later than promised".
+    #[must_use]
+    pub fn compares_days(&self) -> bool {
+        let lower = self.text.to_lowercase();
+        COMPARES.iter().any(|word| lower.contains(word))
     }
 
     /// The periods as the model is told them.
@@ -197,6 +209,17 @@ mod tests {
             "For 2028 and 2029: fees from January to February\n[Today is Monday 2029-03-03, 09:00. \"2028\" = 2028-01-01 to 2028-12-31. \"2029\" = 2029-01-01 to 2029-12-31. \"January to February\" = 2029-01-01 to 2029-02-28.]",
         );
         assert_eq!(periods(&question)[3..], ["January to February, 2028: 2028-01-01..2028-02-29"]);
+    }
+
+    #[test]
+    fn days_of_a_row_are_compared_where_that_is_asked_for() {
+        for text in ["Visits that began later than booked", "Which invoices are overdue?", "比预约晚的就诊"]
+        {
+            assert!(read(text).compares_days(), "{text}");
+        }
+        for text in ["How many doctors work here?", "Fees of 2030", "Plates by ward"] {
+            assert!(!read(text).compares_days(), "{text}");
+        }
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub struct Seen<'a> {
     pub cells: Cells,
     /// Whether the texts are all that there are.
     pub whole: bool,
+    /// Whether a cell is NULL.
+    pub null: bool,
 }
 
 /// A table, as the question sees it.
@@ -73,11 +75,12 @@ pub fn look<'a>(
 ) -> Vec<Table<'a>> {
     let seen = places.iter().filter_map(|place| {
         let (name, definition) = graph.tables.get(*place)?;
-        let columns = definition.columns.iter().map(|column| {
+        let nulls = nulls(database, name, definition);
+        let columns = definition.columns.iter().zip(nulls).map(|(column, null)| {
             let own = mentions.iter().filter(|one| one.table == *place && one.column == column.name);
             let said = own.map(|one| one.value.clone()).collect();
             let key = column.references.is_some() || graph.is_key(*place, &column.name);
-            see(database, name, column, key, said)
+            Seen { null, ..see(database, name, column, key, said) }
         });
         Some(Table { place: *place, name, comment: &definition.comment, columns: columns.collect() })
     });
@@ -91,7 +94,7 @@ fn see<'a>(
     key: bool,
     said: Vec<String>,
 ) -> Seen<'a> {
-    let seen = |cells, whole| Seen { column, cells, whole };
+    let seen = |cells, whole| Seen { column, cells, whole, null: false };
     if is_text(&column.declared) || column.declared.is_empty() {
         return match texts(database, table, column) {
             Some(Texts::Days { moment, ends }) => seen(Cells::Day { moment, ends }, false),
@@ -115,6 +118,24 @@ fn see<'a>(
         Some(flags) if !flags.is_empty() && flags.len() <= FLAGS as usize => seen(Cells::Flag(flags), true),
         _ => seen(Cells::Number, false),
     }
+}
+
+/// Of each column whether a cell is NULL; where that cannot be seen, it may be.
+fn nulls(database: &impl Database, table: &str, definition: &Definition) -> Vec<bool> {
+    let sums: Vec<String> = definition
+        .columns
+        .iter()
+        .map(|column| format!("SUM(CASE WHEN s.{} IS NULL THEN 1 ELSE 0 END)", quoted(&column.name)))
+        .collect();
+    let from = format!("(SELECT * FROM {} LIMIT {LOOKED_AT}) AS s", quoted(table));
+    let row = database.query(&format!("SELECT {} FROM {from}", sums.join(", ")), 1).ok();
+    let row = row.and_then(|rows| rows.rows.into_iter().next()).unwrap_or_default();
+    let none = |value: &Value| match value {
+        Value::Integer(0) => true,
+        Value::Text(count) => count == "0",
+        _ => false,
+    };
+    (0..definition.columns.len()).map(|place| !row.get(place).is_some_and(none)).collect()
 }
 
 enum Texts {

@@ -12,7 +12,7 @@ const LENDING: &str = "CREATE TABLE readers(id INTEGER PRIMARY KEY, name TEXT, t
       id INTEGER PRIMARY KEY, title TEXT, shelf TEXT, lost INTEGER);
     CREATE TABLE loans(id INTEGER PRIMARY KEY, reader_id INTEGER REFERENCES readers(id), book_id INTEGER REFERENCES books(id), lent_at TEXT, fee REAL);
     INSERT INTO readers VALUES (1, 'Ines', 'Porto'), (2, 'Omar', 'Lagos');
-    INSERT INTO books VALUES (1, 'Tides', 'sea', 0), (2, 'Dunes', 'sand', 1);
+    INSERT INTO books VALUES (1, 'Tides', 'sea', 0), (2, 'Dunes', 'sand', 1), (3, 'Fog', NULL, 0);
     INSERT INTO loans VALUES (1, 1, 1, '2031-02-28 18:30', 1.5), (2, 2, 1, '2031-03-01 09:00', 2.0), (3, 1, 2, '2031-03-02 10:00', 1.0);";
 
 /// Says its lines in order, and keeps what it was asked.
@@ -60,7 +60,7 @@ fn a_question_gives_rows_and_the_statement_that_ran() {
     assert!(answer.repaired.is_empty());
     let (told, _) = model.last();
     assert!(
-        told.contains("books(id, title: 'Dunes' | 'Tides', shelf: 'sand' | 'sea', lost) -- what we lend"),
+        told.contains("books(id, title: 'Dunes' | 'Fog' | 'Tides', shelf: 'sand' | 'sea', lost) -- what we lend"),
         "{told}"
     );
     assert!(told.ends_with("Question: Who paid the most fees?"), "{told}");
@@ -86,13 +86,14 @@ fn only_values_days_and_numbers_of_database_and_question_can_be_written() {
     );
     assert!(lark.contains("\"'sea'\" ") || lark.contains("\"'sea'\"\n"), "{lark}");
     assert!(lark.contains("\"books.lost\" (EQUAL"), "a flag has its values: {lark}");
+    assert_eq!(rule(&lark, "NULLABLE"), "NULLABLE: \"books.shelf\"", "of the others no cell is NULL");
     assert!(told.contains("books.shelf has 'sea'."), "{told}");
     assert!(told.ends_with("[\"last month\" = 2031-02-01 to 2031-02-28.]"), "{told}");
     let model = Says::new(&["SELECT COUNT(*) FROM loans"]);
     ask(&Memory::new(LENDING), &model, "How many loans are there?", clock()).unwrap();
     assert_eq!(
         rule(&model.last().1, "when"),
-        "when: DAY CMP DAY",
+        "when: \"1 = 1\"",
         "no period was said, so none is compared with"
     );
 }
@@ -162,8 +163,8 @@ fn what_is_asked_for_each_of_something_is_told_apart() {
     let sum = "SELECT SUM(loans.fee) AS fees FROM loans";
     let each = "SELECT readers.town, SUM(loans.fee) AS fees FROM loans JOIN readers ON readers.id = loans.reader_id GROUP BY readers.town";
     for (question, lines, rows, repaired) in [
-        ("Fees per town", vec![sum, each], 2, 1),
-        ("Fees for each of our readers", vec![sum, each], 2, 1),
+        ("Fees per town", vec![sum], 2, 1),
+        ("Fees for each of our readers", vec![sum], 2, 1),
         ("Fees by town", vec![each], 2, 0),
         (
             "Fees by reader",
@@ -172,7 +173,7 @@ fn what_is_asked_for_each_of_something_is_told_apart() {
             0,
         ),
         ("Fees for each of the moons", vec![sum], 1, 0),
-        ("Fees per town, please", vec![sum, sum], 1, 0),
+        ("Who borrows the most of each town?", vec![each, each], 2, 0),
     ] {
         let model = Says::new(&lines);
         let answer = ask(&Memory::new(LENDING), &model, question, clock()).unwrap();
