@@ -60,7 +60,9 @@ fn a_question_gives_rows_and_the_statement_that_ran() {
     assert!(answer.repaired.is_empty());
     let (told, _) = model.last();
     assert!(
-        told.contains("books(id, title: 'Dunes' | 'Fog' | 'Tides', shelf: 'sand' | 'sea', lost) -- what we lend"),
+        told.contains(
+            "books(id, title: 'Dunes' | 'Fog' | 'Tides', shelf: 'sand' | 'sea', lost) -- what we lend"
+        ),
         "{told}"
     );
     assert!(told.ends_with("Question: Who paid the most fees?"), "{told}");
