@@ -6,7 +6,9 @@
 //! told what happened. A call that would write ends the turn, and waits for a person.
 
 pub(crate) mod decision;
+mod figures;
 mod prompt;
+mod request;
 mod round;
 pub(crate) mod signature;
 
@@ -234,6 +236,13 @@ impl Chat {
                 None => return done(String::new(), Ending::Length, calls),
                 Some(Decision::Answer(answer)) => {
                     text.push_str(&answer);
+                    if let Some(note) = figures::note(&turn, &calls, &answer) {
+                        let note = format!("\n\n{note}");
+                        if let Some(events) = events {
+                            let _ = events.send(TurnEvent::Text(note.clone())).await;
+                        }
+                        text.push_str(&note);
+                    }
                     let cut = written.reason == StopReason::Length;
                     return done(text, if cut { Ending::Length } else { Ending::Stop }, calls);
                 }
@@ -255,7 +264,7 @@ impl Chat {
                         }
                     };
                     // What exists may be other things now; what the model was told at the head of the prompt stays.
-                    offer.tools = told_the_request(plugins.offered().await, &turn);
+                    offer.tools = request::told(plugins.offered().await, &turn);
                     turn.items
                         .push(Item::Call { tool: record.tool.clone(), arguments: record.arguments.clone() });
                     turn.items.push(Item::Result(self.shown(&record)));
@@ -288,10 +297,10 @@ impl Chat {
             Tools::None => Default::default(),
             Tools::Client(tools) => (tools.clone(), Vec::new(), Vec::new(), Vec::new()),
             Tools::Plugins => (
-                told_the_request(plugins.offered().await, turn),
+                request::told(plugins.offered().await, turn),
                 plugins.contexts().await,
                 plugins.examples().await,
-                plugins.hints(&asked(&turn.items)).await,
+                plugins.hints(&request::last_two(&turn.items)).await,
             ),
         };
         if let Choice::Named(name) = &turn.choice
@@ -344,65 +353,6 @@ impl Chat {
     }
 }
 
-/// The last request, and the one before it: "And in October?" is about something.
-fn asked(items: &[Item]) -> String {
-    let texts = items.iter().rev().filter_map(|item| match item {
-        Item::User(text) => Some(text.as_str()),
-        _ => None,
-    });
-    texts.take(2).collect::<Vec<_>>().join("\n")
-}
-
-/// The tools with the user's request in the places that ask for it, as [`prompt::annotated`] writes it.
-fn told_the_request(mut tools: Vec<Offered>, turn: &Turn) -> Vec<Offered> {
-    let texts: Vec<&str> = turn
-        .items
-        .iter()
-        .filter_map(|item| match item {
-            Item::User(text) => Some(text.as_str()),
-            _ => None,
-        })
-        .collect();
-    let text = match texts.as_slice() {
-        [.., before, last] if goes_on(last) => format!("{before}\n{last}"),
-        [.., last] => (*last).to_owned(),
-        [] => String::new(),
-    };
-    let text = prompt::annotated(&text, &turn.now, true, &mut None);
-    for tool in &mut tools {
-        pawl_plugin::request(&mut tool.parameters, &text);
-    }
-    tools
-}
-
-/// Whether a request is about what was asked before: "And in October?"
-fn goes_on(request: &str) -> bool {
-    let lower = request.trim_start().to_lowercase();
-    let begins = |word: &str| {
-        let rest = lower.strip_prefix(word);
-        rest.is_some_and(|rest| !word.is_ascii() || !rest.starts_with(|c: char| c.is_alphanumeric()))
-    };
-    GOING_ON.iter().any(|word| begins(word))
-}
-
-/// What such a request begins with.
-const GOING_ON: [&str; 14] = [
-    "and",
-    "or",
-    "but",
-    "what about",
-    "how about",
-    "only",
-    "also",
-    "the same",
-    "same",
-    "now",
-    "那",
-    "还有",
-    "其中",
-    "再",
-];
-
 /// At most `limit` bytes of a text, and a word on what is missing.
 fn bounded(text: &str, limit: usize) -> String {
     if text.len() <= limit {
@@ -415,29 +365,6 @@ fn bounded(text: &str, limit: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_request_that_goes_on_from_the_one_before_is_told_with_it() {
-        let parameters =
-            serde_json::json!({"properties": {"question": {"type": "string", "x-pawl": {"request": true}}}});
-        let tool = Offered::new("shop.ask", "", parameters);
-        let now = jiff::civil::date(2031, 3, 3).at(9, 0, 0, 0).in_tz("UTC").expect("a zone");
-        let told = |requests: &[&str]| {
-            let items = requests.iter().map(|text| Item::User((*text).to_owned())).collect();
-            let tools = told_the_request(vec![tool.clone()], &Turn::with_plugins(items, now.clone()));
-            tools[0].parameters["properties"]["question"]["enum"][0]
-                .as_str()
-                .map(str::to_owned)
-                .unwrap_or_default()
-        };
-        let note = "\n[Today is Monday 2031-03-03, 09:00.]";
-        assert_eq!(told(&["How many lamps?", "Which is the oldest?"]), format!("Which is the oldest?{note}"));
-        assert_eq!(
-            told(&["How many lamps?", "And of wood?"]),
-            format!("How many lamps?\nAnd of wood?{note}")
-        );
-        assert_eq!(told(&["Andes?"]), format!("Andes?{note}"));
-    }
 
     #[test]
     fn a_long_result_is_cut_between_characters_and_says_so() {

@@ -66,7 +66,7 @@ pub fn ask(database: &impl Database, model: &impl Model, asked: &str, clock: Dat
     let mentions = relate::mentions(database, &tables, &question.text);
     let places = bearing(model, &graph, &tables, &mentions, &question)?;
     let seen = scope::look(database, &graph, &places, &mentions);
-    let Some(grammar) = grammar::grammar(&graph, &seen, &mentions, &question) else {
+    let Some(grammar) = grammar::grammar(&graph, &seen, &question) else {
         return Err(Error::Unavailable("the database has no tables; tell the user".to_owned()));
     };
     let moments = moments(&seen);

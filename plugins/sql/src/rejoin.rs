@@ -195,6 +195,10 @@ impl VisitorMut for Rejoining<'_> {
             }
             many = from.many;
         }
+        // A group has a row.
+        if select.having.as_ref().is_some_and(|having| having.to_string() == "COUNT(*) = 0") {
+            select.having = None;
+        }
         as_called(select);
         group(select, scope.by_total);
         if !scope.ordered && self.scopes.is_empty() {
@@ -380,6 +384,14 @@ mod tests {
         becomes(
             "SELECT COUNT(*) FROM visits WHERE visits.seen_at <= '2030-12-31'",
             "SELECT COUNT(*) FROM visits WHERE visits.seen_at < '2031-01-01'",
+        );
+    }
+
+    #[test]
+    fn a_group_without_a_row_is_not_asked_for() {
+        becomes(
+            "SELECT visits.doctor_id FROM visits GROUP BY visits.doctor_id HAVING COUNT(*) = 0",
+            "SELECT visits.doctor_id FROM visits GROUP BY visits.doctor_id",
         );
     }
 

@@ -44,7 +44,7 @@ pub fn doubt(question: &Question, tables: &[Table<'_>], sql: &str, empty: bool) 
             let why = format!("the question asks for each {asked}: select {best} too, and group by it");
             return Some(Doubt { why, by: Some(best.clone()) });
         }
-        if words.iter().any(|word| FIRST.contains(&word.as_str())) && !is_ranked(sql) {
+        if words.iter().any(|word| FIRST.contains(&word.as_str())) && !is_ranked(&words, sql) {
             let way = ways.iter().find(|way| told.contains(*way)).unwrap_or(best);
             let why = format!(
                 "the question asks for the first of each {asked}: rank them, as in SELECT t.ward, t.doctor FROM (SELECT ..., \
@@ -101,8 +101,10 @@ fn each(words: &[String]) -> Vec<String> {
 }
 
 /// Whether the first of each is found: by a rank, or by the largest or smallest value of a column, beside which SQLite gives its row.
-fn is_ranked(sql: &str) -> bool {
-    [" OVER (", "MAX(", "MIN("].iter().any(|one| sql.contains(one))
+/// The most or the least of something is a sum or a count, and needs a rank.
+fn is_ranked(words: &[String], sql: &str) -> bool {
+    let adds_up = words.iter().any(|word| word == "most" || word == "least");
+    sql.contains(" OVER (") || (!adds_up && (sql.contains("MAX(") || sql.contains("MIN(")))
 }
 
 /// Whether a condition on a value can be why nothing is found; of what asks for the absence of something it is an answer.

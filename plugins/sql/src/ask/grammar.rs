@@ -13,7 +13,6 @@ use std::fmt::Write as _;
 use super::question::Question;
 use super::scope::{Cells, Table};
 use crate::graph::Graph;
-use crate::relate::Mention;
 use crate::schema::plain;
 use crate::statement::literal;
 
@@ -57,12 +56,7 @@ const MAX_LIMIT: u32 = 1_000;
 
 /// The grammar of a question over these tables; none where there is no column.
 #[must_use]
-pub fn grammar(
-    graph: &Graph<'_>,
-    tables: &[Table<'_>],
-    mentions: &[Mention],
-    question: &Question,
-) -> Option<String> {
+pub fn grammar(graph: &Graph<'_>, tables: &[Table<'_>], question: &Question) -> Option<String> {
     let mut lists = Lists::default();
     for table in tables {
         for seen in &table.columns {
@@ -91,7 +85,7 @@ pub fn grammar(
     rule("NUMERIC", &lists.numbers, "0");
     rule("NUMBER", &numbers, "0");
     rule("LIMIT", &limits, "1");
-    members_rule(&mut grammar, &members, has_both(mentions));
+    members_rule(&mut grammar, &members);
     // Of a column without a NULL there is nothing to test.
     let _ = if lists.nulls.is_empty() {
         writeln!(grammar, "absent: {}", text("1 = 1"))
@@ -163,22 +157,12 @@ fn ways(graph: &Graph<'_>, tables: &[Table<'_>]) -> (Vec<String>, Vec<Member>) {
     (joins, members)
 }
 
-/// Whether two values of one column are asked for: what has both is found by two member tests, and by no join.
-fn has_both(mentions: &[Mention]) -> bool {
-    let place = |one: &Mention| (one.table, one.column.clone());
-    mentions.iter().enumerate().any(|(at, one)| mentions[..at].iter().any(|other| place(one) == place(other)))
-}
-
-/// Member tests: of what is absent, of what has so many, and, where it needs them, of what is there. Elsewhere a join says that,
-/// which leaves less room for conditions that nobody asked for.
-fn members_rule(grammar: &mut String, members: &[Member], both: bool) {
+/// Member tests. Few conditions within: with room for more the model adds some that nobody asked for.
+fn members_rule(grammar: &mut String, members: &[Member]) {
     let tests = members.iter().map(|Member { column, selected, from }| {
-        let plain = if both { "IN" } else { "\" NOT IN (\"" };
         let (column, begin) = (text(column), text(&format!("SELECT {selected} FROM {from}")));
         let many = format!("\" GROUP BY \" {} \" HAVING \" having", text(selected));
-        format!(
-            "{column} ({plain} {begin} JOIN* (\" WHERE \" all)? | IN {begin} JOIN* (\" WHERE \" all)? {many}) \")\""
-        )
+        format!("{column} IN {begin} JOIN* (\" WHERE \" simple (\" AND \" simple)?)? ({many})? \")\"")
     });
     let tests: Vec<String> = tests.collect();
     let _ = writeln!(grammar, "member: {}", if tests.is_empty() { text("1 = 1") } else { tests.join(" | ") });

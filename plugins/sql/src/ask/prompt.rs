@@ -186,18 +186,19 @@ pub fn write(tables: &[Table<'_>], mentions: &[Mention], question: &Question) ->
     messages
 }
 
-/// Columns that the question calls by their whole name of several words: "unit price".
+/// Columns that the question calls by their whole name: "unit price"; a single word only where it is a figure and no other column's.
 fn called<'a>(tables: &'a [Table<'_>], question: &Question) -> impl Iterator<Item = String> + 'a {
     let words = |text: &str| -> Vec<String> {
         let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
         words.map(|word| stem(&word.to_lowercase())).collect()
     };
     let asked = words(&question.text);
-    let columns = tables.iter().flat_map(|table| table.columns.iter().map(move |seen| (table.name, seen)));
-    columns.filter_map(move |(table, seen)| {
+    let columns = || tables.iter().flat_map(|table| table.columns.iter().map(move |seen| (table.name, seen)));
+    columns().filter_map(move |(table, seen)| {
         let name = words(&seen.column.name);
-        let said =
-            name.len() > 1 && seen.cells != Cells::Key && asked.windows(name.len()).any(|run| run == name);
+        let alone = || columns().filter(|(_, other)| words(&other.column.name) == name).count() == 1;
+        let tells = name.len() > 1 || (seen.cells == Cells::Number && alone());
+        let said = tells && seen.cells != Cells::Key && asked.windows(name.len()).any(|run| run == name);
         let column = &seen.column.name;
         said.then(|| format!("\"{}\" is {table}.{column}.\n", column.replace('_', " ")))
     })
