@@ -75,7 +75,15 @@ pub fn ask(database: &impl Database, model: &impl Model, asked: &str, clock: Dat
     // The first statement that runs, where something speaks against it.
     let mut doubted: Option<Answer> = None;
     loop {
-        let written = model.write(&messages, &grammar, MAX_TOKENS).map_err(no_model)?;
+        let written = match model.write(&messages, &grammar, MAX_TOKENS) {
+            // What goes round in circles may not where it is asked for less.
+            Err(ModelError::Truncated) if repaired.len() < REPAIRS => {
+                repaired.push(format!("a statement of more than {MAX_TOKENS} tokens: write a short one"));
+                prompt::shorter(&mut messages);
+                continue;
+            }
+            written => written.map_err(no_model)?,
+        };
         let sql = whole(&question, rejoin(&graph, &moments, &written).unwrap_or_else(|| written.clone()));
         let error = match crate::run(database, &sql) {
             Ok(table) if doubted.as_ref().is_some_and(|first| first.sql == sql || is_void(&table)) => {
@@ -86,8 +94,8 @@ pub fn ask(database: &impl Database, model: &impl Model, asked: &str, clock: Dat
                 let Some(doubt) = doubt.filter(|_| doubted.is_none() && repaired.len() < REPAIRS) else {
                     return Ok(answer(sql, table, repaired));
                 };
-                let mended = doubt.by.and_then(|column| apart::by(&sql, &column));
-                if let Some(mended) = mended.and_then(|mended| rejoin(&graph, &moments, &mended))
+                let mended = doubt.mended.as_deref().and_then(|mended| rejoin(&graph, &moments, mended));
+                if let Some(mended) = mended
                     && let Ok(rows) = crate::run(database, &mended)
                     && !is_empty(&rows)
                 {
@@ -112,7 +120,7 @@ pub fn ask(database: &impl Database, model: &impl Model, asked: &str, clock: Dat
 /// The statement, its rows told from each other as the question needs it.
 fn whole(question: &Question, sql: String) -> String {
     let counted = if doubt::asks_for_each(question) { None } else { apart::count_of_groups(&sql) };
-    counted.or_else(|| apart::named_halves(&sql)).unwrap_or(sql)
+    counted.or_else(|| apart::named_halves(&sql)).or_else(|| apart::share(&sql)).unwrap_or(sql)
 }
 
 /// No row, or one of totals of nothing: NULL, with counts of none beside it.

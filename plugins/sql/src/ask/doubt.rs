@@ -4,6 +4,7 @@
 
 use super::question::Question;
 use super::scope::{Cells, Table};
+use crate::apart;
 use crate::relate::stem;
 use crate::schema::plain;
 
@@ -21,8 +22,8 @@ const FIRST: [&str; 10] =
 pub struct Doubt {
     /// As the model is told it.
     pub why: String,
-    /// The column that is to tell the rows apart, where that is all.
-    pub by: Option<String>,
+    /// The statement that does what is missing, where code can write it.
+    pub mended: Option<String>,
 }
 
 /// What speaks against a statement that gave these rows; none where nothing does.
@@ -30,19 +31,20 @@ pub struct Doubt {
 pub fn doubt(question: &Question, tables: &[Table<'_>], sql: &str, empty: bool) -> Option<Doubt> {
     if empty && is_narrow(sql) {
         let why = "no row has all that; one of the conditions may be on the wrong column, or not asked for";
-        return Some(Doubt { why: why.to_owned(), by: None });
+        return Some(Doubt { why: why.to_owned(), mended: None });
     }
     let told = told_apart(sql);
     let words = words(&question.text);
-    if let Some(why) = days(question, tables, &words, sql) {
-        return Some(Doubt { why, by: None });
+    if let Some(condition) = days(question, tables, &words, sql) {
+        let why = format!("the question compares two days: add the condition {condition}");
+        return Some(Doubt { why, mended: apart::and(sql, &condition) });
     }
     for asked in each(&words) {
         let ways = ways(tables, &asked);
         let Some(best) = ways.first() else { continue };
         if !ways.iter().any(|way| told.contains(way)) {
             let why = format!("the question asks for each {asked}: select {best} too, and group by it");
-            return Some(Doubt { why, by: Some(best.clone()) });
+            return Some(Doubt { why, mended: apart::by(sql, best) });
         }
         if words.iter().any(|word| FIRST.contains(&word.as_str())) && !is_ranked(&words, sql) {
             let way = ways.iter().find(|way| told.contains(*way)).unwrap_or(best);
@@ -50,13 +52,13 @@ pub fn doubt(question: &Question, tables: &[Table<'_>], sql: &str, empty: bool) 
                 "the question asks for the first of each {asked}: rank them, as in SELECT t.ward, t.doctor FROM (SELECT ..., \
                  RANK() OVER (PARTITION BY {way} ORDER BY SUM(...) DESC) AS place FROM ... GROUP BY ...) AS t WHERE t.place = 1"
             );
-            return Some(Doubt { why, by: None });
+            return Some(Doubt { why, mended: None });
         }
     }
     None
 }
 
-/// Where the question compares two days by their names, "finished after their due date", and the statement does not.
+/// The condition that is missing where the question compares two days by their names: "finished after their due date".
 fn days(question: &Question, tables: &[Table<'_>], words: &[String], sql: &str) -> Option<String> {
     if !question.compares_days() {
         return None;
@@ -77,7 +79,7 @@ fn days(question: &Question, tables: &[Table<'_>], words: &[String], sql: &str) 
     });
     let operator =
         if words.iter().any(|word| word == "before" || word.starts_with("earl")) { "<" } else { ">" };
-    (!compared).then(|| format!("the question compares two days: add the condition {one} {operator} {other}"))
+    (!compared).then(|| format!("{one} {operator} {other}"))
 }
 
 /// Whether the question asks for something of each.

@@ -139,7 +139,7 @@ struct Member {
     from: String,
 }
 
-/// The joins between these tables, and the member tests along the same references, both ways.
+/// The joins between these tables, and the member tests of what a row has many of; what it has one of is joined.
 fn ways(graph: &Graph<'_>, tables: &[Table<'_>]) -> (Vec<String>, Vec<Member>) {
     let (mut joins, mut members) = (Vec::new(), Vec::new());
     let name = |place: usize| tables.iter().find(|table| table.place == place).map(|table| plain(table.name));
@@ -148,8 +148,10 @@ fn ways(graph: &Graph<'_>, tables: &[Table<'_>]) -> (Vec<String>, Vec<Member>) {
             let (Some(new), Some(with)) = (name(join.table), name(join.with)) else { continue };
             let (own, other) = (plain(join.column), plain(join.other));
             joins.push(format!(" JOIN {new} ON {new}.{own} = {with}.{other}"));
+            let many =
+                graph.parents(join.table).any(|one| one.table == join.with && one.other == join.column);
             let selected = format!("{new}.{own}");
-            members.push(Member { column: format!("{with}.{other}"), selected, from: new });
+            members.extend(many.then(|| Member { column: format!("{with}.{other}"), selected, from: new }));
         }
     }
     joins.sort();

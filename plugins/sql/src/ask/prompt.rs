@@ -229,6 +229,13 @@ pub fn again(messages: &mut Vec<Message>, sql: &str, error: &str) {
     ));
 }
 
+/// What is added when a statement did not end.
+pub fn shorter(messages: &mut Vec<Message>) {
+    let text = "Write one short statement, with no condition that is not asked for.";
+    messages.push(message(Role::Assistant, "SELECT".to_owned()));
+    messages.push(message(Role::User, text.to_owned()));
+}
+
 fn noted(question: &str, note: &str) -> String {
     if note.is_empty() { question.to_owned() } else { format!("{question}\n[{note}]") }
 }
