@@ -90,7 +90,7 @@ pub fn ask(database: &impl Database, model: &impl Model, asked: &str, clock: Dat
                 return Ok(doubted.unwrap_or_else(|| answer(sql, table, repaired)));
             }
             Ok(table) => {
-                let doubt = doubt::doubt(&question, &seen, &sql, is_empty(&table));
+                let doubt = doubt::doubt(&question, &seen, &mentions, &sql, is_empty(&table));
                 let Some(doubt) = doubt.filter(|_| doubted.is_none() && repaired.len() < REPAIRS) else {
                     return Ok(answer(sql, table, repaired));
                 };

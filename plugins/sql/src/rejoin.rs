@@ -425,6 +425,10 @@ mod tests {
                 &format!("SELECT {wanted} AS total_{unit} FROM given"),
             );
         }
+        becomes(
+            "SELECT AVG(julianday(visits.seen_at) - julianday(visits.seen_at)) AS hours FROM visits",
+            "SELECT AVG(julianday(visits.seen_at) - julianday(visits.seen_at)) * 24 AS hours FROM visits",
+        );
         let months = "SELECT strftime('%Y-%m', visits.seen_at) AS month FROM visits GROUP BY month";
         becomes(months, months);
     }

@@ -1,18 +1,21 @@
 //! What makes a statement doubtful although it runs: nothing fulfils its conditions, the question asks for each of something that
-//! the statement does not tell apart, or for the first of each and nothing is ranked. Said to the model once; where it writes nothing
+//! the statement does not tell apart, for the first of each and nothing is ranked, for a name, a period or a comparison of days that is not there. Said to the model once; where it writes nothing
 //! better, the first statement stands.
 
-use super::question::Question;
+use super::question::{Period, Question};
 use super::scope::{Cells, Table};
 use crate::apart;
-use crate::relate::stem;
+use crate::relate::{Mention, stem};
 use crate::schema::plain;
+use crate::statement::literal;
 
 /// Words before that which is told apart: "per region", "for each of the regions".
 const EACH: [&str; 4] = ["each", "every", "per", "by"];
 /// Words that may stand between.
 const BETWEEN: [&str; 5] = ["of", "the", "our", "single", "one"];
 
+/// What a day is a part of.
+const TIMES: [&str; 5] = ["day", "week", "month", "quarter", "year"];
 /// Words that ask for one of many.
 const FIRST: [&str; 10] =
     ["most", "least", "best", "worst", "highest", "lowest", "largest", "biggest", "smallest", "top"];
@@ -28,19 +31,37 @@ pub struct Doubt {
 
 /// What speaks against a statement that gave these rows; none where nothing does.
 #[must_use]
-pub fn doubt(question: &Question, tables: &[Table<'_>], sql: &str, empty: bool) -> Option<Doubt> {
+pub fn doubt(
+    question: &Question,
+    tables: &[Table<'_>],
+    mentions: &[Mention],
+    sql: &str,
+    empty: bool,
+) -> Option<Doubt> {
+    if let Some(doubt) = unnamed(question, tables, mentions, sql) {
+        return Some(doubt);
+    }
     if empty && is_narrow(sql) {
         let why = "no row has all that; one of the conditions may be on the wrong column, or not asked for";
         return Some(Doubt { why: why.to_owned(), mended: None });
     }
     let told = told_apart(sql);
     let words = words(&question.text);
-    if let Some(condition) = days(question, tables, &words, sql) {
-        let why = format!("the question compares two days: add the condition {condition}");
-        return Some(Doubt { why, mended: apart::and(sql, &condition) });
+    if let Some(doubt) = days(question, tables, &words, sql) {
+        return Some(doubt);
     }
-    for asked in each(&words) {
-        let ways = ways(tables, &asked);
+    if let Some(doubt) = period(question, tables, sql) {
+        return Some(doubt);
+    }
+    for phrase in each(&words) {
+        let Some(asked) = phrase.iter().find(|word| !ways(tables, word).is_empty()).or(phrase.first()) else {
+            continue;
+        };
+        // A month is told apart by a day.
+        if TIMES.contains(&asked.as_str()) && (sql.contains("strftime(") || told.contains(asked)) {
+            continue;
+        }
+        let ways = ways(tables, asked);
         let Some(best) = ways.first() else { continue };
         if !ways.iter().any(|way| told.contains(way)) {
             let why = format!("the question asks for each {asked}: select {best} too, and group by it");
@@ -58,8 +79,52 @@ pub fn doubt(question: &Question, tables: &[Table<'_>], sql: &str, empty: bool) 
     None
 }
 
-/// The condition that is missing where the question compares two days by their names: "finished after their due date".
-fn days(question: &Question, tables: &[Table<'_>], words: &[String], sql: &str) -> Option<String> {
+/// Where the question has a name, "Eyes" of the wards, and the statement has not.
+fn unnamed(question: &Question, tables: &[Table<'_>], mentions: &[Mention], sql: &str) -> Option<Doubt> {
+    let is_name = |one: &&Mention| {
+        let begins = one.value.starts_with(char::is_uppercase) && !question.text.starts_with(&one.value);
+        begins && question.text.contains(&one.value)
+    };
+    let missing = mentions.iter().filter(is_name).find(|one| !sql.contains(&literal(&one.value)))?;
+    if mentions.iter().filter(|one| one.value == missing.value).count() > 1 {
+        return None;
+    }
+    let table = tables.iter().find(|table| table.place == missing.table)?;
+    let condition = format!("{}.{} = {}", plain(table.name), plain(&missing.column), literal(&missing.value));
+    let why = format!("the question is about {}: add the condition {condition}", literal(&missing.value));
+    Some(Doubt { why, mended: apart::and(sql, &condition) })
+}
+
+/// Where the question names one period and the statement none.
+fn period(question: &Question, tables: &[Table<'_>], sql: &str) -> Option<Doubt> {
+    let [Period { from, to, .. }] = question.periods.as_slice() else { return None };
+    if from == to || sql.contains(&format!("'{}-", from.year())) || sql.contains(&format!("'{}-", to.year()))
+    {
+        return None;
+    }
+    let days = tables.iter().flat_map(|table| {
+        let days = table.columns.iter().filter(|seen| matches!(seen.cells, Cells::Day { .. }));
+        days.map(|seen| format!("{}.{}", plain(table.name), plain(&seen.column.name)))
+    });
+    let days: Vec<String> = days.collect();
+    let used: Vec<&String> = days.iter().filter(|day| sql.contains(day.as_str())).collect();
+    let first = sql.split(" FROM ").nth(1).and_then(|rest| rest.split([' ', ')']).next()).unwrap_or_default();
+    let own: Vec<&String> = days.iter().filter(|day| day.starts_with(&format!("{first}."))).collect();
+    let between = |day: &str| format!("{day} BETWEEN '{from}' AND '{to}'");
+    let mended = match (used.as_slice(), own.as_slice()) {
+        ([day], _) | ([], [day]) => apart::and(sql, &between(day)),
+        _ => None,
+    };
+    let day = used.first().or(own.first()).or(days.iter().collect::<Vec<_>>().first())?.to_string();
+    Some(Doubt {
+        why: format!("the question asks for {from} to {to}: add a condition such as {}", between(&day)),
+        mended,
+    })
+}
+
+/// Where the question compares two days by their names, "finished after their due date", and the statement does not; or where it
+/// names one and the statement compares a day with itself.
+fn days(question: &Question, tables: &[Table<'_>], words: &[String], sql: &str) -> Option<Doubt> {
     if !question.compares_days() {
         return None;
     }
@@ -72,14 +137,25 @@ fn days(question: &Question, tables: &[Table<'_>], words: &[String], sql: &str) 
         }
     }
     named.sort();
-    let [(_, one), (_, other)] = named.as_slice() else { return None };
-    let compared = sql.split([' ', '(', ')']).collect::<Vec<_>>().windows(3).any(|run| {
-        let is_day = |text: &str| text == one || text == other;
-        is_day(run[0]) && is_day(run[2])
-    });
-    let operator =
-        if words.iter().any(|word| word == "before" || word.starts_with("earl")) { "<" } else { ">" };
-    (!compared).then(|| format!("{one} {operator} {other}"))
+    let parts: Vec<&str> = sql.split([' ', '(', ')']).collect();
+    let compares = |one: &str, other: &str| parts.windows(3).any(|run| run[0] == one && run[2] == other);
+    match named.as_slice() {
+        [(_, one), (_, other)] if !compares(one, other) && !compares(other, one) => {
+            let is_before = words.iter().any(|word| word == "before" || word.starts_with("earl"));
+            let condition = format!("{one} {} {other}", if is_before { "<" } else { ">" });
+            let why = format!("the question compares two days: add the condition {condition}");
+            Some(Doubt { why, mended: apart::and(sql, &condition) })
+        }
+        [(_, named)] => {
+            let own =
+                parts.windows(3).find(|run| run[0] == run[2] && run[0].contains('.') && run[0] != named)?;
+            let wrong = own.join(" ");
+            let right = format!("{} {} {named}", own[0], own[1]);
+            let why = format!("{wrong} compares a day with itself: write {right}");
+            Some(Doubt { why, mended: Some(sql.replace(&wrong, &right)) })
+        }
+        _ => None,
+    }
 }
 
 /// Whether the question asks for something of each.
@@ -93,11 +169,12 @@ fn words(text: &str) -> Vec<String> {
     words.map(str::to_lowercase).collect()
 }
 
-/// That of which the question asks for each.
-fn each(words: &[String]) -> Vec<String> {
+/// That of which the question asks for each, in two words at most: "each transport mode".
+fn each(words: &[String]) -> Vec<Vec<String>> {
     let places = words.iter().enumerate().filter(|(_, word)| EACH.contains(&word.as_str()));
-    let after = places.filter_map(|(place, _)| {
-        words[place + 1..].iter().find(|word| !BETWEEN.contains(&word.as_str())).map(|word| stem(word))
+    let after = places.map(|(place, _)| {
+        let after = words[place + 1..].iter().skip_while(|word| BETWEEN.contains(&word.as_str()));
+        after.take(2).map(|word| stem(word)).collect()
     });
     after.collect()
 }

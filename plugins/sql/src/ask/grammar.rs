@@ -29,20 +29,21 @@ order: " ORDER BY " by (", " by)? (" LIMIT " LIMIT)?
 by: (expr | ALIAS) (" DESC" | " ASC")?
 key: ANY | period | ALIAS
 item: expr (" AS " ALIAS)?
-expr: term (ARITHMETIC term)~0..3
-term: NUMBER | ANY | total | period | age | window | case | "(" expr ")" | "COALESCE(" ANY ", 0)" | "ROUND(" expr ", 2)"
-total: "COUNT(*)" | ("SUM(" | "AVG(" | "MIN(" | "MAX(") (plain | all) ")" | "COUNT(" "DISTINCT "? ANY ")"
+expr: ANY | period | window | sum | "ROUND(" sum ", 2)"
+sum: term (ARITHMETIC term)~0..3
+term: NUMBER | NUMERIC | total | age | case | "(" sum ")" | "COALESCE(" NUMERIC ", 0)"
+total: "COUNT(*)" | ("SUM(" | "AVG(") (plain | all) ")" | ("MIN(" | "MAX(") (plain | ANY) ")" | "COUNT(" "DISTINCT "? ANY ")"
 plain: part (ARITHMETIC part)~0..3
-part: NUMBER | ANY | age | case | "(" plain ")" | "COALESCE(" ANY ", 0)"
+part: NUMBER | NUMERIC | age | case | "(" plain ")" | "COALESCE(" NUMERIC ", 0)"
 case: "CASE WHEN " all " THEN " plain (" ELSE " plain)? " END"
 window: ("RANK()" | "ROW_NUMBER()") " OVER (" ("PARTITION BY " ANY " ")? "ORDER BY " (total | ANY) " DESC"? ")"
 having: (total | ALIAS) CMP (NUMBER | total)
-cond: test ((" AND " | " OR ") test)~0..5
+cond: test (" AND " test)~0..5 | test (" OR " test)~1..5
 test: "(" all " OR " all ")" | simple | member
 all: simple (" AND " simple)~0..3
 simple: value | when | number | absent
 number: amount CMP amount ((" + " | " - " | " * ") amount)?
-amount: NUMBER | NUMERIC
+amount: SAID | NUMERIC
 ARITHMETIC: " + " | " - " | " * " | " / "
 IN: " IN (" | " NOT IN ("
 EQUAL: " = " | " <> "
@@ -84,10 +85,11 @@ pub fn grammar(graph: &Graph<'_>, tables: &[Table<'_>], question: &Question) -> 
     rule("ANY", &lists.any, "");
     rule("NUMERIC", &lists.numbers, "0");
     rule("NUMBER", &numbers, "0");
+    rule("SAID", &question.said().map(str::to_owned).collect::<Vec<_>>(), "0");
     rule("LIMIT", &limits, "1");
     members_rule(&mut grammar, &members);
     // Of a column without a NULL there is nothing to test.
-    let _ = if lists.nulls.is_empty() {
+    let _ = if lists.nulls.is_empty() || !question.asks_for_absence() {
         writeln!(grammar, "absent: {}", text("1 = 1"))
     } else {
         writeln!(

@@ -186,22 +186,30 @@ pub fn write(tables: &[Table<'_>], mentions: &[Mention], question: &Question) ->
     messages
 }
 
-/// Columns that the question calls by their whole name: "unit price"; a single word only where it is a figure and no other column's.
+/// Tables and columns that the question calls by their whole name: "goods receipts", "unit price". A single word is told only where it
+/// is a figure and no other column's.
 fn called<'a>(tables: &'a [Table<'_>], question: &Question) -> impl Iterator<Item = String> + 'a {
     let words = |text: &str| -> Vec<String> {
         let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
         words.map(|word| stem(&word.to_lowercase())).collect()
     };
     let asked = words(&question.text);
+    let has = move |name: &[String]| asked.windows(name.len().max(1)).any(|run| run == name);
+    let asked_too = has.clone();
+    let called = tables.iter().filter(move |table| {
+        let name = words(table.name);
+        name.len() > 1 && has(&name)
+    });
+    let called = called.map(|table| format!("\"{}\" are in {}.\n", table.name.replace('_', " "), table.name));
     let columns = || tables.iter().flat_map(|table| table.columns.iter().map(move |seen| (table.name, seen)));
-    columns().filter_map(move |(table, seen)| {
+    called.chain(columns().filter_map(move |(table, seen)| {
         let name = words(&seen.column.name);
         let alone = || columns().filter(|(_, other)| words(&other.column.name) == name).count() == 1;
         let tells = name.len() > 1 || (seen.cells == Cells::Number && alone());
-        let said = tells && seen.cells != Cells::Key && asked.windows(name.len()).any(|run| run == name);
         let column = &seen.column.name;
+        let said = tells && seen.cells != Cells::Key && asked_too(&name);
         said.then(|| format!("\"{}\" is {table}.{column}.\n", column.replace('_', " ")))
-    })
+    }))
 }
 
 /// Flags whose comment shares a word with the question: "1: nobody may lend it".

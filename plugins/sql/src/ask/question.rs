@@ -19,6 +19,13 @@ const COMPARES: [&str; 22] = [
     "later", "late ", "late?", "late,", "late.", "earl", "before", "after", "than", "within", "overdue",
     "on time", "in time", "delay", "past", "expire", "same day", "晚", "早", "之前", "之后", "逾期",
 ];
+/// Parts of words, and words, of what is absent, ended or still there.
+const ABSENT: [&str; 18] = [
+    "without", "current", "present", "never", "still", "unpaid", "missing", "empty", "active", "现", "目前",
+    "仍", "未", "没", "无", "还", "空", "至今",
+];
+const ABSENT_WORDS: [&str; 10] =
+    ["no", "not", "now", "none", "yet", "open", "today", "left", "already", "any"];
 const HAN: [char; 11] = ['零', '一', '二', '三', '四', '五', '六', '七', '八', '九', '十'];
 
 /// A period that a question names.
@@ -43,6 +50,8 @@ pub struct Question {
     pub periods: Vec<Period>,
     /// As a statement writes them.
     pub numbers: BTreeSet<String>,
+    /// Those of them that were said and are usual ones besides.
+    usual: BTreeSet<String>,
 }
 
 impl Question {
@@ -59,7 +68,15 @@ impl Question {
         periods.dedup();
         let more = in_other_years(&periods);
         periods.extend(more);
-        Question { today, numbers: numbers(&text, &periods), periods, text }
+        let said = numbers(&text, &periods);
+        let usual: BTreeSet<String> = USUAL.map(str::to_owned).into();
+        Question {
+            today,
+            numbers: said.union(&usual).cloned().collect(),
+            usual: said.intersection(&usual).cloned().collect(),
+            periods,
+            text,
+        }
     }
 
     /// Whether one day may be compared with another of the same row: "shipped later than promised".
@@ -67,6 +84,21 @@ impl Question {
     pub fn compares_days(&self) -> bool {
         let lower = self.text.to_lowercase();
         COMPARES.iter().any(|word| lower.contains(word))
+    }
+
+    /// Whether something may be asked to be empty, or not to be: "still open", "not yet paid".
+    #[must_use]
+    pub fn asks_for_absence(&self) -> bool {
+        let lower = self.text.to_lowercase();
+        let words = lower.split(|c: char| !c.is_alphanumeric());
+        ABSENT.iter().any(|word| lower.contains(word))
+            || words.into_iter().any(|word| ABSENT_WORDS.contains(&word))
+    }
+
+    /// The numbers of the question, and 0.
+    pub fn said(&self) -> impl Iterator<Item = &str> {
+        let usual = |number: &&String| !USUAL.contains(&number.as_str());
+        self.numbers.iter().filter(usual).chain(&self.usual).map(String::as_str).chain(["0"])
     }
 
     /// The periods as the model is told them.
@@ -149,7 +181,7 @@ fn numbers(text: &str, periods: &[Period]) -> BTreeSet<String> {
     for period in periods {
         rest = rest.replace(&period.phrase, " ");
     }
-    let mut numbers: BTreeSet<String> = USUAL.map(str::to_owned).into();
+    let mut numbers = BTreeSet::new();
     let digits = |c: char| c.is_ascii_digit() || matches!(c, ',' | '.');
     for run in rest.split(|c| !digits(c)) {
         let plain: String = run.trim_end_matches(['.', ',']).chars().filter(|c| *c != ',').collect();
@@ -220,6 +252,25 @@ mod tests {
         for text in ["How many doctors work here?", "Fees of 2030", "Plates by ward"] {
             assert!(!read(text).compares_days(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_absent_is_tested_for_where_that_is_asked_for() {
+        for text in ["Doctors who still work here", "Visits not yet paid", "未付款的就诊"] {
+            assert!(read(text).asks_for_absence(), "{text}");
+        }
+        for text in ["Days lost to illness by ward", "Nowhere, notes and fees of 2030"] {
+            assert!(!read(text).asks_for_absence(), "{text}");
+        }
+    }
+
+    #[test]
+    fn conditions_have_the_numbers_that_were_said_alone() {
+        assert_eq!(
+            read("More than one visit, over 60 EUR or 250").said().collect::<Vec<_>>(),
+            ["250", "1", "60", "0"]
+        );
+        assert!(read("More than one visit").numbers.contains("100.0"));
     }
 
     #[test]

@@ -88,9 +88,13 @@ fn only_values_days_and_numbers_of_database_and_question_can_be_written() {
     );
     assert!(lark.contains("\"'sea'\" ") || lark.contains("\"'sea'\"\n"), "{lark}");
     assert!(lark.contains("\"books.lost\" (EQUAL"), "a flag has its values: {lark}");
-    assert_eq!(rule(&lark, "NULLABLE"), "NULLABLE: \"books.shelf\"", "of the others no cell is NULL");
+    assert_eq!(rule(&lark, "NULLABLE"), "", "nothing is asked to be absent");
     assert!(told.contains("books.shelf has 'sea'."), "{told}");
     assert!(told.ends_with("[\"last month\" = 2031-02-01 to 2031-02-28.]"), "{told}");
+    let model = Says::new(&["SELECT books.title FROM books WHERE books.shelf IS NULL"]);
+    ask(&Memory::new(LENDING), &model, "Which books have no shelf?", clock()).unwrap();
+    let lark = model.last().1;
+    assert_eq!(rule(&lark, "NULLABLE"), "NULLABLE: \"books.shelf\"", "of the others no cell is NULL");
     let model = Says::new(&["SELECT COUNT(*) FROM loans"]);
     ask(&Memory::new(LENDING), &model, "How many loans are there?", clock()).unwrap();
     assert_eq!(
@@ -101,7 +105,7 @@ fn only_values_days_and_numbers_of_database_and_question_can_be_written() {
 }
 
 #[test]
-fn a_column_that_is_called_by_its_whole_name_is_pointed_out() {
+fn what_is_called_by_its_whole_name_is_pointed_out() {
     let model = Says::new(&["SELECT COUNT(*) FROM loans"]);
     ask(
         &Memory::new(&LENDING.replace("lost", "times_lost")),
@@ -112,6 +116,11 @@ fn a_column_that_is_called_by_its_whole_name_is_pointed_out() {
     .unwrap();
     let told = model.last().0;
     assert_eq!(told.matches(" is books.times_lost.\n").count(), 1, "{told}");
+    let model = Says::new(&["SELECT COUNT(*) FROM book_loans"]);
+    ask(&Memory::new(&LENDING.replace("loans", "book_loans")), &model, "How many book loans?", clock())
+        .unwrap();
+    let told = model.last().0;
+    assert!(told.contains("\"book loans\" are in book_loans.\n"), "{told}");
 }
 
 #[test]
@@ -180,6 +189,44 @@ fn what_is_asked_for_each_of_something_is_told_apart() {
         let model = Says::new(&lines);
         let answer = ask(&Memory::new(LENDING), &model, question, clock()).unwrap();
         assert_eq!((answer.rows.len(), answer.repaired.len()), (rows, repaired), "{question}: {answer:?}");
+    }
+}
+
+#[test]
+fn names_periods_and_comparisons_of_days_that_are_missing_are_added() {
+    let lending = LENDING.replace("fee REAL", "fee REAL, due_at TEXT DEFAULT '2031-03-01 08:00'");
+    let lending =
+        lending.replace("INTO loans VALUES", "INTO loans(id, reader_id, book_id, lent_at, fee) VALUES");
+    for (question, line, condition, rows) in [
+        (
+            "Fees by reader in March 2031",
+            "SELECT loans.reader_id, SUM(loans.fee) AS fees, MIN(loans.lent_at) AS first FROM loans GROUP BY loans.reader_id",
+            "'2031-04-01'",
+            2,
+        ),
+        (
+            "How many were lent after they were due?",
+            "SELECT COUNT(*) AS n FROM loans",
+            "loans.lent_at > loans.due_at",
+            1,
+        ),
+        (
+            "Which loans began later than they were due?",
+            "SELECT loans.id FROM loans WHERE loans.lent_at > loans.lent_at",
+            "loans.lent_at > loans.due_at",
+            2,
+        ),
+        (
+            "Fees in each month of 2031",
+            "SELECT strftime('%Y-%m', loans.lent_at) AS month, SUM(loans.fee) AS fees FROM loans GROUP BY month",
+            "'2032-01-01'",
+            2,
+        ),
+        ("Fees of readers in Lagos", "SELECT SUM(loans.fee) AS fees FROM loans", "readers.town = 'Lagos'", 1),
+    ] {
+        let answer = ask(&Memory::new(&lending), &Says::new(&[line]), question, clock()).unwrap();
+        assert!(answer.sql.contains(condition), "{question}: {}", answer.sql);
+        assert_eq!((answer.rows.len(), answer.repaired.len()), (rows, 1), "{question}: {answer:?}");
     }
 }
 

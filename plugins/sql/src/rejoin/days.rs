@@ -25,6 +25,16 @@ fn unit(name: &str) -> Option<u32> {
 /// A column that is called hours, and is plain minutes, in hours; none where it is what it is called.
 fn in_unit(expr: &Expr, name: &str) -> Option<Expr> {
     let called = unit(name)?;
+    let text = expr.to_string();
+    if text.contains("julianday(") && text.contains(" - ") {
+        // Days, unless it is counted on.
+        let plain = !text.contains(" * ") && !text.contains(" / ");
+        return match 86_400 / called {
+            1 => None,
+            times if plain => expression(&format!("{text} * {times}")),
+            _ => None,
+        };
+    }
     let (total, column) = match expr {
         Expr::CompoundIdentifier(_) => (None, expr),
         Expr::Function(function) => match &function.args {
