@@ -43,7 +43,6 @@ test: "(" all " OR " all ")" | simple | member
 all: simple (" AND " simple)~0..3
 simple: value | when | number | absent
 number: amount CMP amount ((" + " | " - " | " * ") amount)?
-amount: SAID | NUMERIC
 ARITHMETIC: " + " | " - " | " * " | " / "
 IN: " IN (" | " NOT IN ("
 EQUAL: " = " | " <> "
@@ -85,8 +84,11 @@ pub fn grammar(graph: &Graph<'_>, tables: &[Table<'_>], question: &Question) -> 
     rule("ANY", &lists.any, "");
     rule("NUMERIC", &lists.numbers, "0");
     rule("NUMBER", &numbers, "0");
-    rule("SAID", &question.said().map(str::to_owned).collect::<Vec<_>>(), "0");
+    let said: Vec<String> = question.said().map(str::to_owned).collect();
+    rule("SAID", &said, "0");
     rule("LIMIT", &limits, "1");
+    // What was not said is compared with nothing.
+    grammar.push_str(if said.is_empty() { "amount: NUMERIC\n" } else { "amount: SAID | NUMERIC\n" });
     members_rule(&mut grammar, &members);
     // Of a column without a NULL there is nothing to test.
     let _ = if lists.nulls.is_empty() || !question.asks_for_absence() {
@@ -141,7 +143,8 @@ struct Member {
     from: String,
 }
 
-/// The joins between these tables, and the member tests of what a row has many of; what it has one of is joined.
+/// The joins between these tables, and the member tests along the same references, both ways: what a row has one of could be
+/// joined, but where the model has begun a test it goes astray if it may not write it.
 fn ways(graph: &Graph<'_>, tables: &[Table<'_>]) -> (Vec<String>, Vec<Member>) {
     let (mut joins, mut members) = (Vec::new(), Vec::new());
     let name = |place: usize| tables.iter().find(|table| table.place == place).map(|table| plain(table.name));
@@ -150,10 +153,8 @@ fn ways(graph: &Graph<'_>, tables: &[Table<'_>]) -> (Vec<String>, Vec<Member>) {
             let (Some(new), Some(with)) = (name(join.table), name(join.with)) else { continue };
             let (own, other) = (plain(join.column), plain(join.other));
             joins.push(format!(" JOIN {new} ON {new}.{own} = {with}.{other}"));
-            let many =
-                graph.parents(join.table).any(|one| one.table == join.with && one.other == join.column);
             let selected = format!("{new}.{own}");
-            members.extend(many.then(|| Member { column: format!("{with}.{other}"), selected, from: new }));
+            members.push(Member { column: format!("{with}.{other}"), selected, from: new });
         }
     }
     joins.sort();

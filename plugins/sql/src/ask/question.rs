@@ -95,10 +95,15 @@ impl Question {
             || words.into_iter().any(|word| ABSENT_WORDS.contains(&word))
     }
 
-    /// The numbers of the question, and 0.
+    /// The numbers of the question, and 0 where something is asked to be absent.
     pub fn said(&self) -> impl Iterator<Item = &str> {
         let usual = |number: &&String| !USUAL.contains(&number.as_str());
-        self.numbers.iter().filter(usual).chain(&self.usual).map(String::as_str).chain(["0"])
+        self.numbers
+            .iter()
+            .filter(usual)
+            .chain(&self.usual)
+            .map(String::as_str)
+            .chain(self.asks_for_absence().then_some("0"))
     }
 
     /// The periods as the model is told them.
@@ -268,7 +273,7 @@ mod tests {
     fn conditions_have_the_numbers_that_were_said_alone() {
         assert_eq!(
             read("More than one visit, over 60 EUR or 250").said().collect::<Vec<_>>(),
-            ["250", "1", "60", "0"]
+            ["250", "1", "60"]
         );
         assert!(read("More than one visit").numbers.contains("100.0"));
     }
