@@ -110,12 +110,25 @@ fn period(question: &Question, tables: &[Table<'_>], sql: &str) -> Option<Doubt>
     let used: Vec<&String> = days.iter().filter(|day| sql.contains(day.as_str())).collect();
     let first = sql.split(" FROM ").nth(1).and_then(|rest| rest.split([' ', ')']).next()).unwrap_or_default();
     let own: Vec<&String> = days.iter().filter(|day| day.starts_with(&format!("{first}."))).collect();
+    // What a row of it belongs to has the day: the order of an order line.
+    let parents = tables.iter().filter(|table| plain(table.name) == first).flat_map(|table| &table.columns);
+    let parents: Vec<String> = parents
+        .filter_map(|seen| seen.column.references.as_deref())
+        .map(|reference| format!("{}.", plain(reference.split('.').next().unwrap_or(reference))))
+        .collect();
+    let above: Vec<&String> =
+        days.iter().filter(|day| parents.iter().any(|parent| day.starts_with(parent.as_str()))).collect();
     let between = |day: &str| format!("{day} BETWEEN '{from}' AND '{to}'");
-    let mended = match (used.as_slice(), own.as_slice()) {
-        ([day], _) | ([], [day]) => apart::and(sql, &between(day)),
+    let mended = match (used.as_slice(), own.as_slice(), above.as_slice()) {
+        ([day], _, _) | ([], [day], _) | ([], [], [day]) => apart::and(sql, &between(day)),
         _ => None,
     };
-    let day = used.first().or(own.first()).or(days.iter().collect::<Vec<_>>().first())?.to_string();
+    let day = used
+        .first()
+        .or(own.first())
+        .or(above.first())
+        .or(days.iter().collect::<Vec<_>>().first())?
+        .to_string();
     Some(Doubt {
         why: format!("the question asks for {from} to {to}: add a condition such as {}", between(&day)),
         mended,
