@@ -1,5 +1,5 @@
 //! Days in a statement: the last one of a period counts whole where a column holds moments; quarters are written out; a column
-//! that is called a year or a quarter holds it.
+//! that is called a year, a quarter or hours holds it.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
