@@ -1,13 +1,12 @@
 //! Statements that run and do not say what was asked for, written so that they do: groups that are only counted, the halves of a UNION
 //! that differ in a period or a value alone, a total for each of something that is not selected, a share of rows that are all of its
-//! kind, a condition that is missing.
+//! kind.
 //!
 //! Invariant: each function does the one thing that it is called for, or nothing.
 
-use sqlparser::ast::{
-    BinaryOperator, Expr, GroupByExpr, Query, Select, SelectItem, SetExpr, SetOperator, Statement,
-};
+use sqlparser::ast::{Expr, GroupByExpr, Query, Select, SelectItem, SetExpr, SetOperator, Statement};
 
+use crate::conditions::conjuncts;
 use crate::rejoin::{Found, expression};
 use crate::repair::parse;
 use crate::statement::literal;
@@ -121,20 +120,6 @@ pub fn by(sql: &str, column: &str) -> Option<String> {
     Some(query.to_string())
 }
 
-/// The statement with one more condition.
-#[must_use]
-pub fn and(sql: &str, condition: &str) -> Option<String> {
-    let mut query = query(sql)?;
-    let SetExpr::Select(select) = &mut *query.body else { return None };
-    let text = match &select.selection {
-        Some(all @ Expr::BinaryOp { op: BinaryOperator::Or, .. }) => format!("({all}) AND {condition}"),
-        Some(all) => format!("{all} AND {condition}"),
-        None => condition.to_owned(),
-    };
-    select.selection = Some(expression(&text)?);
-    Some(query.to_string())
-}
-
 /// A share of rows that all are of its kind is always the whole: the condition that is counted is not set on all rows too.
 #[must_use]
 pub fn share(sql: &str) -> Option<String> {
@@ -144,6 +129,7 @@ pub fn share(sql: &str) -> Option<String> {
     let (part, whole) = divided.split_once(" / ")?;
     let mut conditions = Vec::new();
     conjuncts(select.selection.as_ref()?, &mut conditions);
+    let conditions: Vec<String> = conditions.iter().map(ToString::to_string).collect();
     let counted = |one: &String| {
         let is =
             [format!("CASE WHEN {one} THEN"), format!("SUM({one})")].iter().any(|form| part.contains(form));
@@ -155,17 +141,6 @@ pub fn share(sql: &str) -> Option<String> {
     }
     select.selection = if kept.is_empty() { None } else { Some(expression(&kept.join(" AND "))?) };
     Some(query.to_string())
-}
-
-/// The conditions that all have to hold.
-fn conjuncts(node: &Expr, found: &mut Vec<String>) {
-    match node {
-        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
-            conjuncts(left, found);
-            conjuncts(right, found);
-        }
-        other => found.push(other.to_string()),
-    }
 }
 
 #[cfg(test)]
@@ -245,20 +220,6 @@ mod tests {
             "SELECT SUM(visits.state = 'missed') FROM visits WHERE visits.state = 'missed'",
         ] {
             assert_eq!(share(told), None, "{told}");
-        }
-    }
-
-    #[test]
-    fn a_condition_is_added_to_those_that_there_are() {
-        for (given, wanted) in [
-            ("SELECT a.b FROM a", "SELECT a.b FROM a WHERE a.c > a.d"),
-            ("SELECT a.b FROM a WHERE a.e = 1", "SELECT a.b FROM a WHERE a.e = 1 AND a.c > a.d"),
-            (
-                "SELECT a.b FROM a WHERE a.e = 1 OR a.f = 1",
-                "SELECT a.b FROM a WHERE (a.e = 1 OR a.f = 1) AND a.c > a.d",
-            ),
-        ] {
-            assert_eq!(and(given, "a.c > a.d").as_deref(), Some(wanted));
         }
     }
 }

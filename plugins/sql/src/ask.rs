@@ -63,8 +63,9 @@ pub fn ask(database: &impl Database, model: &impl Model, asked: &str, clock: Dat
     let unreadable = |error| mend::explain(database, "", error);
     let tables = schema::definitions(database).map_err(unreadable)?;
     let graph = Graph::new(&tables);
-    let mentions = relate::mentions(database, &tables, &question.text);
+    let mut mentions = relate::mentions(database, &tables, &question.text);
     let places = bearing(model, &graph, &tables, &mentions, &question)?;
+    mentions.retain(|one| !is_role(&tables, one));
     let seen = scope::look(database, &graph, &places, &mentions);
     let Some(grammar) = grammar::grammar(&graph, &seen, &question) else {
         return Err(Error::Unavailable("the database has no tables; tell the user".to_owned()));
@@ -90,7 +91,8 @@ pub fn ask(database: &impl Database, model: &impl Model, asked: &str, clock: Dat
                 return Ok(doubted.unwrap_or_else(|| answer(sql, table, repaired)));
             }
             Ok(table) => {
-                let doubt = doubt::doubt(&question, &seen, &mentions, &sql, is_empty(&table));
+                let has_rows = |sql: &str| crate::run(database, sql).is_ok_and(|rows| !is_empty(&rows));
+                let doubt = doubt::doubt(&question, &seen, &mentions, &sql, is_empty(&table), has_rows);
                 let Some(doubt) = doubt.filter(|_| doubted.is_none() && repaired.len() < REPAIRS) else {
                     return Ok(answer(sql, table, repaired));
                 };
@@ -115,6 +117,16 @@ pub fn ask(database: &impl Database, model: &impl Model, asked: &str, clock: Dat
         repaired.push(format!("{sql}: {told}"));
         prompt::again(&mut messages, &written, &told);
     }
+}
+
+/// Whether a mention is a word for a reference to its table: a "buyer" where orders have a `buyer_id` of the employees.
+fn is_role(tables: &[(String, Definition)], mention: &Mention) -> bool {
+    let role = mention.value.to_lowercase();
+    tables.iter().flat_map(|(_, definition)| &definition.columns).any(|column| {
+        let to = column.references.as_deref().and_then(|reference| reference.split('.').next());
+        to == Some(tables[mention.table].0.as_str())
+            && column.name.to_lowercase().strip_suffix("_id") == Some(&role)
+    })
 }
 
 /// The statement, its rows told from each other as the question needs it.
@@ -177,10 +189,36 @@ fn bearing(
         wanted.extend(picked.get(place));
         wanted.extend(ranked.get(place).filter(|_| place < MAX_RANKED));
     }
-    wanted.extend(mentions.iter().map(|one| one.table).take(2));
+    // Names first: "Eyes" says more of what is asked for than "planned".
+    let is_name =
+        |one: &&Mention| one.value.starts_with(char::is_uppercase) && question.text.contains(&one.value);
+    let (names, others): (Vec<&Mention>, Vec<&Mention>) = mentions.iter().partition(is_name);
+    wanted.extend(names.iter().chain(&others).map(|one| one.table).take(2));
     let mut once = BTreeSet::new();
     wanted.retain(|place| once.insert(*place));
+    wanted.extend(apart(graph, tables, &wanted, question));
     Ok(scope::connected(graph, &wanted, MAX_TABLES))
+}
+
+/// The nearest table with a column that is called as that of which the question asks for each, where none of these has one.
+fn apart(
+    graph: &Graph<'_>,
+    tables: &[(String, Definition)],
+    there: &[usize],
+    question: &Question,
+) -> Option<usize> {
+    let asked = doubt::of_each(question);
+    let tells = |place: &usize| {
+        let (name, definition) = &tables[*place];
+        let own = definition.columns.iter().filter(|column| column.references.is_none());
+        own.map(|column| &column.name).chain([name]).any(|name| asked.contains(&relate::stem(name)))
+    };
+    if asked.is_empty() || there.iter().any(tells) {
+        return None;
+    }
+    let near =
+        (0..tables.len()).filter(tells).filter_map(|place| Some((graph.way(there, place)?.len(), place)));
+    near.filter(|(steps, _)| *steps <= 2).min().map(|(_, place)| place)
 }
 
 /// The tables that the model takes from the list of all.

@@ -11,6 +11,7 @@
 
 pub mod apart;
 pub mod ask;
+pub mod conditions;
 pub mod definition;
 pub mod dialect;
 pub mod fanout;

@@ -23,6 +23,8 @@ const LOOKED_AT: usize = 20_000;
 const NEAR: f64 = 0.5;
 /// What a mentioned value counts, beside a word's 1 to 4.
 const VALUE: f64 = 4.0;
+/// What two words that follow one another count, beside what each of them does.
+const PHRASE: f64 = 1.5;
 
 /// A value of the database that the request mentions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,14 @@ pub(crate) fn rank(tables: &[(String, Definition)], mentions: &[Mention], reques
     let asked: BTreeSet<String> = stems(request).collect();
     let known: Vec<BTreeMap<String, f64>> =
         tables.iter().map(|(name, definition)| words(name, definition)).collect();
+    let asked_pairs = pairs(request);
+    let phrases: Vec<BTreeSet<(String, String)>> = tables
+        .iter()
+        .map(|(name, definition)| {
+            let columns = definition.columns.iter().flat_map(|column| [&column.name, &column.comment]);
+            [name, &definition.comment].into_iter().chain(columns).flat_map(|text| pairs(text)).collect()
+        })
+        .collect();
     let rare = |word: &str| {
         let with = known.iter().filter(|words| words.contains_key(word)).count().max(1);
         (1.0 + tables.len() as f64 / with as f64).ln()
@@ -47,6 +57,11 @@ pub(crate) fn rank(tables: &[(String, Definition)], mentions: &[Mention], reques
     let mut scored: Vec<(f64, usize)> = Vec::new();
     for (table, words) in known.iter().enumerate() {
         let shared = asked.iter().filter_map(|word| words.get(word).map(|weight| weight * rare(word)));
+        let pairs = phrases[table].intersection(&asked_pairs).map(|pair| {
+            let with = phrases.iter().filter(|known| known.contains(pair)).count();
+            PHRASE * (1.0 + tables.len() as f64 / with as f64).ln()
+        });
+        let shared = shared.chain(pairs);
         let values = mentions.iter().filter(|mention| mention.table == table).count();
         let score = shared.sum::<f64>() + VALUE * values.min(2) as f64;
         if score > 0.0 {
@@ -57,6 +72,12 @@ pub(crate) fn rank(tables: &[(String, Definition)], mentions: &[Mention], reques
     let best = scored.first().map_or(0.0, |(score, _)| *score);
     let near = scored.into_iter().filter(|(score, _)| *score >= best * NEAR);
     near.map(|(_, table)| table).take(MAX_TABLES).collect()
+}
+
+/// Words that follow one another: "standard cost" says more than both words apart.
+fn pairs(text: &str) -> BTreeSet<(String, String)> {
+    let stems: Vec<String> = stems(text).collect();
+    stems.windows(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
 }
 
 /// The words of a table, each with what it counts where a request shares it.
@@ -229,6 +250,15 @@ mod tests {
             ranked_of_many.len() <= MAX_TABLES && !ranked_of_many.iter().any(|name| name.contains("archive")),
             "{ranked_of_many:?}"
         );
+    }
+
+    #[test]
+    fn words_that_follow_one_another_count_more_than_apart() {
+        let sql = "CREATE TABLE stock(id INTEGER, hand INTEGER, cost REAL);
+            CREATE TABLE goods(id INTEGER, std REAL -- standard cost of one
+            );
+            CREATE TABLE bills(id INTEGER, cost REAL, standard TEXT);";
+        assert_eq!(ranked(sql, "The standard cost, please").first().map(String::as_str), Some("goods"));
     }
 
     #[test]

@@ -4,10 +4,10 @@
 
 use super::question::{Period, Question};
 use super::scope::{Cells, Table};
-use crate::apart;
 use crate::relate::{Mention, stem};
 use crate::schema::plain;
 use crate::statement::literal;
+use crate::{apart, conditions};
 
 /// Words before that which is told apart: "per region", "for each of the regions".
 const EACH: [&str; 4] = ["each", "every", "per", "by"];
@@ -20,6 +20,14 @@ const TIMES: [&str; 5] = ["day", "week", "month", "quarter", "year"];
 const FIRST: [&str; 10] =
     ["most", "least", "best", "worst", "highest", "lowest", "largest", "biggest", "smallest", "top"];
 
+/// Words for less than what follows, and for more.
+const BELOW: [&str; 4] = ["below", "under", "less", "fewer"];
+const ABOVE: [&str; 4] = ["above", "over", "more", "exceed"];
+/// So many words before a column's name they stand at most.
+const NEAR: usize = 3;
+/// So many conditions are tried whether nothing is found because of them.
+const MAX_CONDITIONS: usize = 8;
+
 /// What speaks against a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Doubt {
@@ -29,7 +37,7 @@ pub struct Doubt {
     pub mended: Option<String>,
 }
 
-/// What speaks against a statement that gave these rows; none where nothing does.
+/// What speaks against a statement; none where nothing does. `empty` says that it gave no row, `has_rows` whether another one would.
 #[must_use]
 pub fn doubt(
     question: &Question,
@@ -37,17 +45,23 @@ pub fn doubt(
     mentions: &[Mention],
     sql: &str,
     empty: bool,
+    has_rows: impl Fn(&str) -> bool,
 ) -> Option<Doubt> {
     if let Some(doubt) = unnamed(question, tables, mentions, sql) {
         return Some(doubt);
     }
-    if empty && is_narrow(sql) {
-        let why = "no row has all that; one of the conditions may be on the wrong column, or not asked for";
-        return Some(Doubt { why: why.to_owned(), mended: None });
-    }
     let told = told_apart(sql);
     let words = words(&question.text);
+    if let Some(doubt) = misplaced(question, tables, &words, sql) {
+        return Some(doubt);
+    }
+    if empty && is_narrow(sql) {
+        return Some(Doubt { why: nothing(sql, has_rows), mended: None });
+    }
     if let Some(doubt) = days(question, tables, &words, sql) {
+        return Some(doubt);
+    }
+    if let Some(doubt) = below(tables, &words, sql) {
         return Some(doubt);
     }
     if let Some(doubt) = period(question, tables, sql) {
@@ -83,7 +97,7 @@ pub fn doubt(
 fn unnamed(question: &Question, tables: &[Table<'_>], mentions: &[Mention], sql: &str) -> Option<Doubt> {
     let is_name = |one: &&Mention| {
         let begins = one.value.starts_with(char::is_uppercase) && !question.text.starts_with(&one.value);
-        begins && question.text.contains(&one.value)
+        begins && question.text.contains(&one.value) && !is_unit(tables, &one.value)
     };
     let missing = mentions.iter().filter(is_name).find(|one| !sql.contains(&literal(&one.value)))?;
     if mentions.iter().filter(|one| one.value == missing.value).count() > 1 {
@@ -92,7 +106,76 @@ fn unnamed(question: &Question, tables: &[Table<'_>], mentions: &[Mention], sql:
     let table = tables.iter().find(|table| table.place == missing.table)?;
     let condition = format!("{}.{} = {}", plain(table.name), plain(&missing.column), literal(&missing.value));
     let why = format!("the question is about {}: add the condition {condition}", literal(&missing.value));
-    Some(Doubt { why, mended: apart::and(sql, &condition) })
+    Some(Doubt { why, mended: conditions::and(sql, &condition) })
+}
+
+/// Whether a column is said to be in it: "EUR for one unit".
+fn is_unit(tables: &[Table<'_>], value: &str) -> bool {
+    let comments = tables.iter().flat_map(|table| &table.columns).map(|seen| &seen.column.comment);
+    comments
+        .into_iter()
+        .any(|comment| comment.split(|c: char| !c.is_alphanumeric()).any(|word| word == value))
+}
+
+/// Where no row fulfils all conditions: those without which some do.
+fn nothing(sql: &str, has_rows: impl Fn(&str) -> bool) -> String {
+    let without = conditions::without_each(sql).into_iter().take(MAX_CONDITIONS);
+    let guilty: Vec<String> =
+        without.filter(|(_, rest)| has_rows(rest)).map(|(condition, _)| condition).collect();
+    match guilty.as_slice() {
+        [] => "no row has all that; one of the conditions may be on the wrong column, or not asked for"
+            .to_owned(),
+        guilty => format!(
+            "no row has all that; without {} there are rows: it is on the wrong column, or not asked for",
+            guilty.join(", or without ")
+        ),
+    }
+}
+
+/// Where the period stands on a day of what the rows belong to, which the question does not name, and the rows have a day of their own:
+/// stops of machines in October, not of machines that were installed in October.
+fn misplaced(question: &Question, tables: &[Table<'_>], words: &[String], sql: &str) -> Option<Doubt> {
+    let [Period { from, to, .. }] = question.periods.as_slice() else { return None };
+    let first = first(tables, sql)?;
+    let own = days_of(first);
+    let [own] = own.as_slice() else { return None };
+    let parents = first.columns.iter().filter_map(|seen| seen.column.references.as_deref());
+    let parents: Vec<&str> = parents.filter_map(|reference| reference.split('.').next()).collect();
+    let is_named = |day: &str| {
+        let column = day.rsplit('.').next().unwrap_or(day);
+        column.split('_').any(|part| part.len() > 2 && words.iter().any(|word| stem(word) == stem(part)))
+    };
+    let elsewhere = tables.iter().filter(|table| table.name != first.name && parents.contains(&table.name));
+    let elsewhere: Vec<String> = elsewhere.flat_map(days_of).filter(|day| !is_named(day)).collect();
+    let is_of = |condition: &str, day: &str| {
+        let rest = condition.strip_prefix(day).and_then(|rest| rest.strip_prefix(' '));
+        rest.is_some_and(|rest| rest.contains(&format!("'{from}'")) || rest.contains(&format!("'{to}'")))
+    };
+    let mut wrong: Vec<String> = Vec::new();
+    let kept = conditions::without(sql, |condition| {
+        let is_wrong = elsewhere.iter().any(|day| is_of(condition, day));
+        wrong.extend(is_wrong.then(|| condition.to_owned()));
+        is_wrong
+    })?;
+    let is_there = kept.contains(&format!("{own} "));
+    let mended = if is_there {
+        Some(kept)
+    } else {
+        conditions::and(&kept, &format!("{own} BETWEEN '{from}' AND '{to}'"))
+    };
+    Some(Doubt { why: format!("the period is that of {own}: leave out {}", wrong.join(", ")), mended })
+}
+
+/// The first table of the statement.
+fn first<'a, 'b>(tables: &'a [Table<'b>], sql: &str) -> Option<&'a Table<'b>> {
+    let name = sql.split(" FROM ").nth(1)?.split([' ', ')']).next()?;
+    tables.iter().find(|table| plain(table.name) == name)
+}
+
+/// The columns of a table whose cells are days.
+fn days_of(table: &Table<'_>) -> Vec<String> {
+    let days = table.columns.iter().filter(|seen| matches!(seen.cells, Cells::Day { .. }));
+    days.map(|seen| format!("{}.{}", plain(table.name), plain(&seen.column.name))).collect()
 }
 
 /// Where the question names one period and the statement none.
@@ -102,11 +185,7 @@ fn period(question: &Question, tables: &[Table<'_>], sql: &str) -> Option<Doubt>
     {
         return None;
     }
-    let days = tables.iter().flat_map(|table| {
-        let days = table.columns.iter().filter(|seen| matches!(seen.cells, Cells::Day { .. }));
-        days.map(|seen| format!("{}.{}", plain(table.name), plain(&seen.column.name)))
-    });
-    let days: Vec<String> = days.collect();
+    let days: Vec<String> = tables.iter().flat_map(days_of).collect();
     let used: Vec<&String> = days.iter().filter(|day| sql.contains(day.as_str())).collect();
     let first = sql.split(" FROM ").nth(1).and_then(|rest| rest.split([' ', ')']).next()).unwrap_or_default();
     let own: Vec<&String> = days.iter().filter(|day| day.starts_with(&format!("{first}."))).collect();
@@ -120,7 +199,7 @@ fn period(question: &Question, tables: &[Table<'_>], sql: &str) -> Option<Doubt>
         days.iter().filter(|day| parents.iter().any(|parent| day.starts_with(parent.as_str()))).collect();
     let between = |day: &str| format!("{day} BETWEEN '{from}' AND '{to}'");
     let mended = match (used.as_slice(), own.as_slice(), above.as_slice()) {
-        ([day], _, _) | ([], [day], _) | ([], [], [day]) => apart::and(sql, &between(day)),
+        ([day], _, _) | ([], [day], _) | ([], [], [day]) => conditions::and(sql, &between(day)),
         _ => None,
     };
     let day = used
@@ -157,7 +236,7 @@ fn days(question: &Question, tables: &[Table<'_>], words: &[String], sql: &str) 
             let is_before = words.iter().any(|word| word == "before" || word.starts_with("earl"));
             let condition = format!("{one} {} {other}", if is_before { "<" } else { ">" });
             let why = format!("the question compares two days: add the condition {condition}");
-            Some(Doubt { why, mended: apart::and(sql, &condition) })
+            Some(Doubt { why, mended: conditions::and(sql, &condition) })
         }
         [(_, named)] => {
             let own =
@@ -171,10 +250,61 @@ fn days(question: &Question, tables: &[Table<'_>], words: &[String], sql: &str) 
     }
 }
 
+/// Where the question asks for what is below a column that it names, or above it, and the statement compares the other way round.
+fn below(tables: &[Table<'_>], words: &[String], sql: &str) -> Option<Doubt> {
+    let numbers = tables.iter().flat_map(|table| {
+        let numbers =
+            table.columns.iter().filter(|seen| matches!(seen.cells, Cells::Number | Cells::Flag(_)));
+        numbers.map(|seen| (format!("{}.{}", plain(table.name), plain(&seen.column.name)), &seen.column.name))
+    });
+    let said = |name: &str| {
+        let name: Vec<String> = name.split('_').map(stem).collect();
+        let words: Vec<String> = words.iter().map(|word| stem(word)).collect();
+        words.windows(name.len()).position(|run| run == name).filter(|_| name.len() > 1)
+    };
+    let parts: Vec<&str> = sql.split([' ', '(', ')']).collect();
+    for (column, at) in numbers.filter_map(|(column, name)| Some((column, said(name)?))) {
+        let before = &words[at.saturating_sub(NEAR)..at];
+        let is = |all: &[&str]| before.iter().any(|word| all.contains(&word.as_str()));
+        let right = if is(&BELOW) {
+            "<"
+        } else if is(&ABOVE) {
+            ">"
+        } else {
+            continue;
+        };
+        // The other column is what lies below it.
+        let turned = if right == "<" { ">" } else { "<" };
+        let is_column = |text: &str| {
+            text.split_once('.').is_some_and(|(table, _)| table.starts_with(char::is_alphabetic))
+        };
+        for run in parts.windows(3) {
+            let wrong = match run {
+                [one, sign, other] if *one == column && is_column(other) => sign.starts_with(right),
+                [one, sign, other] if *other == column && is_column(one) => sign.starts_with(turned),
+                _ => false,
+            };
+            if wrong {
+                let sign = if run[1].starts_with('<') { ">" } else { "<" };
+                let condition = format!("{} {sign} {}", run[0], run[2]);
+                let why = format!("{} is the wrong way round: write {condition}", run.join(" "));
+                return Some(Doubt { why, mended: Some(sql.replace(&run.join(" "), &condition)) });
+            }
+        }
+    }
+    None
+}
+
 /// Whether the question asks for something of each.
 #[must_use]
 pub fn asks_for_each(question: &Question) -> bool {
     words(&question.text).iter().any(|word| EACH.contains(&word.as_str()))
+}
+
+/// Words for that of which the question asks for each.
+#[must_use]
+pub fn of_each(question: &Question) -> Vec<String> {
+    each(&words(&question.text)).concat()
 }
 
 fn words(text: &str) -> Vec<String> {

@@ -208,7 +208,18 @@ fn called<'a>(tables: &'a [Table<'_>], question: &Question) -> impl Iterator<Ite
         let tells = name.len() > 1 || (seen.cells == Cells::Number && alone());
         let column = &seen.column.name;
         let said = tells && seen.cells != Cells::Key && asked_too(&name);
-        said.then(|| format!("\"{}\" is {table}.{column}.\n", column.replace('_', " ")))
+        // A comment may begin with the name in full: std_cost, "standard cost of one unit".
+        let full: Vec<&str> = seen.column.comment.split_whitespace().take(2).collect();
+        let full = full.join(" ");
+        let full = Some(full.trim_end_matches(|c: char| !c.is_alphanumeric()).to_owned()).filter(|full| {
+            let full = words(full);
+            full.len() == 2
+                && full.iter().all(|word| word.len() > 3)
+                && seen.cells == Cells::Number
+                && asked_too(&full)
+        });
+        let called = if said { Some(column.replace('_', " ")) } else { full };
+        called.map(|called| format!("\"{called}\" is {table}.{column}.\n"))
     }))
 }
 
@@ -224,8 +235,21 @@ fn flags<'a>(tables: &'a [Table<'_>], question: &Question) -> impl Iterator<Item
         let Column { name, comment, .. } = seen.column;
         let shares = words(&format!("{comment} {name}")).iter().any(|word| asked.contains(word));
         let said = matches!(seen.cells, Cells::Flag(_)) && !comment.is_empty() && shares;
-        said.then(|| format!("{table}.{name}: {comment}.\n"))
+        said.then(|| match affirmed(comment) {
+            Some(affirmed) => {
+                format!("{table}.{name} = 0: {affirmed}. {table}.{name} = 1: {}.\n", &comment[3..])
+            }
+            None => format!("{table}.{name}: {comment}.\n"),
+        })
     })
+}
+
+/// What 0 means where the comment says what 1 denies: "1: nobody may lend it" is left to the model, "1: may not be lent" is not.
+fn affirmed(comment: &str) -> Option<String> {
+    let denied = comment.strip_prefix("1: ")?;
+    let denial =
+        [" no longer ", " not ", " never "].iter().find(|denial| format!(" {denied}").contains(**denial))?;
+    Some(format!(" {denied}").replacen(denial, " ", 1).trim().to_owned())
 }
 
 /// What is added when a statement failed: the statement, and what is wrong of it.

@@ -106,6 +106,15 @@ fn only_values_days_and_numbers_of_database_and_question_can_be_written() {
 
 #[test]
 fn what_is_called_by_its_whole_name_is_pointed_out() {
+    let full = LENDING.replace("fee REAL", "fee REAL -- late charge, EUR\n");
+    let model = Says::new(&["SELECT SUM(loans.fee) AS fees FROM loans"]);
+    ask(&Memory::new(&full), &model, "Late charges in all", clock()).unwrap();
+    assert!(model.last().0.contains("\"late charge\" is loans.fee.\n"), "{}", model.last().0);
+    let denied = LENDING.replace("lost INTEGER)", "lost INTEGER -- 1: may not be lent\n)");
+    let model = Says::new(&["SELECT COUNT(*) FROM loans"]);
+    ask(&Memory::new(&denied), &model, "How many books may be lent?", clock()).unwrap();
+    let told = model.last().0;
+    assert!(told.contains("books.lost = 0: may be lent. books.lost = 1: may not be lent.\n"), "{told}");
     let model = Says::new(&["SELECT COUNT(*) FROM loans"]);
     ask(
         &Memory::new(&LENDING.replace("lost", "times_lost")),
@@ -159,6 +168,12 @@ fn where_nothing_fulfils_the_conditions_they_are_thought_over_once() {
     let model = Says::new(&[none, "SELECT readers.name FROM readers WHERE readers.id > 8"]);
     let answer = ask(&Memory::new(LENDING), &model, "Readers of Rome", clock()).unwrap();
     assert_eq!((answer.sql.as_str(), answer.rows.len()), (none, 0), "{answer:?}");
+    let model = Says::new(&[
+        "SELECT readers.name FROM readers WHERE readers.town = 'Porto' AND readers.id > 7",
+        none,
+    ]);
+    ask(&Memory::new(LENDING), &model, "Readers of Porto", clock()).unwrap();
+    assert!(model.last().0.contains("without readers.id > 7 there are rows"), "{}", model.last().0);
     let absent = "SELECT readers.name FROM readers WHERE readers.id NOT IN (SELECT loans.reader_id FROM loans WHERE loans.fee > 0)";
     let model = Says::new(&[absent]);
     let answer = ask(&Memory::new(LENDING), &model, "Who never paid?", clock()).unwrap();
@@ -231,14 +246,77 @@ fn names_periods_and_comparisons_of_days_that_are_missing_are_added() {
 }
 
 #[test]
+fn a_period_is_that_of_what_is_added_up_and_not_of_what_it_belongs_to() {
+    let lending = LENDING
+        .replace("town TEXT);", "town TEXT, joined_on TEXT DEFAULT '2029-05-05');")
+        .replace("INTO readers VALUES", "INTO readers(id, name, town) VALUES");
+    let line = "SELECT SUM(loans.fee) AS fees FROM loans WHERE loans.reader_id IN (SELECT readers.id FROM readers WHERE readers.joined_on BETWEEN '2031-02-01' AND '2031-02-28')";
+    let answer = ask(&Memory::new(&lending), &Says::new(&[line]), "Fees in February 2031", clock()).unwrap();
+    assert!(answer.sql.contains("FROM readers) AND (loans.lent_at >= '2031-02-01'"), "{}", answer.sql);
+    assert_eq!((answer.rows.len(), answer.repaired.len()), (1, 1), "{answer:?}");
+    let line = "SELECT SUM(loans.fee) AS fees FROM loans WHERE loans.lent_at BETWEEN '2031-02-01' AND '2031-02-28' AND loans.reader_id IN (SELECT readers.id FROM readers WHERE readers.joined_on > '2031-02-01')";
+    let answer = ask(&Memory::new(&lending), &Says::new(&[line]), "Fees in February 2031", clock()).unwrap();
+    assert!(answer.sql.ends_with("IN (SELECT readers.id FROM readers)"), "{}", answer.sql);
+}
+
+#[test]
+fn what_figures_are_in_is_no_name_and_no_period_is_moved_that_is_named() {
+    let lending = LENDING
+        .replace("town TEXT);", "town TEXT, joined_on TEXT DEFAULT '2029-05-05');")
+        .replace("INTO readers VALUES", "INTO readers(id, name, town) VALUES")
+        .replace("fee REAL);", "fee REAL -- EUR\n); CREATE TABLE coins(id INTEGER, code TEXT); INSERT INTO coins VALUES (1, 'EUR');");
+    for (question, line) in [
+        ("What are all fees in EUR?", "SELECT SUM(loans.fee) AS fees FROM loans"),
+        (
+            "Fees of those who joined in May 2029",
+            "SELECT SUM(loans.fee) AS fees FROM loans WHERE loans.reader_id IN (SELECT readers.id FROM readers WHERE readers.joined_on BETWEEN '2029-05-01' AND '2029-05-31')",
+        ),
+    ] {
+        let answer = ask(&Memory::new(&lending), &Says::new(&[line]), question, clock()).unwrap();
+        assert_eq!(
+            (answer.sql.as_str(), answer.rows.len(), answer.repaired.len()),
+            (line, 1, 0),
+            "{answer:?}"
+        );
+    }
+}
+
+#[test]
+fn what_lies_below_a_column_is_less_than_it() {
+    let books = LENDING
+        .replace("lost INTEGER", "lost INTEGER, copies INTEGER DEFAULT 2, least_copies INTEGER DEFAULT 3");
+    let books = books.replace("INTO books VALUES", "INTO books(id, title, shelf, lost) VALUES");
+    let line = "SELECT COUNT(*) AS n FROM books WHERE books.least_copies <= books.copies";
+    for (question, condition) in [
+        ("Books that fell below their least copies", "books.least_copies > books.copies"),
+        ("Books with more than the least copies", "books.least_copies <= books.copies"),
+        ("Books with least copies", "books.least_copies <= books.copies"),
+    ] {
+        let answer = ask(&Memory::new(&books), &Says::new(&[line, line]), question, clock()).unwrap();
+        assert!(answer.sql.ends_with(condition), "{question}: {answer:?}");
+    }
+}
+
+#[test]
 fn of_a_large_database_the_model_picks_and_only_what_bears_on_the_question_is_told() {
     let many: String = (0..20).map(|i| format!("CREATE TABLE archive_{i}(id INTEGER, word TEXT);")).collect();
     let model = Says::new(&["loans, readers", "SELECT COUNT(*) AS n FROM loans"]);
     ask(&Memory::new(&format!("{LENDING}{many}")), &model, "借了多少次？", clock()).unwrap();
-    let asked = model.asked.borrow();
-    assert!(asked[0].1.starts_with("start: NAME"), "{}", asked[0].1);
-    let told = &asked[1].0.last().unwrap().content;
-    assert!(told.contains("loans(") && told.contains("readers(") && !told.contains("archive_"), "{told}");
+    {
+        let asked = model.asked.borrow();
+        assert!(asked[0].1.starts_with("start: NAME"), "{}", asked[0].1);
+        let told = &asked[1].0.last().unwrap().content;
+        assert!(told.contains("loans(") && told.contains("readers(") && !told.contains("archive_"), "{told}");
+    }
+    // What each of is asked for stands in a table that the model did not pick.
+    let model = Says::new(&["loans", "SELECT COUNT(*) AS n FROM loans"]);
+    ask(&Memory::new(&format!("{LENDING}{many}")), &model, "Fees paid for each book shelf", clock()).unwrap();
+    assert!(model.asked.borrow()[1].0.last().unwrap().content.contains("books("));
+    // A word for what a reference is to is no value.
+    let roles = LENDING.replace("'Porto'", "'reader'");
+    let model = Says::new(&["SELECT COUNT(*) AS n FROM loans"]);
+    ask(&Memory::new(&roles), &model, "Which readers lend most?", clock()).unwrap();
+    assert!(!model.last().0.contains("has 'reader'"), "{}", model.last().0);
 }
 
 #[test]
