@@ -92,6 +92,7 @@ def main() -> int:
     parser.add_argument("base")
     parser.add_argument("shop", type=pathlib.Path)
     parser.add_argument("layer", type=pathlib.Path)
+    parser.add_argument("--cases", type=pathlib.Path, default=bi_gold.CASES, help="other questions in the format of questions.json")
     parser.add_argument("--seconds", type=float, default=1e9)
     parser.add_argument("--out", type=pathlib.Path)
     parser.add_argument("--only", nargs="*")
@@ -100,7 +101,7 @@ def main() -> int:
     options = parser.parse_args()
     shop = sqlite3.connect(f"{options.shop.resolve().as_uri()}?mode=ro", uri=True)
     known = vocabulary(yaml.safe_load(options.layer.read_text()), shop)
-    cases = json.loads(bi_gold.CASES.read_text())["cases"]
+    cases = json.loads(options.cases.read_text())["cases"]
     done = {}
     if options.out and options.out.exists():
         done = {line["id"]: line for line in map(json.loads, options.out.read_text().splitlines())}

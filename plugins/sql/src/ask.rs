@@ -9,6 +9,7 @@
 
 pub mod doubt;
 pub mod grammar;
+pub mod hints;
 pub mod prompt;
 pub mod question;
 pub mod scope;
@@ -23,6 +24,7 @@ use crate::graph::Graph;
 use crate::rejoin::rejoin;
 use crate::relate::{self, Mention};
 use crate::{Answer, Database, Error, Table, apart, mend, schema};
+use doubt::Asked;
 use question::Question;
 use scope::Cells;
 
@@ -65,12 +67,13 @@ pub fn ask(database: &impl Database, model: &impl Model, asked: &str, clock: Dat
     let graph = Graph::new(&tables);
     let mut mentions = relate::mentions(database, &tables, &question.text);
     let places = bearing(model, &graph, &tables, &mentions, &question)?;
-    mentions.retain(|one| !is_role(&tables, one));
     let seen = scope::look(database, &graph, &places, &mentions);
+    mentions.retain(|one| !is_role(&tables, one));
     let Some(grammar) = grammar::grammar(&graph, &seen, &question) else {
         return Err(Error::Unavailable("the database has no tables; tell the user".to_owned()));
     };
     let moments = moments(&seen);
+    let asked = Asked::new(&question, &seen, &mentions);
     let mut messages = prompt::write(&seen, &mentions, &question);
     let mut repaired: Vec<String> = Vec::new();
     // The first statement that runs, where something speaks against it.
@@ -87,24 +90,32 @@ pub fn ask(database: &impl Database, model: &impl Model, asked: &str, clock: Dat
         };
         let sql = whole(&question, rejoin(&graph, &moments, &written).unwrap_or_else(|| written.clone()));
         let error = match crate::run(database, &sql) {
-            Ok(table) if doubted.as_ref().is_some_and(|first| first.sql == sql || is_void(&table)) => {
-                return Ok(doubted.unwrap_or_else(|| answer(sql, table, repaired)));
+            Ok(table)
+                if doubted
+                    .as_ref()
+                    .is_some_and(|first| first.sql == sql || is_void(&table) || asked.is_without(&sql)) =>
+            {
+                let Some(first) = doubted else { return Ok(answer(sql, table, repaired)) };
+                if first.sql != sql {
+                    repaired.push(format!("{sql}: no better than the one before"));
+                }
+                return Ok(Answer { repaired, ..first });
             }
             Ok(table) => {
-                let has_rows = |sql: &str| crate::run(database, sql).is_ok_and(|rows| !is_empty(&rows));
-                let doubt = doubt::doubt(&question, &seen, &mentions, &sql, is_empty(&table), has_rows);
+                let has_rows = |sql: &str| crate::run(database, sql).is_ok_and(|rows| !is_void(&rows));
+                let doubt = asked.doubt(&sql, is_empty(&table), has_rows);
                 let Some(doubt) = doubt.filter(|_| doubted.is_none() && repaired.len() < REPAIRS) else {
                     return Ok(answer(sql, table, repaired));
                 };
                 let mended = doubt.mended.as_deref().and_then(|mended| rejoin(&graph, &moments, mended));
                 if let Some(mended) = mended
                     && let Ok(rows) = crate::run(database, &mended)
-                    && !is_empty(&rows)
+                    && !is_void(&rows)
                 {
                     repaired.push(format!("{sql}: {}", doubt.why));
                     return Ok(answer(mended, rows, repaired));
                 }
-                doubted = Some(answer(sql.clone(), table, repaired.clone()));
+                doubted = Some(answer(sql.clone(), table, Vec::new()));
                 Error::WrongSql(doubt.why)
             }
             Err(error) => error,
@@ -112,7 +123,7 @@ pub fn ask(database: &impl Database, model: &impl Model, asked: &str, clock: Dat
         let told = said(&error).to_owned();
         let again = repaired.iter().any(|before| before.starts_with(&format!("{sql}: ")));
         if again || repaired.len() == REPAIRS || matches!(error, Error::Unavailable(_)) {
-            return doubted.ok_or(error);
+            return doubted.map(|first| Answer { repaired, ..first }).ok_or(error);
         }
         repaired.push(format!("{sql}: {told}"));
         prompt::again(&mut messages, &written, &told);

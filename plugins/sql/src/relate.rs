@@ -40,30 +40,26 @@ pub struct Mention {
 /// The tables that bear on the request, best first, those between two of them included by `connected` later.
 pub(crate) fn rank(tables: &[(String, Definition)], mentions: &[Mention], request: &str) -> Vec<usize> {
     let asked: BTreeSet<String> = stems(request).collect();
-    let known: Vec<BTreeMap<String, f64>> =
-        tables.iter().map(|(name, definition)| words(name, definition)).collect();
     let asked_pairs = pairs(request);
-    let phrases: Vec<BTreeSet<(String, String)>> = tables
+    let known: Vec<(BTreeMap<String, f64>, BTreeSet<(String, String)>)> = tables
         .iter()
-        .map(|(name, definition)| {
-            let columns = definition.columns.iter().flat_map(|column| [&column.name, &column.comment]);
-            [name, &definition.comment].into_iter().chain(columns).flat_map(|text| pairs(text)).collect()
-        })
+        .map(|(name, definition)| (weights(name, definition), phrases(name, definition)))
         .collect();
-    let rare = |word: &str| {
-        let with = known.iter().filter(|words| words.contains_key(word)).count().max(1);
-        (1.0 + tables.len() as f64 / with as f64).ln()
-    };
+    let rare = |with: usize| (1.0 + tables.len() as f64 / with.max(1) as f64).ln();
+    let words: Vec<(&String, f64)> = asked
+        .iter()
+        .map(|word| (word, rare(known.iter().filter(|(words, _)| words.contains_key(word)).count())))
+        .collect();
+    let pairs: Vec<(&(String, String), f64)> = asked_pairs
+        .iter()
+        .map(|pair| (pair, PHRASE * rare(known.iter().filter(|(_, pairs)| pairs.contains(pair)).count())))
+        .collect();
     let mut scored: Vec<(f64, usize)> = Vec::new();
-    for (table, words) in known.iter().enumerate() {
-        let shared = asked.iter().filter_map(|word| words.get(word).map(|weight| weight * rare(word)));
-        let pairs = phrases[table].intersection(&asked_pairs).map(|pair| {
-            let with = phrases.iter().filter(|known| known.contains(pair)).count();
-            PHRASE * (1.0 + tables.len() as f64 / with as f64).ln()
-        });
-        let shared = shared.chain(pairs);
+    for (table, (own_words, own_pairs)) in known.iter().enumerate() {
+        let shared = words.iter().filter_map(|(word, rare)| Some(own_words.get(*word)? * rare));
+        let together = pairs.iter().filter(|(pair, _)| own_pairs.contains(*pair)).map(|(_, counts)| counts);
         let values = mentions.iter().filter(|mention| mention.table == table).count();
-        let score = shared.sum::<f64>() + VALUE * values.min(2) as f64;
+        let score = shared.sum::<f64>() + together.sum::<f64>() + VALUE * values.min(2) as f64;
         if score > 0.0 {
             scored.push((score, table));
         }
@@ -80,8 +76,14 @@ fn pairs(text: &str) -> BTreeSet<(String, String)> {
     stems.windows(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
 }
 
+/// The pairs of words of a table's names and comments.
+fn phrases(name: &str, definition: &Definition) -> BTreeSet<(String, String)> {
+    let columns = definition.columns.iter().flat_map(|column| [column.name.as_str(), &column.comment]);
+    [name, &definition.comment].into_iter().chain(columns).flat_map(pairs).collect()
+}
+
 /// The words of a table, each with what it counts where a request shares it.
-fn words(name: &str, definition: &Definition) -> BTreeMap<String, f64> {
+fn weights(name: &str, definition: &Definition) -> BTreeMap<String, f64> {
     let mut words = BTreeMap::new();
     let mut add = |text: &str, weight: f64| {
         for stem in stems(text) {
@@ -155,6 +157,12 @@ fn is_word_of(text: &str, value: &str) -> bool {
         let goes_on = value.ends_with(latin) && after.starts_with(latin);
         !open && !goes_on
     })
+}
+
+/// The words of a text, in small letters.
+pub(crate) fn words(text: &str) -> Vec<String> {
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.map(str::to_lowercase).collect()
 }
 
 /// The words of a text, without endings and without those that say nothing.

@@ -4,11 +4,11 @@
 //! The examples are the usual patterns of questions to a database, one each: count, rank, group, share, none of, per month, best of
 //! each, average of counts, days between. Their days are in 2030.
 
+use super::hints;
 use super::question::Question;
 use super::scope::{Cells, Table};
 use crate::bindings::pawl::host::llm::{Message, Role};
-use crate::definition::Column;
-use crate::relate::{Mention, stem};
+use crate::relate::Mention;
 use crate::statement::literal;
 
 const WRITE: &str = "Answer the question with one SQLite SELECT statement over the tables given. Write every column as table.column. \
@@ -178,78 +178,11 @@ pub fn write(tables: &[Table<'_>], mentions: &[Mention], question: &Question) ->
     let values = mentions.iter().filter_map(|one| {
         Some(format!("{}.{} has {}.\n", name(one.table)?, one.column, literal(&one.value)))
     });
-    let values: String =
-        values.take(MAX_VALUES).chain(called(tables, question)).chain(flags(tables, question)).collect();
+    let values: String = values.take(MAX_VALUES).chain(hints::hints(tables, question)).collect();
     let asked = noted(&question.text, &question.note());
     let content = format!("Another database. Tables:\n{}\n\n{values}Question: {asked}", lines.join("\n"));
     messages.push(message(Role::User, content));
     messages
-}
-
-/// Tables and columns that the question calls by their whole name: "goods receipts", "unit price". A single word is told only where it
-/// is a figure and no other column's.
-fn called<'a>(tables: &'a [Table<'_>], question: &Question) -> impl Iterator<Item = String> + 'a {
-    let words = |text: &str| -> Vec<String> {
-        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-        words.map(|word| stem(&word.to_lowercase())).collect()
-    };
-    let asked = words(&question.text);
-    let has = move |name: &[String]| asked.windows(name.len().max(1)).any(|run| run == name);
-    let asked_too = has.clone();
-    let called = tables.iter().filter(move |table| {
-        let name = words(table.name);
-        name.len() > 1 && has(&name)
-    });
-    let called = called.map(|table| format!("\"{}\" are in {}.\n", table.name.replace('_', " "), table.name));
-    let columns = || tables.iter().flat_map(|table| table.columns.iter().map(move |seen| (table.name, seen)));
-    called.chain(columns().filter_map(move |(table, seen)| {
-        let name = words(&seen.column.name);
-        let alone = || columns().filter(|(_, other)| words(&other.column.name) == name).count() == 1;
-        let tells = name.len() > 1 || (seen.cells == Cells::Number && alone());
-        let column = &seen.column.name;
-        let said = tells && seen.cells != Cells::Key && asked_too(&name);
-        // A comment may begin with the name in full: std_cost, "standard cost of one unit".
-        let full: Vec<&str> = seen.column.comment.split_whitespace().take(2).collect();
-        let full = full.join(" ");
-        let full = Some(full.trim_end_matches(|c: char| !c.is_alphanumeric()).to_owned()).filter(|full| {
-            let full = words(full);
-            full.len() == 2
-                && full.iter().all(|word| word.len() > 3)
-                && seen.cells == Cells::Number
-                && asked_too(&full)
-        });
-        let called = if said { Some(column.replace('_', " ")) } else { full };
-        called.map(|called| format!("\"{called}\" is {table}.{column}.\n"))
-    }))
-}
-
-/// Flags whose comment shares a word with the question: "1: nobody may lend it".
-fn flags<'a>(tables: &'a [Table<'_>], question: &Question) -> impl Iterator<Item = String> + 'a {
-    let words = |text: &str| -> Vec<String> {
-        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 3);
-        words.map(|word| stem(&word.to_lowercase())).collect()
-    };
-    let asked = words(&question.text);
-    let columns = tables.iter().flat_map(|table| table.columns.iter().map(move |seen| (table.name, seen)));
-    columns.filter_map(move |(table, seen)| {
-        let Column { name, comment, .. } = seen.column;
-        let shares = words(&format!("{comment} {name}")).iter().any(|word| asked.contains(word));
-        let said = matches!(seen.cells, Cells::Flag(_)) && !comment.is_empty() && shares;
-        said.then(|| match affirmed(comment) {
-            Some(affirmed) => {
-                format!("{table}.{name} = 0: {affirmed}. {table}.{name} = 1: {}.\n", &comment[3..])
-            }
-            None => format!("{table}.{name}: {comment}.\n"),
-        })
-    })
-}
-
-/// What 0 means where the comment says what 1 denies: "1: nobody may lend it" is left to the model, "1: may not be lent" is not.
-fn affirmed(comment: &str) -> Option<String> {
-    let denied = comment.strip_prefix("1: ")?;
-    let denial =
-        [" no longer ", " not ", " never "].iter().find(|denial| format!(" {denied}").contains(**denial))?;
-    Some(format!(" {denied}").replacen(denial, " ", 1).trim().to_owned())
 }
 
 /// What is added when a statement failed: the statement, and what is wrong of it.
