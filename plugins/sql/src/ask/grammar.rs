@@ -42,7 +42,6 @@ cond: test (" AND " test)~0..5 | test (" OR " test)~1..5
 test: "(" all " OR " all ")" | simple | member
 all: simple (" AND " simple)~0..3
 simple: value | when | number | absent
-number: amount CMP amount ((" + " | " - " | " * ") amount)?
 ARITHMETIC: " + " | " - " | " * " | " / "
 IN: " IN (" | " NOT IN ("
 EQUAL: " = " | " <> "
@@ -87,8 +86,7 @@ pub fn grammar(graph: &Graph<'_>, tables: &[Table<'_>], question: &Question) -> 
     let said: Vec<String> = question.said().map(str::to_owned).collect();
     rule("SAID", &said, "0");
     rule("LIMIT", &limits, "1");
-    // What was not said is compared with nothing.
-    grammar.push_str(if said.is_empty() { "amount: NUMERIC\n" } else { "amount: SAID | NUMERIC\n" });
+    grammar.push_str(numbers_rule(question, !said.is_empty()));
     members_rule(&mut grammar, &members);
     // Of a column without a NULL there is nothing to test.
     let _ = if lists.nulls.is_empty() || !question.asks_for_absence() {
@@ -184,6 +182,19 @@ fn values_rule(grammar: &mut String, values: &[(String, Vec<String>)]) {
             text(column),
             literals.join(" | ")
         );
+    }
+}
+
+/// What was not said is compared with nothing, and one column with another only where that is asked for: with room for it the model adds
+/// conditions of its own.
+fn numbers_rule(question: &Question, is_said: bool) -> &'static str {
+    match (question.compares_amounts(), is_said) {
+        (true, true) => {
+            "number: amount CMP amount ((\" + \" | \" - \" | \" * \") amount)?\namount: SAID | NUMERIC\n"
+        }
+        (true, false) => "number: NUMERIC CMP NUMERIC ((\" + \" | \" - \" | \" * \") NUMERIC)?\n",
+        (false, true) => "number: NUMERIC CMP SAID\n",
+        (false, false) => "number: \"1 = 1\"\n",
     }
 }
 

@@ -19,6 +19,13 @@ const COMPARES: [&str; 22] = [
     "later", "late ", "late?", "late,", "late.", "earl", "before", "after", "than", "within", "overdue",
     "on time", "in time", "delay", "past", "expire", "same day", "晚", "早", "之前", "之后", "逾期",
 ];
+/// Parts of words, and words, of one amount compared with another.
+const AMOUNTS: [&str; 14] = [
+    "exceed", "great", "higher", "lower", "larger", "smaller", "cheaper", "dearer", "超", "于", "不足", "等",
+    "比", "差",
+];
+const AMOUNT_WORDS: [&str; 11] =
+    ["than", "over", "under", "above", "below", "beyond", "equal", "same", "only", "match", "differ"];
 /// Parts of words, and words, of what is absent, ended or still there.
 const ABSENT: [&str; 18] = [
     "without", "current", "present", "never", "still", "unpaid", "missing", "empty", "active", "现", "目前",
@@ -84,6 +91,14 @@ impl Question {
     pub fn compares_days(&self) -> bool {
         let lower = self.text.to_lowercase();
         COMPARES.iter().any(|word| lower.contains(word))
+    }
+
+    /// Whether one amount may be compared with another of the same row: "less in stock than reserved", "above the limit".
+    #[must_use]
+    pub fn compares_amounts(&self) -> bool {
+        let lower = self.text.to_lowercase();
+        let mut words = lower.split(|c: char| !c.is_alphanumeric());
+        AMOUNTS.iter().any(|word| lower.contains(word)) || words.any(|word| AMOUNT_WORDS.contains(&word))
     }
 
     /// Whether something may be asked to be empty, or not to be: "still open", "not yet paid".
@@ -257,6 +272,16 @@ mod tests {
         }
         for text in ["How many doctors work here?", "Fees of 2030", "Plates by ward"] {
             assert!(!read(text).compares_days(), "{text}");
+        }
+    }
+
+    #[test]
+    fn amounts_of_a_row_are_compared_where_that_is_asked_for() {
+        for text in ["Wards with more beds than patients", "Below the limit", "价格高于成本的药"] {
+            assert!(read(text).compares_amounts(), "{text}");
+        }
+        for text in ["Fees of the Eyes ward in percent of all", "The dearest therapy of each ward"] {
+            assert!(!read(text).compares_amounts(), "{text}");
         }
     }
 
