@@ -41,21 +41,21 @@ pub struct Mention {
 pub(crate) fn rank(tables: &[(String, Definition)], mentions: &[Mention], request: &str) -> Vec<usize> {
     let asked: BTreeSet<String> = stems(request).collect();
     let asked_pairs = pairs(request);
-    let known: Vec<(BTreeMap<String, f64>, BTreeSet<(String, String)>)> = tables
-        .iter()
-        .map(|(name, definition)| (weights(name, definition), phrases(name, definition)))
-        .collect();
+    let weighed: Vec<BTreeMap<String, f64>> =
+        tables.iter().map(|(name, definition)| weights(name, definition)).collect();
+    let paired: Vec<BTreeSet<Pair>> =
+        tables.iter().map(|(name, definition)| phrases(name, definition)).collect();
     let rare = |with: usize| (1.0 + tables.len() as f64 / with.max(1) as f64).ln();
     let words: Vec<(&String, f64)> = asked
         .iter()
-        .map(|word| (word, rare(known.iter().filter(|(words, _)| words.contains_key(word)).count())))
+        .map(|word| (word, rare(weighed.iter().filter(|words| words.contains_key(word)).count())))
         .collect();
-    let pairs: Vec<(&(String, String), f64)> = asked_pairs
+    let pairs: Vec<(&Pair, f64)> = asked_pairs
         .iter()
-        .map(|pair| (pair, PHRASE * rare(known.iter().filter(|(_, pairs)| pairs.contains(pair)).count())))
+        .map(|pair| (pair, PHRASE * rare(paired.iter().filter(|pairs| pairs.contains(pair)).count())))
         .collect();
     let mut scored: Vec<(f64, usize)> = Vec::new();
-    for (table, (own_words, own_pairs)) in known.iter().enumerate() {
+    for (table, (own_words, own_pairs)) in weighed.iter().zip(&paired).enumerate() {
         let shared = words.iter().filter_map(|(word, rare)| Some(own_words.get(*word)? * rare));
         let together = pairs.iter().filter(|(pair, _)| own_pairs.contains(*pair)).map(|(_, counts)| counts);
         let values = mentions.iter().filter(|mention| mention.table == table).count();
@@ -70,14 +70,17 @@ pub(crate) fn rank(tables: &[(String, Definition)], mentions: &[Mention], reques
     near.map(|(_, table)| table).take(MAX_TABLES).collect()
 }
 
+/// Two words that follow one another.
+type Pair = (String, String);
+
 /// Words that follow one another: "standard cost" says more than both words apart.
-fn pairs(text: &str) -> BTreeSet<(String, String)> {
+fn pairs(text: &str) -> BTreeSet<Pair> {
     let stems: Vec<String> = stems(text).collect();
     stems.windows(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
 }
 
 /// The pairs of words of a table's names and comments.
-fn phrases(name: &str, definition: &Definition) -> BTreeSet<(String, String)> {
+fn phrases(name: &str, definition: &Definition) -> BTreeSet<Pair> {
     let columns = definition.columns.iter().flat_map(|column| [column.name.as_str(), &column.comment]);
     [name, &definition.comment].into_iter().chain(columns).flat_map(pairs).collect()
 }
