@@ -134,8 +134,7 @@ pub fn ask(database: &impl Database, model: &impl Model, asked: &str, clock: Dat
 fn is_role(tables: &[(String, Definition)], mention: &Mention) -> bool {
     let role = mention.value.to_lowercase();
     tables.iter().flat_map(|(_, definition)| &definition.columns).any(|column| {
-        let to = column.references.as_deref().and_then(|reference| reference.split('.').next());
-        to == Some(tables[mention.table].0.as_str())
+        column.parent() == Some(tables[mention.table].0.as_str())
             && column.name.to_lowercase().strip_suffix("_id") == Some(&role)
     })
 }

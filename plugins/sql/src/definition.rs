@@ -28,6 +28,14 @@ pub struct Column {
     pub comment: String,
 }
 
+impl Column {
+    /// The table that it refers to.
+    #[must_use]
+    pub fn parent(&self) -> Option<&str> {
+        self.references.as_deref().and_then(|reference| reference.split('.').next())
+    }
+}
+
 /// Words that end a column's type or begin a constraint of the table.
 const CONSTRAINTS: [&str; 13] = [
     "constraint",

@@ -170,8 +170,8 @@ pub(crate) fn words(text: &str) -> Vec<String> {
 
 /// The words of a text, without endings and without those that say nothing.
 fn stems(text: &str) -> impl Iterator<Item = String> + '_ {
-    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 1);
-    words.map(|word| stem(&word.to_lowercase())).filter(|stem| !COMMON.contains(&stem.as_str()))
+    let words = words(text).into_iter().filter(|word| word.len() > 1);
+    words.map(|word| stem(&word)).filter(|stem| !COMMON.contains(&stem.as_str()))
 }
 
 /// Words that every request has.

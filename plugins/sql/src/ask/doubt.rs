@@ -173,8 +173,7 @@ impl<'a> Asked<'a> {
 
     /// The columns with days of what a row of this table belongs to: of the order of an order line.
     fn days_above(&self, table: &Table<'_>) -> Vec<String> {
-        let parents = table.columns.iter().filter_map(|seen| seen.column.references.as_deref());
-        let parents: Vec<&str> = parents.filter_map(|reference| reference.split('.').next()).collect();
+        let parents: Vec<&str> = table.columns.iter().filter_map(|seen| seen.column.parent()).collect();
         let above = self.tables.iter().filter(|one| one.name != table.name && parents.contains(&one.name));
         above.flat_map(days_of).collect()
     }
@@ -252,11 +251,7 @@ fn ways(tables: &[Table<'_>], asked: &str) -> Vec<String> {
             ways.extend(table.columns.iter().map(|seen| name(&seen.column.name)));
         }
         for seen in &table.columns {
-            let refers = seen
-                .column
-                .references
-                .as_ref()
-                .is_some_and(|reference| stem(reference.split('.').next().unwrap_or(reference)) == asked);
+            let refers = seen.column.parent().is_some_and(|parent| stem(parent) == asked);
             if refers
                 || (stem(&seen.column.name) == asked && !matches!(seen.cells, Cells::Key | Cells::Number))
             {

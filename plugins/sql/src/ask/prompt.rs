@@ -212,8 +212,8 @@ fn line(table: &Table<'_>) -> String {
         .iter()
         .map(|seen| {
             let mut text = seen.column.name.clone();
-            if let Some(reference) = &seen.column.references {
-                text.push_str(&format!(" -> {}", reference.split('.').next().unwrap_or(reference)));
+            if let Some(parent) = seen.column.parent() {
+                text.push_str(&format!(" -> {parent}"));
             }
             match &seen.cells {
                 Cells::Day { ends: (first, last), .. } => text.push_str(&format!(": '{first}' to '{last}'")),

@@ -254,11 +254,16 @@ fn names_periods_and_comparisons_of_days_that_are_missing_are_added() {
     }
 }
 
+/// The readers joined before they lent.
+fn with_days_of_joining() -> String {
+    LENDING
+        .replace("town TEXT);", "town TEXT, joined_on TEXT DEFAULT '2029-05-05');")
+        .replace("INTO readers VALUES", "INTO readers(id, name, town) VALUES")
+}
+
 #[test]
 fn a_period_is_that_of_what_is_added_up_and_not_of_what_it_belongs_to() {
-    let lending = LENDING
-        .replace("town TEXT);", "town TEXT, joined_on TEXT DEFAULT '2029-05-05');")
-        .replace("INTO readers VALUES", "INTO readers(id, name, town) VALUES");
+    let lending = with_days_of_joining();
     let line = "SELECT SUM(loans.fee) AS fees FROM loans WHERE loans.reader_id IN (SELECT readers.id FROM readers WHERE readers.joined_on BETWEEN '2031-02-01' AND '2031-02-28')";
     let answer = ask(&Memory::new(&lending), &Says::new(&[line]), "Fees in February 2031", clock()).unwrap();
     assert!(answer.sql.contains("FROM readers) AND (loans.lent_at >= '2031-02-01'"), "{}", answer.sql);
@@ -270,10 +275,10 @@ fn a_period_is_that_of_what_is_added_up_and_not_of_what_it_belongs_to() {
 
 #[test]
 fn what_figures_are_in_is_no_name_and_no_period_is_moved_that_is_named() {
-    let lending = LENDING
-        .replace("town TEXT);", "town TEXT, joined_on TEXT DEFAULT '2029-05-05');")
-        .replace("INTO readers VALUES", "INTO readers(id, name, town) VALUES")
-        .replace("fee REAL);", "fee REAL -- EUR\n); CREATE TABLE coins(id INTEGER, code TEXT); INSERT INTO coins VALUES (1, 'EUR');");
+    let lending = with_days_of_joining().replace(
+        "fee REAL);",
+        "fee REAL -- EUR\n); CREATE TABLE coins(id INTEGER, code TEXT); INSERT INTO coins VALUES (1, 'EUR');",
+    );
     for (question, line) in [
         ("What are all fees in EUR?", "SELECT SUM(loans.fee) AS fees FROM loans"),
         (
