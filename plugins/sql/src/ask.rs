@@ -24,7 +24,7 @@ use crate::graph::Graph;
 use crate::rejoin::rejoin;
 use crate::relate::{self, Mention};
 use crate::{Answer, Database, Error, Table, apart, mend, schema};
-use doubt::Asked;
+use doubt::{Asked, Doubt};
 use question::Question;
 use scope::Cells;
 
@@ -107,12 +107,19 @@ pub fn ask(database: &impl Database, model: &impl Model, asked: &str, clock: Dat
                 let Some(doubt) = doubt.filter(|_| doubted.is_none() && repaired.len() < REPAIRS) else {
                     return Ok(answer(sql, table, repaired));
                 };
-                let mended = doubt.mended.as_deref().and_then(|mended| rejoin(&graph, &moments, mended));
-                if let Some(mended) = mended
-                    && let Ok(rows) = crate::run(database, &mended)
-                    && !is_void(&rows)
-                {
+                let mend = |doubt: &Doubt| {
+                    let mended = rejoin(&graph, &moments, doubt.mended.as_deref()?)?;
+                    let rows = crate::run(database, &mended).ok().filter(|rows| !is_void(rows))?;
+                    Some((mended, rows))
+                };
+                if let Some((mended, rows)) = mend(&doubt) {
                     repaired.push(format!("{sql}: {}", doubt.why));
+                    // What is mended of one thing may lack another.
+                    let more = asked.doubt(&mended, false, has_rows);
+                    if let Some((whole, rows)) = more.as_ref().and_then(mend) {
+                        repaired.extend(more.map(|more| format!("{mended}: {}", more.why)));
+                        return Ok(answer(whole, rows, repaired));
+                    }
                     return Ok(answer(mended, rows, repaired));
                 }
                 doubted = Some(answer(sql.clone(), table, Vec::new()));

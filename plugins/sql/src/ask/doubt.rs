@@ -1,5 +1,5 @@
 //! What makes a statement doubtful although it runs: it lacks a name, a period or a comparison that was asked for, or has them in the
-//! wrong place; nothing fulfils its conditions; it does not tell apart what each of is asked for, or does not rank where the first of
+//! wrong place; nothing fulfils its conditions; it averages parts where a whole is named; it does not tell apart what each of is asked for, or does not rank where the first of
 //! each is asked for.
 //!
 //! Where code can write the statement that is meant, and that gives rows, it stands in place of the doubted one; else the model is told,
@@ -7,6 +7,7 @@
 //!
 //! Invariant: a rule fires only on what the question says in its own words and the statement has not; what may be meant is left.
 
+mod average;
 mod compared;
 mod period;
 
@@ -69,7 +70,7 @@ impl<'a> Asked<'a> {
         let first = first.or_else(|| {
             (empty && is_narrow(sql)).then(|| Doubt { why: self.nothing(sql, has_rows), mended: None })
         });
-        let then = first.or_else(|| self.days(sql)).or_else(|| self.below(sql));
+        let then = first.or_else(|| self.days(sql)).or_else(|| self.below(sql)).or_else(|| self.average(sql));
         then.or_else(|| self.period(sql)).or_else(|| self.each(sql))
     }
 

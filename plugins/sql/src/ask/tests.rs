@@ -343,7 +343,8 @@ fn what_lies_below_a_column_is_less_than_it() {
 fn of_a_large_database_the_model_picks_and_only_what_bears_on_the_question_is_told() {
     let many: String = (0..20).map(|i| format!("CREATE TABLE archive_{i}(id INTEGER, word TEXT);")).collect();
     let model = Says::new(&["loans, readers", "SELECT COUNT(*) AS n FROM loans"]);
-    ask(&Memory::new(&format!("{LENDING}{many}")), &model, "借了多少次？", clock()).unwrap();
+    ask(&Memory::new(&format!("{LENDING}{many}")), &model, "How often was something borrowed?", clock())
+        .unwrap();
     {
         let asked = model.asked.borrow();
         assert!(asked[0].1.starts_with("start: NAME"), "{}", asked[0].1);
@@ -359,6 +360,22 @@ fn of_a_large_database_the_model_picks_and_only_what_bears_on_the_question_is_to
     let model = Says::new(&["SELECT COUNT(*) AS n FROM loans"]);
     ask(&Memory::new(&roles), &model, "Which readers lend most?", clock()).unwrap();
     assert!(!model.last().0.contains("has 'reader'"), "{}", model.last().0);
+}
+
+#[test]
+fn an_average_is_that_of_what_the_question_names_in_whole() {
+    let lending = format!("{LENDING} ALTER TABLE readers ADD COLUMN fee REAL DEFAULT 4.5;")
+        .replace("fee REAL);", "late_fee REAL);");
+    let late = "SELECT readers.town, AVG(loans.late_fee) AS average FROM loans JOIN readers ON readers.id = loans.reader_id GROUP BY readers.town";
+    let whole = "SELECT readers.town, AVG(readers.fee) AS average FROM readers GROUP BY readers.town";
+    for (question, sql, repaired) in [
+        ("What is the average fee of readers per town?", whole, 1),
+        ("What is the average late fee of readers per town?", late, 0),
+        ("What is the average fee per town?", late, 0),
+    ] {
+        let answer = ask(&Memory::new(&lending), &Says::new(&[late]), question, clock()).unwrap();
+        assert_eq!((answer.sql.as_str(), answer.repaired.len()), (sql, repaired), "{question}: {answer:?}");
+    }
 }
 
 #[test]
