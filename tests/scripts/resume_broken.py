@@ -14,7 +14,7 @@ import collections, json, pathlib, sys, time
 from resume_eval import call, keep, rows
 
 # [limits] time of plugin.toml and a little for the wire.
-DEADLINE = 62
+DEADLINE = 122
 KINDS = ("encrypted", "no-text", "damaged", "unsupported", "limit", "unknown-resume", "unavailable", "invalid")
 RUBRIC = [{"text": "Has led a team of at least ten people", "level": "must", "weight": 2}, {"text": "Wrote reports for a board", "level": "should", "weight": 1}]
 

@@ -21,7 +21,7 @@ const MAX_ENTRIES: usize = 2_000;
 
 /// Résumés of one `screen`.
 const MAX_SCREENED: usize = 50;
-/// Questions to the model of one `screen`, by the time that a call has: 60 s, some 4 s each on two cores.
+/// Questions to the model of one `screen`, by the time that a call has: 120 s, some 4 s each on two cores, and half of it for a cold prompt.
 const MAX_QUESTIONS: usize = 12;
 
 fn of_host(error: HostError) -> Error {
