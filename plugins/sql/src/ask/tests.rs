@@ -343,8 +343,7 @@ fn what_lies_below_a_column_is_less_than_it() {
 fn of_a_large_database_the_model_picks_and_only_what_bears_on_the_question_is_told() {
     let many: String = (0..20).map(|i| format!("CREATE TABLE archive_{i}(id INTEGER, word TEXT);")).collect();
     let model = Says::new(&["loans, readers", "SELECT COUNT(*) AS n FROM loans"]);
-    ask(&Memory::new(&format!("{LENDING}{many}")), &model, "How often was something borrowed?", clock())
-        .unwrap();
+    ask(&Memory::new(&format!("{LENDING}{many}")), &model, "借了多少次？", clock()).unwrap();
     {
         let asked = model.asked.borrow();
         assert!(asked[0].1.starts_with("start: NAME"), "{}", asked[0].1);
