@@ -115,9 +115,10 @@ pub fn ask(database: &impl Database, model: &impl Model, asked: &str, clock: Dat
                 if let Some((mended, rows)) = mend(&doubt) {
                     repaired.push(format!("{sql}: {}", doubt.why));
                     // What is mended of one thing may lack another.
-                    let more = asked.doubt(&mended, false, has_rows);
-                    if let Some((whole, rows)) = more.as_ref().and_then(mend) {
-                        repaired.extend(more.map(|more| format!("{mended}: {}", more.why)));
+                    if let Some(more) = asked.doubt(&mended, false, has_rows)
+                        && let Some((whole, rows)) = mend(&more)
+                    {
+                        repaired.push(format!("{mended}: {}", more.why));
                         return Ok(answer(whole, rows, repaired));
                     }
                     return Ok(answer(mended, rows, repaired));

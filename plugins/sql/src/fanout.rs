@@ -7,7 +7,7 @@
 //! refused; what this reader does not follow passes.
 
 use crate::Error;
-use crate::definition::Definition;
+use crate::definition::{Column, Definition};
 use crate::statement::{Token, tokens};
 
 /// Words that end a table's alias, or stand where one could.
@@ -46,8 +46,7 @@ pub fn check(tables: &[(String, Definition)], sql: &str) -> Result<(), Error> {
 
 fn refusal(function: &str, sum: &[Token<'_>], summed: &Used<'_>, many: &Used<'_>) -> Error {
     let argument: String = sum.iter().map(|token| token.text).collect();
-    let key =
-        many.definition.columns.iter().find(|column| references(column.references.as_deref(), summed.name));
+    let key = many.definition.columns.iter().find(|column| refers(column, summed.name));
     let key = key.map_or("…", |column| column.name.as_str());
     let numbers = many
         .definition
@@ -206,13 +205,11 @@ fn owner<'u, 'a>(used: &'u [Used<'a>], expression: &[Token<'_>]) -> Option<&'u U
 }
 
 fn points(definition: &Definition, table: &str) -> bool {
-    definition.columns.iter().any(|column| references(column.references.as_deref(), table))
+    definition.columns.iter().any(|column| refers(column, table))
 }
 
-/// `orders.id` and `orders` reference `orders`.
-fn references(reference: Option<&str>, table: &str) -> bool {
-    let name = reference.map(|reference| reference.split('.').next().unwrap_or(reference));
-    name.is_some_and(|name| name.eq_ignore_ascii_case(table))
+fn refers(column: &Column, table: &str) -> bool {
+    column.parent().is_some_and(|parent| parent.eq_ignore_ascii_case(table))
 }
 
 #[cfg(test)]
