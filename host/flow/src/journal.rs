@@ -1,0 +1,105 @@
+//! What happened in a run, in order: the only source of truth of it.
+//!
+//! Invariant: an entry is never changed; a step has one at most.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::request::Request;
+
+/// Where a step is in its script: its number among those before it, within a branch of a parallel step behind that step's number and
+/// the branch's: `4.2.1` is the first step of the third branch of what the fifth step does at once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepId(String);
+
+impl StepId {
+    pub(crate) fn new(path: &[u32]) -> StepId {
+        StepId(path.iter().map(u32::to_string).collect::<Vec<_>>().join("."))
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StepId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a step, or a run, failed: what a script's `catch` gets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// One word for programs: `timeout`, `not-found`, the case of a plugin's error.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}
+
+impl Failure {
+    /// Of a word for programs and a text for people.
+    #[must_use]
+    pub fn new(code: &str, message: impl Into<String>) -> Failure {
+        Failure { code: code.to_owned(), message: message.into() }
+    }
+}
+
+/// The SHA-256 of a request as JSON, its keys in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestDigest([u8; 32]);
+
+impl RequestDigest {
+    /// Of a request.
+    #[must_use]
+    pub fn of(request: &Request) -> RequestDigest {
+        // A request is made of JSON values and texts: it can always be written.
+        let text = serde_json::to_vec(request).unwrap_or_default();
+        RequestDigest(Sha256::digest(&text).into())
+    }
+}
+
+/// What came of a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Of what was asked for: another script asks for something else.
+    pub digest: RequestDigest,
+    /// What came of it.
+    pub outcome: Result<Value, Failure>,
+}
+
+/// What came of the steps of a run.
+#[derive(Debug, Clone, Default)]
+pub struct Journal(HashMap<StepId, Entry>);
+
+impl Journal {
+    /// What came of a step, if it has ended.
+    #[must_use]
+    pub fn get(&self, step: &StepId) -> Option<&Entry> {
+        self.0.get(step)
+    }
+
+    /// Records what came of a step; what is there already stands.
+    pub fn record(&mut self, step: StepId, entry: Entry) {
+        self.0.entry(step).or_insert(entry);
+    }
+
+    /// Steps that have ended.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether none has.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
