@@ -66,7 +66,9 @@ impl Steps for Replay {
             }
             Some(_) => Step::Diverged(Failure::new(
                 "diverged",
-                format!("step {step} was another one when it was carried out: the run goes on only with the script that it began with"),
+                format!(
+                    "step {step} was another one when it was carried out: the run goes on only with the script that it began with"
+                ),
             )),
             None => {
                 self.commands.push(Command { step, request });

@@ -91,7 +91,8 @@ impl Script {
     /// The SHA-256 of its text and the engine's version: another version is another script.
     #[must_use]
     pub fn digest(&self) -> String {
-        let digest = Sha256::new().chain_update(ENGINE).chain_update([0]).chain_update(&*self.text).finalize();
+        let digest =
+            Sha256::new().chain_update(ENGINE).chain_update([0]).chain_update(&*self.text).finalize();
         digest.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
@@ -111,7 +112,9 @@ impl Script {
             (_, Some(failure)) => Ended::Diverged(failure),
             (Ok(value), _) => match rhai::serde::from_dynamic(&value) {
                 Ok(value) => Ended::Done(value),
-                Err(error) => Ended::Failed(Failure::new("result", format!("the result is no JSON: {error}"))),
+                Err(error) => {
+                    Ended::Failed(Failure::new("result", format!("the result is no JSON: {error}")))
+                }
             },
             (Err(error), _) if waits(&error) => Ended::Waits,
             (Err(error), _) => Ended::Failed(self.failure(&error)),
@@ -126,9 +129,10 @@ impl Script {
                 Some(failure) => (failure.code, failure.message),
                 None => ("thrown".to_owned(), value.to_string()),
             },
-            EvalAltResult::ErrorTooManyOperations(_) => {
-                ("limit".to_owned(), format!("more than {MAX_OPERATIONS} operations: is there a loop without an end?"))
-            }
+            EvalAltResult::ErrorTooManyOperations(_) => (
+                "limit".to_owned(),
+                format!("more than {MAX_OPERATIONS} operations: is there a loop without an end?"),
+            ),
             EvalAltResult::ErrorStackOverflow(_) => {
                 ("limit".to_owned(), format!("more than {MAX_CALLS} functions within functions"))
             }

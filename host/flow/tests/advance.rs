@@ -1,5 +1,7 @@
 //! Scripts that are stopped at their steps and go on as if they had not been.
 
+#![expect(clippy::unwrap_used, reason = "what is missing fails the test")]
+
 use std::sync::Arc;
 
 use pawl_flow::advance::{Advance, Command, advance};
@@ -16,7 +18,9 @@ fn script(text: &str) -> Script {
 /// The world: what comes of a request depends on nothing but the request.
 fn world(request: &Request) -> Result<Value, Failure> {
     match request {
-        Request::Call { arguments, .. } if arguments["fail"] == true => Err(Failure::new("refused", "it cannot be had")),
+        Request::Call { arguments, .. } if arguments["fail"] == true => {
+            Err(Failure::new("refused", "it cannot be had"))
+        }
         Request::Call { arguments, .. } => Ok(json!(arguments["n"].as_i64().unwrap_or(0) * 2)),
         Request::Ask { prompt, .. } => Ok(json!(prompt.len())),
         Request::Now => Ok(json!("2031-03-03T09:00:00Z")),
@@ -58,14 +62,17 @@ fn done(text: &str, input: Value) -> Value {
 
 #[test]
 fn a_script_goes_on_where_it_stopped() {
-    let script = script("let a = tool(\"shop.price-of\", #{n: input.n}); let b = shop::price_of(#{n: a}); a + b");
+    let script =
+        script("let a = tool(\"shop.price-of\", #{n: input.n}); let b = shop::price_of(#{n: a}); a + b");
     let journal = Arc::new(Journal::default());
     let Advance::Waits(first) = advance(&script, &json!({"n": 3}), &journal) else { panic!() };
     assert_eq!((first.len(), first[0].step.as_str()), (1, "0"));
     let journal = record(&journal, first.into_iter().next().unwrap());
     let second = advance(&script, &json!({"n": 3}), &journal);
     let Advance::Waits(second) = second else { panic!("{second:?}") };
-    assert!(matches!(&second[0].request, Request::Call { tool, arguments, .. } if tool == "shop.price-of" && arguments["n"] == 6));
+    assert!(
+        matches!(&second[0].request, Request::Call { tool, arguments, .. } if tool == "shop.price-of" && arguments["n"] == 6)
+    );
     let journal = record(&journal, second.into_iter().next().unwrap());
     assert_eq!(advance(&script, &json!({"n": 3}), &journal), Advance::Done(json!(18)));
 }
@@ -89,7 +96,9 @@ fn a_failure_that_is_not_caught_names_the_line() {
 
 #[test]
 fn branches_wait_at_once_up_to_the_limit_and_keep_their_order() {
-    let script = script("parallel([1, 2, 3, 4], 3, |n| { let a = shop::price_of(#{n: n}); a + shop::price_of(#{n: a}) })");
+    let script = script(
+        "parallel([1, 2, 3, 4], 3, |n| { let a = shop::price_of(#{n: n}); a + shop::price_of(#{n: a}) })",
+    );
     let Advance::Waits(commands) = advance(&script, &Value::Null, &Arc::default()) else { panic!() };
     let steps: Vec<&str> = commands.iter().map(|command| command.step.as_str()).collect();
     assert_eq!(steps, ["0.0.0", "0.1.0", "0.2.0"]);
@@ -114,9 +123,14 @@ fn what_fails_in_a_branch_is_raised_when_all_have_ended() {
 #[test]
 fn another_script_does_not_go_on_with_this_ones_journal() {
     let journal = Arc::new(Journal::default());
-    let Advance::Waits(first) = advance(&script("shop::price_of(#{n: 1})"), &Value::Null, &journal) else { panic!() };
+    let Advance::Waits(first) = advance(&script("shop::price_of(#{n: 1})"), &Value::Null, &journal) else {
+        panic!()
+    };
     let journal = record(&journal, first.into_iter().next().unwrap());
-    let Advance::Diverged(failure) = advance(&script("shop::price_of(#{n: 2})"), &Value::Null, &journal) else { panic!() };
+    let Advance::Diverged(failure) = advance(&script("shop::price_of(#{n: 2})"), &Value::Null, &journal)
+    else {
+        panic!()
+    };
     assert!(failure.message.contains("step 0 "), "{failure:?}");
     assert_ne!(script("1").digest(), script("1 ").digest());
 }
@@ -129,7 +143,9 @@ fn what_has_no_end_is_ended_and_named() {
         ("let s = \"xxxxxxxx\"; loop { s += s; }", "too"),
         ("let a = []; loop { a.push(a); }", ""),
     ] {
-        let Advance::Failed(failure) = advance(&script(text), &Value::Null, &Arc::default()) else { panic!("{text}") };
+        let Advance::Failed(failure) = advance(&script(text), &Value::Null, &Arc::default()) else {
+            panic!("{text}")
+        };
         assert_eq!(failure.code, "limit", "{text}: {failure:?}");
         assert!(failure.message.contains(part), "{text}: {failure:?}");
     }
@@ -137,17 +153,25 @@ fn what_has_no_end_is_ended_and_named() {
 
 #[test]
 fn there_is_no_clock_no_chance_and_no_way_out_in_a_script() {
-    for text in ["timestamp()", "eval(\"1\")", "import \"x\" as x;", "print(1)", "open(\"x\")", "shop::nothing(#{})"] {
+    for text in
+        ["timestamp()", "eval(\"1\")", "import \"x\" as x;", "print(1)", "open(\"x\")", "shop::nothing(#{})"]
+    {
         match Script::parse("test.rhai", text, &[]) {
             Err(error) => assert_eq!(error.line, 1, "{text}"),
             Ok(script) => {
                 let ended = advance(&script, &Value::Null, &Arc::default());
-                assert!(matches!(&ended, Advance::Failed(failure) if failure.code == "script"), "{text}: {ended:?}");
+                assert!(
+                    matches!(&ended, Advance::Failed(failure) if failure.code == "script"),
+                    "{text}: {ended:?}"
+                );
             }
         }
     }
     let error = Script::parse("hire.rhai", "let a = 1;\nlet b = a +;", &[]).unwrap_err();
-    assert!(error.to_string().starts_with("hire.rhai:2:") && error.to_string().ends_with("let b = a +;"), "{error}");
+    assert!(
+        error.to_string().starts_with("hire.rhai:2:") && error.to_string().ends_with("let b = a +;"),
+        "{error}"
+    );
 }
 
 /// A random script: statements that add to `x`, branch on it, loop, catch and run in parallel.

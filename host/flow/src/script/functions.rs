@@ -52,7 +52,9 @@ pub(super) fn register(engine: &mut Engine, tools: &[String]) {
         parallel(&context, list, at_once, &each)
     });
     let mut llm = Module::new();
-    llm.set_native_fn("ask", |context: NativeCallContext, prompt: &str| ask(&context, prompt.to_owned(), None));
+    llm.set_native_fn("ask", |context: NativeCallContext, prompt: &str| {
+        ask(&context, prompt.to_owned(), None)
+    });
     llm.set_native_fn("extract", |context: NativeCallContext, text: &str, schema: Map| {
         let schema = json(&context, &Dynamic::from_map(schema))?;
         ask(&context, text.to_owned(), Some(schema))
@@ -79,9 +81,12 @@ fn register_tools(engine: &mut Engine, tools: &[String]) {
         module.set_native_fn(name.as_str(), move |context: NativeCallContext, arguments: Map| {
             call(&context, &plain, arguments, Map::new())
         });
-        module.set_native_fn(name.as_str(), move |context: NativeCallContext, arguments: Map, policy: Map| {
-            call(&context, &careful, arguments, policy)
-        });
+        module.set_native_fn(
+            name.as_str(),
+            move |context: NativeCallContext, arguments: Map, policy: Map| {
+                call(&context, &careful, arguments, policy)
+            },
+        );
     }
     for (plugin, module) in modules {
         engine.register_static_module(plugin.replace('-', "_"), module.into());
