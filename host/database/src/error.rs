@@ -23,6 +23,15 @@ pub enum Error {
     /// A limit was reached; which one, and its value.
     #[error("{0}")]
     Limit(String),
+    /// What the transaction does under a key cannot be recorded with it, so nothing was kept; why, and the mend.
+    #[error("{0}")]
+    NotRecordable(String),
+    /// The key is recorded already: what it stands for took place, and was not done again.
+    #[error("this was done before and is recorded; nothing was done again")]
+    Recorded,
+    /// The connection was lost while the transaction was being kept: whether it was is not known.
+    #[error("the connection was lost while it was written; whether it was is not known")]
+    InDoubt,
     /// The server cannot be reached or does not let us in.
     #[error("{0}")]
     Unavailable(String),

@@ -4,11 +4,15 @@
 //! transaction that is rolled back unless it was opened as [`Purpose::Approved`] and committed. Both are synchronous and may be
 //! used on any thread that may block.
 //!
+//! A writer can record a key with what it writes ([`Writer::record`]), and [`recorded`] says later, after a crash too, whether that
+//! was kept ([`effects`]).
+//!
 //! Invariants: nothing that a statement says reaches beyond the granted database or past what the connection is for, by two
 //! layers at least that do not depend on one another (SQLite: how the file is opened, and an authorizer; the servers: a parser
 //! with allow-lists, and the server's own transaction mode); every call ends at its deadline, also on the server; no message
 //! holds a password.
 
+mod effects;
 mod error;
 mod limits;
 
@@ -26,6 +30,7 @@ mod value;
 
 use std::time::Instant;
 
+pub use effects::check_key;
 pub use error::Error;
 pub use limits::Limits;
 pub use location::{Location, Secret};
@@ -201,7 +206,31 @@ impl Writer {
         }
     }
 
+    /// Records in the same transaction that `key` was done, and what it gave. After an error nothing can be kept.
+    ///
+    /// The key is to be unique among all that write to this database. In MySQL the table for it is made on a connection of its own
+    /// where it is missing, for making it would keep what was written before.
+    ///
+    /// # Errors
+    /// [`Error::Recorded`] where the key is recorded already. [`Error::NotRecordable`] where that is not possible: the user may not
+    /// make the table, or MySQL keeps what was written (DDL) apart from any row.
+    pub fn record(&mut self, key: &str, outcome: &str, deadline: Instant) -> Result<(), Error> {
+        if self.purpose == Purpose::Trial {
+            return Err(Error::NotAllowed("a trial is never recorded".to_owned()));
+        }
+        match &mut self.writing {
+            Writing::Sqlite(writer) => writer.record(key, outcome, deadline),
+            #[cfg(feature = "mysql")]
+            Writing::Mysql(writer) => writer.record(key, outcome, deadline),
+            #[cfg(feature = "postgres")]
+            Writing::Postgres(writer) => writer.record(key, outcome, deadline),
+        }
+    }
+
     /// Keeps what was written. A trial refuses.
+    ///
+    /// # Errors
+    /// [`Error::InDoubt`] where a server was lost meanwhile; after any other error nothing was kept.
     pub fn commit(self) -> Result<(), Error> {
         if self.purpose == Purpose::Trial {
             return Err(Error::NotAllowed("a trial is never committed".to_owned()));
@@ -213,6 +242,29 @@ impl Writer {
             #[cfg(feature = "mysql")]
             Writing::Mysql(writer) => writer.commit(),
         }
+    }
+}
+
+/// The outcome that was recorded with `key` ([`Writer::record`]); none where none was. Makes nothing where there is no table.
+///
+/// None says that nothing was kept so far. A transaction that a dead process left to a server may still end in being kept; whoever
+/// does the same again is told then ([`Error::Recorded`]).
+pub fn recorded(
+    name: &str,
+    location: &Location,
+    limits: &Limits,
+    key: &str,
+    deadline: Instant,
+) -> Result<Option<String>, Error> {
+    check_key(key)?;
+    match location {
+        Location::Sqlite(file) => sqlite::recorded(name, file, limits, key, deadline),
+        #[cfg(feature = "postgres")]
+        Location::Postgres(secret) => postgres::recorded(name, secret, limits, key, deadline),
+        #[cfg(feature = "mysql")]
+        Location::Mysql(secret) => mysql::recorded(name, secret, limits, key, deadline),
+        #[allow(unreachable_patterns, reason = "a build without a client")]
+        Location::Postgres(_) | Location::Mysql(_) => Err(not_built(location)),
     }
 }
 

@@ -15,6 +15,7 @@
 mod address;
 mod catalogue;
 mod cell;
+mod effects;
 mod plan;
 mod reader;
 mod surroundings;
@@ -34,6 +35,7 @@ use crate::server::{CANCELLING, Driver, fits, gone, too_large};
 use crate::{Error, Limits, Secret, Value};
 use address::Address;
 
+pub(crate) use effects::recorded;
 pub(crate) use reader::Reader;
 pub(crate) use writer::Writer;
 

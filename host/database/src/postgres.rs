@@ -13,6 +13,7 @@
 mod address;
 mod catalogue;
 mod cell;
+mod effects;
 mod reader;
 mod stream;
 mod surroundings;
@@ -30,6 +31,7 @@ use crate::server::{CANCELLING, Driver, OVERHEAD, gone, too_large};
 use crate::{Error, Limits, Secret};
 use address::Address;
 
+pub(crate) use effects::recorded;
 pub(crate) use reader::Reader;
 pub(crate) use writer::Writer;
 

@@ -7,6 +7,7 @@
 //! <https://sqlite.org/security.html>.
 
 mod authorizer;
+mod effects;
 mod functions;
 mod reader;
 mod writer;
@@ -23,6 +24,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, ToSql};
 use crate::{Error, Limits, Value};
 use authorizer::Allowed;
 
+pub(crate) use effects::recorded;
 pub(crate) use reader::Reader;
 pub(crate) use writer::Writer;
 
@@ -114,6 +116,17 @@ impl Guarded {
             }
             _ => Error::Sql(message(error)),
         }
+    }
+
+    /// Runs statements of our own, which the authorizer lets through.
+    fn ours<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
+        lock(&self.allowed).ours = true;
+        let done = work(&self.connection);
+        {
+            let mut allowed = lock(&self.allowed);
+            (allowed.ours, allowed.refused) = (false, None);
+        }
+        done.map_err(|error| self.error(error))
     }
 
     fn bind(&self, statement: &mut Statement<'_>, parameters: &[Value]) -> Result<(), Error> {

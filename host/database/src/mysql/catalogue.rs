@@ -10,17 +10,19 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error as Client, Params, Row};
 
 use super::texts;
-use crate::Table;
 use crate::server::{create, view_columns};
+use crate::{Table, effects};
 
 const TABLES: &str = "SELECT TABLE_NAME, TABLE_TYPE, TABLE_ROWS, TABLE_COMMENT FROM information_schema.TABLES \
-     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW') ORDER BY TABLE_NAME LIMIT ?";
+     WHERE TABLE_SCHEMA = DATABASE() AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED', 'VIEW') AND TABLE_NAME <> ? \
+     ORDER BY TABLE_NAME LIMIT ?";
 const COLUMNS: &str = "SELECT TABLE_NAME, COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_KEY, COLUMN_COMMENT \
      FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE() ORDER BY TABLE_NAME, ORDINAL_POSITION";
 
 pub(super) async fn tables(conn: &mut Conn, most: usize) -> Result<Vec<Table>, Client> {
     let most = u64::try_from(most).unwrap_or(u64::MAX);
-    let listed: Vec<Row> = conn.exec(TABLES, Params::Positional(vec![most.into()])).await?;
+    let listed: Vec<Row> =
+        conn.exec(TABLES, Params::Positional(vec![effects::TABLE.into(), most.into()])).await?;
     let mut columns: HashMap<String, Vec<(String, Option<String>)>> = HashMap::new();
     for row in conn.query::<Row, _>(COLUMNS).await? {
         let [table, name, kind, nullable, key, comment] = texts(row).map(Option::unwrap_or_default);

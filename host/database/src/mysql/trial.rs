@@ -53,7 +53,7 @@ pub(super) async fn can_be_undone(
                 return no(format!("`{table}` is not a table; write to the table itself"));
             }
             let engine = engine.unwrap_or_default();
-            if !ENGINES.contains(&engine.to_ascii_lowercase().as_str()) {
+            if !rolls_back(&engine) {
                 return no(format!("table `{table}` is kept by {engine}, which cannot undo a write"));
             }
         }
@@ -74,6 +74,16 @@ pub(super) async fn can_be_undone(
         }
     }
     Ok(())
+}
+
+pub(super) fn rolls_back(engine: &str) -> bool {
+    ENGINES.contains(&engine.to_ascii_lowercase().as_str())
+}
+
+/// What keeps a table; nothing where there is none. A view is kept by nothing that has a name.
+pub(super) async fn engine(conn: &mut Conn, table: &str) -> Result<Option<String>, Failure> {
+    let row: Option<Row> = conn.exec_first(TABLES, Params::Positional(vec![table.into()])).await?;
+    Ok(row.map(|row| texts::<2>(row)[1].take().unwrap_or_default()))
 }
 
 fn no(why: String) -> Result<(), Failure> {

@@ -11,12 +11,15 @@ use mysql_async::Params;
 use mysql_async::prelude::Queryable;
 
 use super::surroundings::surroundings;
-use super::{Failure, Session, parameters, prepared, trial};
+use super::{Failure, Session, effects, parameters, prepared, trial};
+use crate::effects::{check, refused};
 use crate::policy::{self, Surroundings};
 use crate::server::failed;
 use crate::{Dialect, Error, Limits, Purpose, Secret, Value};
 
 pub(crate) struct Writer {
+    name: String,
+    secret: Secret,
     session: Session,
     around: Surroundings,
     purpose: Purpose,
@@ -46,7 +49,8 @@ impl Writer {
             conn.query_drop("START TRANSACTION READ WRITE").await?;
             Ok(around)
         })?;
-        Ok(Writer { session, around, purpose, failed: false, written: false, last: None })
+        let (name, secret) = (name.to_owned(), secret.clone());
+        Ok(Writer { name, secret, session, around, purpose, failed: false, written: false, last: None })
     }
 
     pub(crate) fn execute(&mut self, sql: &str, values: &[Value], deadline: Instant) -> Result<u64, Error> {
@@ -88,6 +92,36 @@ impl Writer {
         Ok(rows)
     }
 
+    pub(crate) fn record(&mut self, key: &str, outcome: &str, deadline: Instant) -> Result<(), Error> {
+        if self.failed {
+            return Err(failed());
+        }
+        // What could not be recorded must not be kept, whatever the caller does next.
+        self.failed = true;
+        if self.last.is_some() {
+            return Err(Error::NotRecordable(
+                "MySQL keeps a CREATE, ALTER or DROP at once, apart from any row, so that it was done cannot be recorded with it"
+                    .to_owned(),
+            ));
+        }
+        let limits = self.session.limits.clone();
+        check(key, outcome, &limits)?;
+        let no = |error| refused(writing(error), Dialect::Mysql);
+        let until = limits.until(deadline);
+        let settings = self.session.settings(until, None);
+        let there = self.session.run(until, async |conn| {
+            conn.query_drop(&settings).await?;
+            effects::there(conn).await
+        });
+        if !there.map_err(no)? {
+            effects::make(&self.name, &self.secret, &limits, deadline).map_err(no)?;
+        }
+        let recorded = self.session.run(until, async |conn| effects::record(conn, key, outcome).await);
+        recorded.map_err(no)?;
+        self.failed = false;
+        Ok(())
+    }
+
     pub(crate) fn commit(mut self) -> Result<(), Error> {
         if self.failed {
             return Err(failed());
@@ -103,6 +137,9 @@ impl Writer {
             }
             Ok::<_, Failure>(conn.query_drop("COMMIT").await?)
         });
+        if self.session.is_left() {
+            return Err(Error::InDoubt);
+        }
         ended.map_err(writing)
     }
 }

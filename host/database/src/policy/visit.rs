@@ -11,6 +11,7 @@ use sqlparser::ast::{
 
 use super::{Refusal, Surroundings, folded, functions, parts, visited};
 use crate::Dialect;
+use crate::effects::is_reserved;
 
 /// PostgreSQL's description of the tables that this connection may use anyway.
 const DESCRIPTIONS: &[&str] = &[
@@ -43,6 +44,9 @@ impl Visitor<'_> {
     pub(super) fn relation(&self, name: &ObjectName) -> Flow {
         let refused = || no(format!("table {name}"));
         let Some(parts) = parts(name, self.dialect) else { return refused() };
+        if parts.iter().any(|part| is_reserved(part)) {
+            return no(format!("table {name} (the host's own)"));
+        }
         if parts.last().is_some_and(|view| self.is_refused_view(view)) {
             let why = match self.dialect {
                 Dialect::Mysql => {
@@ -340,6 +344,10 @@ impl sqlparser::ast::Visitor for Visitor<'_> {
     /// `table.name` calls a function of that name where there is no such column.
     fn pre_visit_ident(&mut self, ident: &Ident) -> Flow {
         let name = folded(ident, self.dialect);
+        // Also as the name of an index or a constraint, which shares the names of tables in PostgreSQL.
+        if is_reserved(&name) {
+            return no(format!("the name {name} (the host's own)"));
+        }
         if self.around.methods.contains(&name) {
             return no(format!(
                 "the name {name}, which is also a function that this database defines itself,"

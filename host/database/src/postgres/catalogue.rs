@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use tokio_postgres::Client;
 
 use super::cell::Text;
-use crate::Table;
 use crate::server::{create, end, view_columns};
+use crate::{Table, effects};
 
 /// Tables and views that this connection may read, with the planner's estimate of their rows (-1 where there is none).
 const TABLES: &str = "
@@ -21,7 +21,7 @@ const TABLES: &str = "
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
         AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
-        AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
+        AND pg_catalog.has_table_privilege(c.oid, 'SELECT') AND c.relname <> $2
     ORDER BY 3 LIMIT $1";
 
 const COLUMNS: &str = "
@@ -42,7 +42,7 @@ const CONSTRAINTS: &str = "
 
 pub(super) async fn tables(client: &Client, most: usize) -> Result<Vec<Table>, tokio_postgres::Error> {
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let listed = client.query(TABLES, &[&most]).await?;
+    let listed = client.query(TABLES, &[&most, &effects::TABLE]).await?;
     let oids = listed.iter().map(|row| row.try_get(0)).collect::<Result<Vec<u32>, _>>()?;
     let mut bodies: BTreeMap<u32, Vec<(String, Option<String>)>> = BTreeMap::new();
     for row in client.query(COLUMNS, &[&oids]).await? {

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use super::cell::Parameter;
 use super::surroundings::surroundings;
-use super::{Session, settings, sql_error};
+use super::{Session, effects, settings, sql_error};
+use crate::effects::{check, refused};
 use crate::policy::{self, Surroundings};
 use crate::server::{failed, fits, gone};
 use crate::{Dialect, Error, Limits, Secret, Value};
@@ -72,12 +73,40 @@ impl Writer {
         Ok(if written.is_ddl { 0 } else { rows })
     }
 
+    pub(crate) fn record(&mut self, key: &str, outcome: &str, deadline: Instant) -> Result<(), Error> {
+        let limits = self.session.limits.clone();
+        if self.failed {
+            return Err(failed());
+        }
+        // What could not be recorded must not be kept, whatever the caller does next.
+        self.failed = true;
+        check(key, outcome, &limits)?;
+        let until = limits.until(deadline);
+        let settings = settings(&limits, until);
+        let recorded = self.session.run(until, async |client| {
+            let recorded = async {
+                client.batch_execute(&settings).await?;
+                effects::record(client, key, outcome).await
+            };
+            Ok(recorded.await)
+        })?;
+        let recorded = recorded.map_err(|error| refused(self.session.error(error), Dialect::Postgres));
+        if !recorded? {
+            return Err(Error::Recorded);
+        }
+        self.failed = false;
+        Ok(())
+    }
+
     pub(crate) fn commit(mut self) -> Result<(), Error> {
         if self.failed {
             return Err(failed());
         }
         let until = Instant::now() + self.session.limits.time;
-        let ended = self.session.run(until, async |client| Ok(client.batch_execute("COMMIT").await))?;
-        ended.map_err(|error| self.session.error(error))
+        let ended = self.session.run(until, async |client| Ok(client.batch_execute("COMMIT").await));
+        if self.session.broken {
+            return Err(Error::InDoubt);
+        }
+        ended?.map_err(|error| self.session.error(error))
     }
 }

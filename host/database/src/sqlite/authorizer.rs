@@ -9,6 +9,7 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
 use super::functions::FUNCTIONS;
 use crate::Error;
+use crate::effects::{TABLE, is_reserved};
 
 /// What a statement does, by its first words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,11 +78,17 @@ pub(super) struct Allowed {
     pub(super) kind: Option<Kind>,
     pub(super) writes: bool,
     pub(super) refused: Option<String>,
+    /// The statement is our own.
+    pub(super) ours: bool,
 }
 
 impl Allowed {
     pub(super) fn authorize(&mut self, context: &AuthContext<'_>) -> Authorization {
+        if self.ours {
+            return Authorization::Allow;
+        }
         let denied = match context.action {
+            action if table(&action).is_some_and(is_reserved) => format!("table {TABLE} (the host's own)"),
             AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => {
                 return Authorization::Allow;
             }
@@ -104,6 +111,14 @@ impl Allowed {
         Authorization::Deny
     }
 
+    /// Why a statement that changes the schema is refused for its text: SQLite does not say which name a rename gives. A name has
+    /// no other spelling than capital letters for small ones.
+    pub(super) fn names_ours(&self, sql: &str) -> Option<Error> {
+        let renames = self.kind.is_some_and(|kind| kind != Kind::Rows);
+        (renames && sql.to_ascii_lowercase().contains(TABLE))
+            .then(|| self.refusal(&format!("table {TABLE} (the host's own) is not allowed")))
+    }
+
     fn function(&self, name: &str) -> bool {
         // SQLite's own, which it calls while it rewrites the schema; a statement that names one finds no such function.
         let renames = ["sqlite_rename_column", "sqlite_rename_table", "sqlite_rename_test"];
@@ -122,6 +137,22 @@ impl Allowed {
         } else {
             Error::NotReadOnly(format!("{why}; give exactly one SELECT statement"))
         }
+    }
+}
+
+/// The table or view that an action is about.
+fn table<'a>(action: &AuthAction<'a>) -> Option<&'a str> {
+    match *action {
+        AuthAction::Read { table_name, .. }
+        | AuthAction::Insert { table_name }
+        | AuthAction::Update { table_name, .. }
+        | AuthAction::Delete { table_name }
+        | AuthAction::CreateTable { table_name }
+        | AuthAction::AlterTable { table_name, .. }
+        | AuthAction::DropTable { table_name }
+        | AuthAction::CreateIndex { table_name, .. } => Some(table_name),
+        AuthAction::CreateView { view_name } | AuthAction::DropView { view_name } => Some(view_name),
+        _ => None,
     }
 }
 

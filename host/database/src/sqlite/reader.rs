@@ -12,6 +12,7 @@ use std::time::Instant;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{Guarded, cell, lock};
+use crate::effects::TABLE;
 use crate::value::Gathered;
 use crate::{Cost, Error, Limits, Rows, Table, Value};
 
@@ -61,8 +62,9 @@ impl Reader {
 
     pub(crate) fn tables(&mut self, deadline: Instant) -> Result<Vec<Table>, Error> {
         let sql = "SELECT name, sql FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' \
-                   ESCAPE '\\' ORDER BY name";
-        let listed = self.query(sql, &[], self.0.limits.tables, deadline)?;
+                   ESCAPE '\\' AND name <> ?1 COLLATE NOCASE ORDER BY name";
+        let hidden = [Value::Text(TABLE.to_owned())];
+        let listed = self.query(sql, &hidden, self.0.limits.tables, deadline)?;
         let counting = Instant::now() + self.0.limits.counting;
         let table = |row: Vec<Value>| {
             let mut cells = row.into_iter().map(|cell| match cell {

@@ -203,4 +203,5 @@ fn the_planner_tells_wrong_statements_and_no_cost() {
     assert!(matches!(reader.cost("DELETE FROM customer", &[], soon()), Err(Error::NotReadOnly(_))));
 }
 
+mod effects;
 mod writing;

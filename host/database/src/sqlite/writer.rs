@@ -9,7 +9,7 @@ use std::time::Instant;
 use rusqlite::{Connection, OpenFlags};
 
 use super::authorizer::Kind;
-use super::{Guarded, lock};
+use super::{Guarded, effects, lock};
 use crate::{Error, Limits, Value};
 
 pub(crate) struct Writer(Guarded);
@@ -46,7 +46,7 @@ impl Writer {
         guarded.limits.statement(sql)?;
         // INSERT OR ROLLBACK and RAISE(ROLLBACK) end the transaction; whatever followed would be kept at once.
         if guarded.connection.is_autocommit() {
-            return Err(Error::Sql("the database rolled the transaction back; nothing was kept".to_owned()));
+            return Err(rolled_back());
         }
         *lock(&guarded.until) = guarded.limits.until(deadline);
         let kind = Kind::of(sql);
@@ -57,6 +57,9 @@ impl Writer {
         let Some(kind) = kind else {
             return Err(lock(&guarded.allowed).refusal("it is none of the statements that may be written"));
         };
+        if let Some(refused) = lock(&guarded.allowed).names_ours(sql) {
+            return Err(refused);
+        }
         let error = |error| guarded.error(error);
         let mut statement = guarded.connection.prepare(sql).map_err(error)?;
         if statement.readonly() && kind == Kind::Rows {
@@ -70,14 +73,33 @@ impl Writer {
         Ok(if kind == Kind::Rows { guarded.connection.changes() } else { 0 })
     }
 
+    pub(crate) fn record(&mut self, key: &str, outcome: &str, deadline: Instant) -> Result<(), Error> {
+        let guarded = &self.0;
+        if guarded.connection.is_autocommit() {
+            return Err(rolled_back());
+        }
+        *lock(&guarded.until) = guarded.limits.until(deadline);
+        let recorded = effects::record(guarded, key, outcome);
+        // What could not be recorded must not be kept, whatever the caller does next.
+        if recorded.is_err() && !guarded.connection.is_autocommit() {
+            *lock(&guarded.until) = Instant::now() + guarded.limits.time;
+            guarded.ours(|connection| connection.execute_batch("ROLLBACK"))?;
+        }
+        recorded
+    }
+
     pub(crate) fn commit(self) -> Result<(), Error> {
         let mut guarded = self.0;
         if guarded.connection.is_autocommit() {
-            return Err(Error::Sql("the database rolled the transaction back; nothing was kept".to_owned()));
+            return Err(rolled_back());
         }
         *lock(&guarded.until) = Instant::now() + guarded.limits.time;
         let none: Option<fn(rusqlite::hooks::AuthContext<'_>) -> rusqlite::hooks::Authorization> = None;
         guarded.connection.authorizer(none).map_err(|error| guarded.error(error))?;
         guarded.connection.execute_batch("COMMIT").map_err(|error| guarded.error(error))
     }
+}
+
+fn rolled_back() -> Error {
+    Error::Sql("the transaction was rolled back; nothing was kept".to_owned())
 }

@@ -113,6 +113,10 @@ impl From<db::Error> for Error {
             db::Error::Sql(message) => Error::Sql(message),
             db::Error::Limit(limit) => Error::Limit(limit),
             db::Error::Unavailable(why) => Error::Unavailable(why),
+            // These come of keeping what was written, which no guest asks for.
+            kept @ (db::Error::NotRecordable(_) | db::Error::Recorded | db::Error::InDoubt) => {
+                Error::NotAllowed(kept.to_string())
+            }
         }
     }
 }
