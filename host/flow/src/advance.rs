@@ -5,11 +5,11 @@
 //!
 //! Invariant: the same script, input and journal give the same advance; nothing here reads a clock, a file or chance.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use crate::journal::{Entry, Failure, Journal, RequestDigest, StepId};
+use crate::journal::{Failure, Journal, StepId};
 use crate::request::Request;
 use crate::script::{Ended, Script};
 
@@ -36,9 +36,12 @@ pub enum Advance {
 }
 
 /// What answers the steps of a script.
-pub trait Steps: Send {
+pub trait Steps: Send + Sync {
     /// What came of the step, or that it has not ended.
-    fn step(&mut self, step: StepId, request: Request) -> Step;
+    fn step(&self, step: StepId, request: Request) -> Step;
+
+    /// Whether steps are carried out when they are asked for, so that branches gain by running side by side.
+    fn take_time(&self) -> bool;
 }
 
 /// What a step of a script meets.
@@ -55,37 +58,31 @@ pub enum Step {
 /// The journal, and what it has not.
 struct Replay {
     journal: Arc<Journal>,
-    commands: Vec<Command>,
+    commands: Mutex<Vec<Command>>,
 }
 
 impl Steps for Replay {
-    fn step(&mut self, step: StepId, request: Request) -> Step {
-        match self.journal.get(&step) {
-            Some(Entry { digest, outcome }) if *digest == RequestDigest::of(&request) => {
-                Step::Ended(outcome.clone())
-            }
-            Some(_) => Step::Diverged(Failure::new(
-                "diverged",
-                format!(
-                    "step {step} was another one when it was carried out: the run goes on only with the script that it began with"
-                ),
-            )),
-            None => {
-                self.commands.push(Command { step, request });
-                Step::Waits
-            }
-        }
+    fn step(&self, step: StepId, request: Request) -> Step {
+        self.journal.answer(&step, &request).unwrap_or_else(|| {
+            self.commands.lock().unwrap_or_else(PoisonError::into_inner).push(Command { step, request });
+            Step::Waits
+        })
+    }
+
+    fn take_time(&self) -> bool {
+        false
     }
 }
 
 /// Advances a run as far as its journal goes.
 #[must_use]
 pub fn advance(script: &Script, input: &Value, journal: &Arc<Journal>) -> Advance {
-    let replay = Arc::new(Mutex::new(Replay { journal: Arc::clone(journal), commands: Vec::new() }));
-    let ended = script.run(input, Arc::clone(&replay) as Arc<Mutex<dyn Steps>>);
-    let mut replay = replay.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-    match ended {
-        Ended::Waits => Advance::Waits(std::mem::take(&mut replay.commands)),
+    let replay = Arc::new(Replay { journal: Arc::clone(journal), commands: Mutex::default() });
+    match script.run(input, Arc::clone(&replay) as Arc<dyn Steps>) {
+        Ended::Waits => {
+            let mut commands = replay.commands.lock().unwrap_or_else(PoisonError::into_inner);
+            Advance::Waits(std::mem::take(&mut commands))
+        }
         Ended::Done(value) => Advance::Done(value),
         Ended::Failed(failure) => Advance::Failed(failure),
         Ended::Diverged(failure) => Advance::Diverged(failure),

@@ -9,17 +9,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::advance::Step;
 use crate::request::Request;
 
 /// Where a step is in its script: its number among those before it, within a branch of a parallel step behind that step's number and
 /// the branch's: `4.2.1` is the first step of the third branch of what the fifth step does at once.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StepId(String);
 
 impl StepId {
     pub(crate) fn new(path: &[u32]) -> StepId {
         StepId(path.iter().map(u32::to_string).collect::<Vec<_>>().join("."))
+    }
+
+    /// As it was written.
+    pub(crate) fn parse(text: String) -> StepId {
+        StepId(text)
     }
 
     /// As it is written.
@@ -53,7 +59,7 @@ impl Failure {
 }
 
 /// The SHA-256 of a request as JSON, its keys in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestDigest([u8; 32]);
 
 impl RequestDigest {
@@ -63,6 +69,14 @@ impl RequestDigest {
         // A request is made of JSON values and texts: it can always be written.
         let text = serde_json::to_vec(request).unwrap_or_default();
         RequestDigest(Sha256::digest(&text).into())
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; 32]) -> RequestDigest {
+        RequestDigest(bytes)
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 
@@ -84,6 +98,21 @@ impl Journal {
     #[must_use]
     pub fn get(&self, step: &StepId) -> Option<&Entry> {
         self.0.get(step)
+    }
+
+    /// What a step of a script meets: what came of it, or that it was another one when it was carried out; nothing where it is new.
+    #[must_use]
+    pub fn answer(&self, step: &StepId, request: &Request) -> Option<Step> {
+        let entry = self.get(step)?;
+        if entry.digest == RequestDigest::of(request) {
+            return Some(Step::Ended(entry.outcome.clone()));
+        }
+        Some(Step::Diverged(Failure::new(
+            "diverged",
+            format!(
+                "step {step} was another one when it was carried out: a run goes on only with the script that it began with"
+            ),
+        )))
     }
 
     /// Records what came of a step; what is there already stands.

@@ -6,12 +6,22 @@
 
 pub mod advance;
 pub mod approval;
+mod batch;
+mod embedded;
 pub mod journal;
+mod live;
 pub mod request;
+mod run;
 pub mod script;
+mod store;
+pub mod world;
 
 pub use advance::{Advance, Command, advance};
-pub use approval::{Approval, ApprovalError, Approvals, Decision, Proposal, State};
+pub use approval::{Approval, ApprovalError, Approvals, Audited, Decision, Proposal, State};
+pub use embedded::{Embedded, Event, Options, Scope, Start};
 pub use journal::{Entry, Failure, Journal, StepId};
 pub use request::{Policy, Request};
-pub use script::{Script, ScriptError};
+pub use run::{FlowError, Resolution, Run, RunId, RunState, StepView};
+pub use script::{Script, ScriptError, Sources};
+pub use store::StoreError;
+pub use world::{Answer, Call, Effects, Reached, Said, Trouble, World};

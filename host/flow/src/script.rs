@@ -1,38 +1,79 @@
-//! The Rhai engine: its limits, and the functions that a script has.
+//! A script: parsed, told apart by its digest, run with whatever answers its steps.
 //!
 //! Invariant: a script reaches the world by steps alone. There is no clock, no chance, no file and no `eval` in it, so the same answers
 //! to its steps give the same run; what it computes is bounded by operations, depth and size.
 
+mod engine;
 mod functions;
+mod parallel;
+mod place;
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rhai::packages::{Package, StandardPackage};
-use rhai::{AST, Dynamic, Engine, EvalAltResult, OptimizationLevel, Position, Scope};
+use rhai::{AST, Dynamic, Engine, EvalAltResult, Position, Scope};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::advance::Steps;
-use crate::journal::{Failure, StepId};
+use crate::journal::Failure;
 
-/// What a script is told apart by, beside its text: another engine may run it otherwise.
-pub const ENGINE: &str = "rhai 1.27";
-/// Operations of one run, all its replays counting anew.
-const MAX_OPERATIONS: u64 = 50_000_000;
-/// Functions within functions. A debug build's stack holds so many.
-const MAX_CALLS: usize = 24;
-const MAX_EXPRESSION: usize = 48;
-const MAX_STRING: usize = 4 << 20;
-const MAX_ITEMS: usize = 100_000;
+pub use engine::ENGINE;
+use engine::{MAX_CALLS, MAX_OPERATIONS};
+pub(crate) use parallel::STACK;
+
 /// What ends a script that waits.
 const WAITS: &str = "waits";
+
+/// The texts that a script is made of: what a run keeps, so that it goes on with the script that it began with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sources {
+    /// The script's name, as in messages: `hire.rhai`.
+    pub name: String,
+    /// Its own text.
+    pub main: String,
+    /// Of what it imports, by the path that it names.
+    pub modules: BTreeMap<String, String>,
+    /// The engine that it was written for.
+    pub engine: String,
+}
+
+impl Sources {
+    /// Of a script that imports nothing.
+    #[must_use]
+    pub fn of(name: &str, text: &str) -> Sources {
+        Sources {
+            name: name.to_owned(),
+            main: text.to_owned(),
+            modules: BTreeMap::new(),
+            engine: ENGINE.to_owned(),
+        }
+    }
+
+    /// The flow's name: the script's without its ending.
+    #[must_use]
+    pub fn flow(&self) -> &str {
+        self.name.strip_suffix(".rhai").unwrap_or(&self.name)
+    }
+
+    /// The SHA-256 of the texts and the engine's version: another version is another script.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut digest = Sha256::new().chain_update(&self.engine).chain_update([0]).chain_update(&self.main);
+        for (path, text) in &self.modules {
+            digest = digest.chain_update([0]).chain_update(path).chain_update([0]).chain_update(text);
+        }
+        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
 
 /// A script, parsed.
 #[derive(Debug, Clone)]
 pub struct Script {
-    name: String,
-    text: Arc<str>,
-    ast: AST,
+    sources: Arc<Sources>,
+    digest: Arc<str>,
+    ast: Arc<AST>,
     tools: Arc<[String]>,
 }
 
@@ -61,44 +102,41 @@ pub(crate) enum Ended {
     Diverged(Failure),
 }
 
-/// A run of a script: what answers its steps, and where it is.
-pub(crate) struct Run {
-    steps: Arc<Mutex<dyn Steps>>,
-    /// The number of the next step, behind those of the parallel steps and branches around it.
-    place: Vec<u32>,
-    diverged: Option<Failure>,
+/// What the functions of a script share while it runs.
+struct Run {
+    steps: Arc<dyn Steps>,
+    diverged: Mutex<Option<Failure>>,
 }
-
-type Shared = Arc<Mutex<Run>>;
 
 impl Script {
     /// Parses a script; `tools` are those that it may call: `calendar.create-event`.
     ///
     /// # Errors
-    /// Where it is not Rhai.
-    pub fn parse(name: &str, text: &str, tools: &[String]) -> Result<Script, ScriptError> {
+    /// Where it, or what it imports, is not Rhai.
+    pub fn parse(sources: &Sources, tools: &[String]) -> Result<Script, ScriptError> {
         let tools: Arc<[String]> = tools.into();
         let mut scope = Scope::new();
         scope.push_constant("input", ());
-        let ast = engine(&tools).compile_with_scope(&scope, text).map_err(|error| {
-            let (line, column) = (error.1.line().unwrap_or(1), error.1.position().unwrap_or(1));
-            let text = text.lines().nth(line - 1).unwrap_or_default().trim().to_owned();
-            ScriptError { name: name.to_owned(), line, column, message: error.0.to_string(), text }
-        })?;
-        Ok(Script { name: name.to_owned(), text: text.into(), ast, tools })
+        let ast = engine::engine(&tools, Some(sources)).compile_into_self_contained(&scope, &sources.main);
+        let ast = Arc::new(ast.map_err(|error| sources.error(&error))?);
+        Ok(Script { digest: sources.digest().into(), sources: Arc::new(sources.clone()), ast, tools })
     }
 
-    /// The SHA-256 of its text and the engine's version: another version is another script.
+    /// See [`Sources::digest`].
     #[must_use]
-    pub fn digest(&self) -> String {
-        let digest =
-            Sha256::new().chain_update(ENGINE).chain_update([0]).chain_update(&*self.text).finalize();
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 
-    pub(crate) fn run(&self, input: &Value, steps: Arc<Mutex<dyn Steps>>) -> Ended {
-        let run = Arc::new(Mutex::new(Run { steps, place: vec![0], diverged: None }));
-        let mut engine = engine(&self.tools);
+    /// What it is made of.
+    #[must_use]
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    pub(crate) fn run(&self, input: &Value, steps: Arc<dyn Steps>) -> Ended {
+        let run = Arc::new(Run { steps, diverged: Mutex::default() });
+        let mut engine: Engine = engine::engine(&self.tools, None);
         engine.set_default_tag(Dynamic::from(Arc::clone(&run)));
         let input = match rhai::serde::to_dynamic(input) {
             Ok(input) => input,
@@ -106,8 +144,8 @@ impl Script {
         };
         let mut scope = Scope::new();
         scope.push_constant_dynamic("input", input);
-        let ended = engine.eval_ast_with_scope::<Dynamic>(&mut scope, &self.ast);
-        let diverged = lock(&run).diverged.take();
+        let ended = place::from(vec![0], || engine.eval_ast_with_scope::<Dynamic>(&mut scope, &self.ast));
+        let diverged = run.diverged.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (ended, diverged) {
             (_, Some(failure)) => Ended::Diverged(failure),
             (Ok(value), _) => match rhai::serde::from_dynamic(&value) {
@@ -123,7 +161,7 @@ impl Script {
 
     /// An error of the script, with the line that it is in.
     fn failure(&self, error: &EvalAltResult) -> Failure {
-        let (inner, position) = (error.unwrap_inner(), place(error));
+        let (inner, position) = (error.unwrap_inner(), place_of(error));
         let (code, message) = match inner {
             EvalAltResult::ErrorRuntime(value, _) => match functions::failure(value) {
                 Some(failure) => (failure.code, failure.message),
@@ -143,31 +181,39 @@ impl Script {
             other => ("script".to_owned(), other.to_string()),
         };
         let line = position.line().unwrap_or(1);
-        let text = self.text.lines().nth(line - 1).unwrap_or_default().trim();
-        Failure { code, message: format!("{message} ({}:{line}: {text})", self.name) }
+        let text = self.sources.main.lines().nth(line - 1).unwrap_or_default().trim();
+        Failure { code, message: format!("{message} ({}:{line}: {text})", self.sources.name) }
     }
 }
 
-impl Run {
-    /// The next step's, which is counted.
-    fn next(&mut self) -> StepId {
-        let id = StepId::new(&self.place);
-        if let Some(number) = self.place.last_mut() {
-            *number += 1;
+impl Sources {
+    /// What is wrong, with its place in the text that it is in.
+    fn error(&self, error: &EvalAltResult) -> ScriptError {
+        if let EvalAltResult::ErrorInModule(path, inner, _) = error
+            && let Some(text) = self.modules.get(path)
+        {
+            let module = Sources { name: path.clone(), main: text.clone(), ..self.clone() };
+            return module.error(inner);
         }
-        id
+        let position = place_of(error);
+        let (line, column) = (position.line().unwrap_or(1), position.position().unwrap_or(1));
+        let text = self.main.lines().nth(line - 1).unwrap_or_default().trim().to_owned();
+        let message = match error {
+            EvalAltResult::ErrorParsing(what, _) => what.to_string(),
+            EvalAltResult::ErrorModuleNotFound(path, _) => {
+                format!("there is no `{path}.rhai` beside this script to import")
+            }
+            other => other.to_string(),
+        };
+        ScriptError { name: self.name.clone(), line, column, message, text }
     }
-}
-
-fn lock(run: &Shared) -> MutexGuard<'_, Run> {
-    run.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 /// The innermost place that is known.
-fn place(error: &EvalAltResult) -> Position {
+fn place_of(error: &EvalAltResult) -> Position {
     match error {
         EvalAltResult::ErrorInFunctionCall(_, _, inner, at) | EvalAltResult::ErrorInModule(_, inner, at) => {
-            Some(place(inner)).filter(|inner| !inner.is_none()).unwrap_or(*at)
+            Some(place_of(inner)).filter(|inner| !inner.is_none()).unwrap_or(*at)
         }
         other => other.position(),
     }
@@ -176,24 +222,4 @@ fn place(error: &EvalAltResult) -> Position {
 /// Whether a script was stopped because a step has not ended.
 fn waits(error: &EvalAltResult) -> bool {
     matches!(error.unwrap_inner(), EvalAltResult::ErrorTerminated(token, _) if token.clone().into_immutable_string().is_ok_and(|token| token == WAITS))
-}
-
-fn engine(tools: &[String]) -> Engine {
-    let mut engine = Engine::new_raw();
-    engine.register_global_module(StandardPackage::new().as_shared_module());
-    engine.set_optimization_level(OptimizationLevel::None);
-    engine.set_max_operations(MAX_OPERATIONS);
-    engine.set_max_call_levels(MAX_CALLS);
-    engine.set_max_expr_depths(MAX_EXPRESSION, MAX_EXPRESSION);
-    engine.set_max_string_size(MAX_STRING);
-    engine.set_max_array_size(MAX_ITEMS);
-    engine.set_max_map_size(MAX_ITEMS);
-    engine.set_max_variables(1_000);
-    engine.set_max_functions(500);
-    engine.set_max_modules(0);
-    for symbol in ["eval", "print", "debug"] {
-        engine.disable_symbol(symbol);
-    }
-    functions::register(&mut engine, tools);
-    engine
 }

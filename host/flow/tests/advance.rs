@@ -2,17 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "what is missing fails the test")]
 
+mod scripts;
+
 use std::sync::Arc;
 
 use pawl_flow::advance::{Advance, Command, advance};
 use pawl_flow::journal::{Entry, Failure, Journal, RequestDigest};
 use pawl_flow::request::Request;
-use pawl_flow::script::Script;
+use pawl_flow::script::{Script, Sources};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn script(text: &str) -> Script {
-    Script::parse("test.rhai", text, &["shop.price-of".to_owned()]).unwrap()
+    Script::parse(&Sources::of("test.rhai", text), &["shop.price-of".to_owned(), "shop.write".to_owned()])
+        .unwrap()
 }
 
 /// The world: what comes of a request depends on nothing but the request.
@@ -156,7 +159,7 @@ fn there_is_no_clock_no_chance_and_no_way_out_in_a_script() {
     for text in
         ["timestamp()", "eval(\"1\")", "import \"x\" as x;", "print(1)", "open(\"x\")", "shop::nothing(#{})"]
     {
-        match Script::parse("test.rhai", text, &[]) {
+        match Script::parse(&Sources::of("test.rhai", text), &[]) {
             Err(error) => assert_eq!(error.line, 1, "{text}"),
             Ok(script) => {
                 let ended = advance(&script, &Value::Null, &Arc::default());
@@ -167,37 +170,11 @@ fn there_is_no_clock_no_chance_and_no_way_out_in_a_script() {
             }
         }
     }
-    let error = Script::parse("hire.rhai", "let a = 1;\nlet b = a +;", &[]).unwrap_err();
+    let error = Script::parse(&Sources::of("hire.rhai", "let a = 1;\nlet b = a +;"), &[]).unwrap_err();
     assert!(
         error.to_string().starts_with("hire.rhai:2:") && error.to_string().ends_with("let b = a +;"),
         "{error}"
     );
-}
-
-/// A random script: statements that add to `x`, branch on it, loop, catch and run in parallel.
-fn statements(depth: u32) -> BoxedStrategy<String> {
-    let leaf = prop_oneof![
-        (0..9_i64).prop_map(|n| format!("x += shop::price_of(#{{n: {n}}});")),
-        Just("x = shop::price_of(#{n: x % 100});".to_owned()),
-        (0..5_i64).prop_map(|n| format!("x += {n};")),
-        Just("try { shop::price_of(#{fail: true}); } catch (e) { x += e.code.len(); }".to_owned()),
-        Just("if random() < 0.5 { x += 1; }".to_owned()),
-        Just("x += llm::ask(now());".to_owned()),
-    ];
-    if depth == 0 {
-        return leaf.boxed();
-    }
-    let block = || prop::collection::vec(statements(depth - 1), 1..4).prop_map(|all| all.join(" "));
-    prop_oneof![
-        4 => leaf,
-        1 => block().prop_map(|body| format!("for i in 0..3 {{ {body} }}")),
-        1 => (block(), block()).prop_map(|(yes, no)| format!("if x % 3 == 0 {{ {yes} }} else {{ {no} }}")),
-        1 => (1..4_i64, block()).prop_map(|(limit, body)| {
-            format!("for y in parallel([1, 2, 3], {limit}, |y| {{ let x = y; {body} x }}) {{ x += y; }}")
-        }),
-        1 => block().prop_map(|body| format!("try {{ {body} throw #{{code: \"no\", message: \"\"}}; }} catch (e) {{ x += 1; }}")),
-    ]
-    .boxed()
 }
 
 proptest! {
@@ -206,7 +183,7 @@ proptest! {
     /// Whichever of the open steps ends first, and whenever the script is stopped, it comes to the same end by the same steps.
     #[test]
     fn the_order_in_which_steps_end_changes_nothing(
-        body in prop::collection::vec(statements(2), 1..5).prop_map(|all| all.join("\n")),
+        body in scripts::body(&scripts::steps(), 2),
         order in prop::collection::vec(0..8_usize, 1..20),
     ) {
         let script = script(&format!("let x = input;\n{body}\nx"));

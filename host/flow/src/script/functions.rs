@@ -1,74 +1,105 @@
 //! The functions by which a script asks for steps.
 
+use std::ops::Range;
+use std::sync::{Arc, PoisonError};
+
 use rhai::{Array, Dynamic, Engine, EvalAltResult, FnPtr, Map, Module, NativeCallContext};
 use serde_json::Value;
 
-use super::{Shared, WAITS, lock};
+use super::engine::MAX_ITEMS;
+use super::parallel::{AT_ONCE, parallel};
+use super::{Run, WAITS, place};
 use crate::advance::Step;
 use crate::journal::Failure;
-use crate::request::{Policy, Request};
+use crate::request::{Consent, Policy, Request};
 
-type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
+pub(super) type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
 
-/// Branches of a parallel step that are open at once, where the script does not say.
-const AT_ONCE: i64 = 16;
-
-pub(super) fn register(engine: &mut Engine, tools: &[String]) {
-    engine.register_fn("tool", |context: NativeCallContext, tool: &str, arguments: Map| {
+/// Those that have no module.
+pub(super) fn steps() -> Module {
+    let mut module = Module::new();
+    module.set_native_fn("tool", |context: NativeCallContext, tool: &str, arguments: Map| {
         call(&context, tool, arguments, Map::new())
     });
-    engine.register_fn("tool", |context: NativeCallContext, tool: &str, arguments: Map, policy: Map| {
+    module.set_native_fn("tool", |context: NativeCallContext, tool: &str, arguments: Map, policy: Map| {
         call(&context, tool, arguments, policy)
     });
-    engine.register_fn("approve", |context: NativeCallContext, what: Dynamic| {
-        let what = json(&context, &what)?;
-        step(&context, Request::Approve { what })
+    module.set_native_fn("approve", |context: NativeCallContext, what: Dynamic| {
+        approve(&context, &what, Map::new())
     });
-    engine.register_fn("sleep", |context: NativeCallContext, seconds: i64| sleep(&context, seconds as f64));
-    engine.register_fn("sleep", |context: NativeCallContext, seconds: f64| sleep(&context, seconds));
-    engine.register_fn("wait_for", |context: NativeCallContext, signal: &str| {
+    module.set_native_fn("approve", |context: NativeCallContext, what: Dynamic, consent: Map| {
+        approve(&context, &what, consent)
+    });
+    module.set_native_fn("sleep", |context: NativeCallContext, seconds: i64| sleep(&context, seconds as f64));
+    module.set_native_fn("sleep", |context: NativeCallContext, seconds: f64| sleep(&context, seconds));
+    module.set_native_fn("sleep_until", |context: NativeCallContext, time: &str| {
+        if time.parse::<jiff::Timestamp>().is_err() {
+            let why = format!("sleep_until(\"{time}\"): give a time such as 2031-03-03T09:00:00Z");
+            return Err(thrown(&context, &Failure::new("argument", why)));
+        }
+        step(&context, Request::Until { time: time.to_owned() })
+    });
+    module.set_native_fn("wait_for", |context: NativeCallContext, signal: &str| {
         step(&context, Request::Wait { signal: signal.to_owned(), timeout: None })
     });
-    engine.register_fn("wait_for", |context: NativeCallContext, signal: &str, seconds: i64| {
+    module.set_native_fn("wait_for", |context: NativeCallContext, signal: &str, seconds: i64| {
         step(&context, Request::Wait { signal: signal.to_owned(), timeout: Some(seconds as f64) })
     });
-    engine.register_fn("child", |context: NativeCallContext, flow: &str, input: Dynamic| {
+    module.set_native_fn("child", |context: NativeCallContext, flow: &str, input: Dynamic| {
         let input = json(&context, &input)?;
         step(&context, Request::Child { flow: flow.to_owned(), input })
     });
-    engine.register_fn("emit", |context: NativeCallContext, value: Dynamic| {
+    module.set_native_fn("emit", |context: NativeCallContext, value: Dynamic| {
         let value = json(&context, &value)?;
         step(&context, Request::Emit { value })
     });
-    engine.register_fn("log", |context: NativeCallContext, text: &str| {
+    module.set_native_fn("log", |context: NativeCallContext, text: &str| {
         step(&context, Request::Log { text: text.to_owned() })
     });
-    engine.register_fn("now", |context: NativeCallContext| step(&context, Request::Now));
-    engine.register_fn("random", |context: NativeCallContext| step(&context, Request::Random));
-    engine.register_fn("parallel", |context: NativeCallContext, list: Array, each: FnPtr| {
+    module.set_native_fn("now", |context: NativeCallContext| step(&context, Request::Now));
+    module.set_native_fn("random", |context: NativeCallContext| step(&context, Request::Random));
+    module.set_native_fn("parallel", |context: NativeCallContext, list: Array, each: FnPtr| {
         parallel(&context, list, AT_ONCE, &each)
     });
-    engine.register_fn("parallel", |context: NativeCallContext, list: Array, at_once: i64, each: FnPtr| {
+    module.set_native_fn("parallel", |context: NativeCallContext, list: Array, at_once: i64, each: FnPtr| {
         parallel(&context, list, at_once, &each)
     });
-    let mut llm = Module::new();
-    llm.set_native_fn("ask", |context: NativeCallContext, prompt: &str| {
+    // `0..n` for a list of numbers.
+    module.set_native_fn("parallel", |context: NativeCallContext, range: Range<i64>, each: FnPtr| {
+        parallel(&context, numbers(&context, range)?, AT_ONCE, &each)
+    });
+    module.set_native_fn(
+        "parallel",
+        |context: NativeCallContext, range: Range<i64>, at_once: i64, each: FnPtr| {
+            parallel(&context, numbers(&context, range)?, at_once, &each)
+        },
+    );
+    module
+}
+
+/// `llm::…`
+pub(super) fn model() -> Module {
+    let mut module = Module::new();
+    module.set_native_fn("prompt", |context: NativeCallContext, template: &str, slots: Map| {
+        let slots = json(&context, &Dynamic::from_map(slots))?;
+        step(&context, Request::Prompt { template: template.to_owned(), slots })
+    });
+    module.set_native_fn("ask", |context: NativeCallContext, prompt: &str| {
         ask(&context, prompt.to_owned(), None)
     });
-    llm.set_native_fn("extract", |context: NativeCallContext, text: &str, schema: Map| {
+    module.set_native_fn("extract", |context: NativeCallContext, text: &str, schema: Map| {
         let schema = json(&context, &Dynamic::from_map(schema))?;
         ask(&context, text.to_owned(), Some(schema))
     });
-    llm.set_native_fn("choose", |context: NativeCallContext, text: &str, options: Array| {
+    module.set_native_fn("choose", |context: NativeCallContext, text: &str, options: Array| {
         let options = json(&context, &Dynamic::from_array(options))?;
         ask(&context, text.to_owned(), Some(serde_json::json!({ "enum": options })))
     });
-    engine.register_static_module("llm", llm.into());
-    register_tools(engine, tools);
+    module
 }
 
 /// `calendar::create_event(#{…})` for `calendar.create-event`.
-fn register_tools(engine: &mut Engine, tools: &[String]) {
+pub(super) fn register_tools(engine: &mut Engine, tools: &[String]) {
     let mut modules: std::collections::BTreeMap<&str, Module> = std::collections::BTreeMap::new();
     for tool in tools {
         let Some((plugin, function)) = tool.split_once('.') else { continue };
@@ -93,6 +124,15 @@ fn register_tools(engine: &mut Engine, tools: &[String]) {
     }
 }
 
+fn numbers(context: &NativeCallContext, range: Range<i64>) -> Result<Array> {
+    let count = range.end.saturating_sub(range.start);
+    if count > MAX_ITEMS as i64 {
+        let why = format!("{count} branches; {MAX_ITEMS} at most");
+        return Err(thrown(context, &Failure::new("argument", why)));
+    }
+    Ok(range.map(Dynamic::from_int).collect())
+}
+
 fn call(context: &NativeCallContext, tool: &str, arguments: Map, policy: Map) -> Result<Dynamic> {
     let arguments = json(context, &Dynamic::from_map(arguments))?;
     let policy: Policy = rhai::serde::from_dynamic(&Dynamic::from_map(policy)).map_err(|error| {
@@ -105,6 +145,22 @@ fn ask(context: &NativeCallContext, prompt: String, schema: Option<Value>) -> Re
     step(context, Request::Ask { prompt, schema })
 }
 
+fn approve(context: &NativeCallContext, what: &Dynamic, consent: Map) -> Result<Dynamic> {
+    let what = json(context, what)?;
+    let consent: Consent = rhai::serde::from_dynamic(&Dynamic::from_map(consent)).map_err(|error| {
+        thrown(context, &Failure::new("argument", format!("people, and expires in seconds: {error}")))
+    })?;
+    let sound = consent.expires > 0.0 && consent.expires.is_finite();
+    if !sound || !(1..=2).contains(&consent.people) {
+        let why = format!(
+            "people = {}, expires = {}: give 1 or 2 people, and seconds",
+            consent.people, consent.expires
+        );
+        return Err(thrown(context, &Failure::new("argument", why)));
+    }
+    step(context, Request::Approve { what, consent })
+}
+
 fn sleep(context: &NativeCallContext, seconds: f64) -> Result<Dynamic> {
     if seconds.is_finite() && seconds >= 0.0 {
         return step(context, Request::Sleep { seconds });
@@ -112,68 +168,21 @@ fn sleep(context: &NativeCallContext, seconds: f64) -> Result<Dynamic> {
     Err(thrown(context, &Failure::new("argument", format!("sleep({seconds}): give seconds, 0 or more"))))
 }
 
-/// Runs the function on each of the list, so many at once; the values are in the list's order. What fails is raised when all have
-/// ended. A branch sees the variables around it as they were, and changes none of them: which branch is first must not matter.
-fn parallel(context: &NativeCallContext, list: Array, at_once: i64, each: &FnPtr) -> Result<Dynamic> {
-    let run = shared(context)?;
-    if at_once < 1 {
-        return Err(thrown(context, &Failure::new("argument", format!("{at_once} at once: give 1 or more"))));
-    }
-    let depth = {
-        let mut run = lock(&run);
-        run.place.extend([0, 0]);
-        run.place.len()
-    };
-    let (mut values, mut failed, mut open) = (Array::new(), None, 0);
-    for (branch, item) in (0_u32..).zip(list) {
-        if open == at_once {
-            break;
-        }
-        lock(&run).place[depth - 2..].copy_from_slice(&[branch, 0]);
-        let mut own = each.clone();
-        own.set_curry(each.iter_curry().map(Dynamic::flatten_clone).collect::<Vec<_>>());
-        let ended = own.call_within_context::<Dynamic>(context, (item,));
-        lock(&run).place.truncate(depth);
-        match ended {
-            Ok(value) => values.push(value),
-            Err(error) if super::waits(&error) => open += 1,
-            // A limit, or another script: no branch matters any more.
-            Err(error) if !error.is_catchable() => return Err(error),
-            Err(error) => failed = failed.or(Some(error)),
-        }
-    }
-    {
-        let mut run = lock(&run);
-        run.place.truncate(depth - 2);
-        run.next();
-    }
-    match failed {
-        _ if open > 0 => Err(EvalAltResult::ErrorTerminated(WAITS.into(), context.call_position()).into()),
-        Some(error) => Err(error),
-        None => Ok(values.into()),
-    }
-}
-
 fn step(context: &NativeCallContext, request: Request) -> Result<Dynamic> {
     let run = shared(context)?;
-    let (id, steps) = {
-        let mut run = lock(&run);
-        (run.next(), std::sync::Arc::clone(&run.steps))
-    };
-    let answer = steps.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).step(id, request);
-    match answer {
+    match run.steps.step(place::next_step(), request) {
         Step::Ended(Ok(value)) => rhai::serde::to_dynamic(value),
         Step::Ended(Err(failure)) => Err(thrown(context, &failure)),
         Step::Waits => Err(EvalAltResult::ErrorTerminated(WAITS.into(), context.call_position()).into()),
         Step::Diverged(failure) => {
-            lock(&run).diverged = Some(failure);
+            *run.diverged.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
             Err(EvalAltResult::ErrorTerminated("diverged".into(), context.call_position()).into())
         }
     }
 }
 
-fn shared(context: &NativeCallContext) -> Result<Shared> {
-    let run = context.tag().and_then(|tag| tag.clone().try_cast::<Shared>());
+pub(super) fn shared(context: &NativeCallContext) -> Result<Arc<Run>> {
+    let run = context.tag().and_then(|tag| tag.clone().try_cast::<Arc<Run>>());
     run.ok_or_else(|| "a step outside of a run".into())
 }
 
@@ -183,7 +192,7 @@ fn json(context: &NativeCallContext, value: &Dynamic) -> Result<Value> {
 }
 
 /// A failure as `catch` gets it: `#{code, message}`.
-fn thrown(context: &NativeCallContext, failure: &Failure) -> Box<EvalAltResult> {
+pub(super) fn thrown(context: &NativeCallContext, failure: &Failure) -> Box<EvalAltResult> {
     let value = Map::from([
         ("code".into(), failure.code.clone().into()),
         ("message".into(), failure.message.clone().into()),
@@ -196,4 +205,10 @@ pub(super) fn failure(value: &Dynamic) -> Option<Failure> {
     let map = value.as_map_ref().ok()?;
     let text = |key: &str| map.get(key)?.clone().into_string().ok();
     Some(Failure { code: text("code")?, message: text("message")? })
+}
+
+/// Whether it is that a person stopped the run.
+pub(super) fn is_cancellation(error: &EvalAltResult) -> bool {
+    let EvalAltResult::ErrorRuntime(value, _) = error.unwrap_inner() else { return false };
+    failure(value).is_some_and(|failure| failure.code == crate::live::CANCELLED)
 }

@@ -1,0 +1,3 @@
+//! Jobs of many items.
+
+pub(crate) const SCHEMA: &str = "";
