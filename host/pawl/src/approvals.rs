@@ -135,7 +135,7 @@ impl Approvals {
         let taken = self.stored(move |store| store.take(&of, &digest, Timestamp::now())).await?;
         let outcome = match serde_json::from_value::<Vec<Write>>(taken.effects) {
             Ok(writes) => plugin
-                .carry_out(&function.function, &taken.arguments, writes)
+                .carry_out(&function.function, &taken.arguments, writes, None)
                 .await
                 .map_err(|error| error.to_string()),
             Err(error) => Err(format!("its writes cannot be read: {error}")),

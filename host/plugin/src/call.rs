@@ -15,7 +15,7 @@ use wasmtime_wasi::{I32Exit, WasiCtxView, WasiView};
 
 use crate::capability::database::{Databases, Mode, Write};
 use crate::capability::random::Random;
-use crate::capability::store::KeyValue;
+use crate::capability::store::{CallStore, KeyValue};
 use crate::capability::wasi::{self, Log};
 use crate::capability::{http, llm};
 use crate::engine::MAX_WASM_STACK;
@@ -29,8 +29,10 @@ use crate::reflect::Function;
 pub(crate) struct State {
     pub(crate) plugin: Arc<str>,
     pub(crate) capabilities: Arc<Effective>,
-    pub(crate) keyvalue: KeyValue,
+    pub(crate) keyvalue: CallStore,
     pub(crate) databases: Databases,
+    /// The key of the step of a workflow that the call is.
+    pub(crate) step: Option<Arc<str>>,
     pub(crate) table: ResourceTable,
     /// When the call is over, whatever the guest does.
     pub(crate) deadline: Instant,
@@ -94,18 +96,26 @@ pub(crate) fn run(
     function: &Function,
     arguments: &[Val],
     mode: Mode,
+    step: Option<Arc<str>>,
 ) -> Result<(Value, Vec<Write>), CallError> {
     let limits = &setting.limits;
+    let deadline = Instant::now() + limits.time;
     let log = Log::new(Arc::clone(&setting.plugin), limits.log);
     let capabilities = effects(&setting.capabilities, &mode);
     let wasi = wasi::Context::open(&setting.plugin, &capabilities, &log)?;
     let state = State {
         plugin: Arc::clone(&setting.plugin),
         capabilities,
-        keyvalue: setting.keyvalue.clone(),
+        keyvalue: CallStore::new(
+            setting.keyvalue.clone(),
+            Arc::clone(&setting.plugin),
+            step.clone(),
+            deadline,
+        ),
         databases: Databases::new(mode),
+        step: step.clone(),
         table: wasi::table(),
-        deadline: Instant::now() + limits.time,
+        deadline,
         random: Random::default(),
         network: Arc::clone(&setting.network),
         http: None,
@@ -142,12 +152,19 @@ pub(crate) fn run(
         Ok(value) => outcome(function, value, limits.output),
         Err(error) => Err(failure(&error, store.data(), limits)),
     };
-    let databases = &mut store.data_mut().databases;
+    let State { databases, keyvalue, .. } = store.data_mut();
     if databases.wants_to_write() {
         return Err(CallError::NeedsApproval);
     }
+    // Whatever the guest made of being refused.
+    if keyvalue.was_done() {
+        return Err(CallError::Recorded);
+    }
     let value = result?;
-    let writes = databases.finish().map_err(CallError::NotAsApproved)?;
+    let Some(step) = step else { return Ok((value, databases.finish(None)?)) };
+    let outcome = value.to_string();
+    let writes = databases.finish(Some((&step, &outcome)))?;
+    keyvalue.finish(&outcome)?;
     Ok((value, writes))
 }
 

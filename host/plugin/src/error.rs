@@ -139,6 +139,15 @@ pub enum CallError {
     /// The call that was approved would now write something else, or failed. Nothing was written.
     #[error("nothing was written, for it is not what was approved: {0}")]
     NotAsApproved(String),
+    /// The step was done before under the same key, and this call wrote nothing ([`crate::Plugin::recorded`]).
+    #[error("this step was done before and is recorded; nothing was written again")]
+    Recorded,
+    /// What the call would write cannot be recorded under the key of its step. Nothing was written.
+    #[error("nothing was written: {0}")]
+    NotRecordable(String),
+    /// The connection was lost while the writes were being kept.
+    #[error("it may have been written or not: {0}")]
+    InDoubt(String),
     /// The plugin's refinement of its own arguments cannot be used.
     #[error("the plugin narrows its arguments in a way that cannot be enforced: {0}")]
     Refinement(String),

@@ -231,6 +231,11 @@ impl HttpPolicy {
         self.granted.iter().find(|grant| requested && grant.rule.allows(scheme, host, port, method))
     }
 
+    /// Whether some request that changes something may go out.
+    pub(crate) fn changes(&self) -> bool {
+        self.requested.iter().any(|rule| self.granted.iter().any(|grant| grant.rule.changes_with(rule)))
+    }
+
     /// Whether the manifest asks for a request of this kind.
     pub(crate) fn requests(&self, scheme: Scheme, host: &str, port: u16, method: &str) -> bool {
         self.requested.iter().any(|rule| rule.allows(scheme, host, port, method))

@@ -87,6 +87,14 @@ impl HttpRule {
         self.host.clone().into()
     }
 
+    /// Whether some request that changes something is allowed by this rule and by `other`.
+    pub(crate) fn changes_with(&self, other: &HttpRule) -> bool {
+        self.scheme == other.scheme
+            && self.ports.iter().any(|port| other.ports.contains(port))
+            && self.methods.iter().any(|method| changes(method) && other.methods.contains(method))
+            && self.host.meets(&other.host)
+    }
+
     /// Whether a request of this kind is allowed. `host` is as in a URL, brackets of an IPv6 address left out.
     pub(crate) fn allows(&self, scheme: Scheme, host: &str, port: u16, method: &str) -> bool {
         self.scheme == scheme
@@ -94,6 +102,12 @@ impl HttpRule {
             && self.methods.iter().any(|allowed| allowed == method)
             && self.host.matches(host)
     }
+}
+
+/// Whether a request of this method may change something where it arrives.
+/// <https://www.rfc-editor.org/rfc/rfc9110#name-safe-methods>; TRACE is asked of nobody.
+pub(crate) fn changes(method: &str) -> bool {
+    !matches!(method, "GET" | "HEAD" | "OPTIONS")
 }
 
 impl fmt::Display for HttpRule {
@@ -135,6 +149,17 @@ impl Host {
         }
         let rest = rest.to_owned();
         Ok(if below { Host::Below(rest) } else { Host::Name(rest) })
+    }
+
+    /// Whether some host is of both.
+    fn meets(&self, other: &Host) -> bool {
+        match (self, other) {
+            (Host::Below(a), Host::Below(b)) => {
+                a == b || a.ends_with(&format!(".{b}")) || b.ends_with(&format!(".{a}"))
+            }
+            (Host::Below(_), _) => self.matches(&String::from(other.clone())),
+            _ => other.matches(&String::from(self.clone())),
+        }
     }
 
     fn matches(&self, host: &str) -> bool {

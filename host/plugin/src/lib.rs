@@ -30,6 +30,7 @@ mod refine;
 mod reflect;
 mod schema;
 mod section;
+mod step;
 #[cfg(test)]
 mod testing;
 mod weight;
@@ -67,6 +68,7 @@ pub use manifest::{Access, Capabilities, Example, ExamplesFrom, Manifest, Prompt
 pub use refine::{Refined, request};
 pub use reflect::Excluded;
 pub use schema::SchemaLimits;
+pub use step::Effects;
 
 /// Where a host keeps its files.
 #[derive(Debug, Clone)]
@@ -307,7 +309,7 @@ impl Plugin {
     pub async fn call(&self, function: &str, arguments: &Value) -> Result<Value, CallError> {
         let index = self.index(function)?;
         let values = self.lower(index, arguments)?;
-        Ok(self.run(Callee::Tool(index), values, Mode::Ordinary).await?.0)
+        Ok(self.run(Callee::Tool(index), values, Mode::Ordinary, None).await?.0)
     }
 
     /// Finds out what a call would write to databases: runs it, in transactions that are rolled back, without anything else
@@ -318,23 +320,29 @@ impl Plugin {
     pub async fn trial(&self, function: &str, arguments: &Value) -> Result<Vec<Write>, CallError> {
         let index = self.index(function)?;
         let values = self.lower(index, arguments)?;
-        Ok(self.run(Callee::Tool(index), values, Mode::Trial).await?.1)
+        Ok(self.run(Callee::Tool(index), values, Mode::Trial, None).await?.1)
     }
 
     /// Runs a call that a person approved: it may make exactly the writes that they were shown, and they are kept if all of
-    /// them are made and touch as many rows. The host does not know whether it was done before.
+    /// them are made and touch as many rows.
+    ///
+    /// With the `key` of a step of a workflow they are made once, whatever happens meanwhile ([`Plugin::recorded`]). Without, the
+    /// host does not know whether it was done before.
     ///
     /// # Errors
-    /// As [`Plugin::call`] gives, and [`CallError::NotAsApproved`]; then nothing was written.
+    /// As [`Plugin::call`] gives, and where nothing was written, [`CallError::NotAsApproved`], [`CallError::Recorded`] and
+    /// [`CallError::NotRecordable`]; [`CallError::InDoubt`] where that is not known.
     pub async fn carry_out(
         &self,
         function: &str,
         arguments: &Value,
         approved: Vec<Write>,
+        key: Option<&str>,
     ) -> Result<Value, CallError> {
+        let step = key.map(step::checked).transpose()?;
         let index = self.index(function)?;
         let values = self.lower(index, arguments)?;
-        Ok(self.run(Callee::Tool(index), values, Mode::Approved(approved)).await?.0)
+        Ok(self.run(Callee::Tool(index), values, Mode::Approved(approved), step).await?.0)
     }
 
     /// Its tools narrowed to what exists now, by its export `pawl:plugin/refine`; as they are where it has none.
@@ -345,7 +353,7 @@ impl Plugin {
         if self.inner.refine.is_none() {
             return Ok(self.inner.tools.iter().map(Refined::plain).collect());
         }
-        let (returned, _) = self.run(Callee::Refine, Vec::new(), Mode::Ordinary).await?;
+        let (returned, _) = self.run(Callee::Refine, Vec::new(), Mode::Ordinary, None).await?;
         refine::apply(&self.inner.tools, returned).map_err(CallError::Refinement)
     }
 
@@ -355,6 +363,7 @@ impl Plugin {
         callee: Callee,
         values: Vec<Val>,
         mode: Mode,
+        step: Option<Arc<str>>,
     ) -> Result<(Value, Vec<Write>), CallError> {
         // A plugin's own turn first, so that one that is full holds nobody else's place.
         let turns = async {
@@ -373,8 +382,10 @@ impl Plugin {
         let inner = Arc::clone(&self.inner);
         let run = move || {
             let result = match (callee, &inner.refine) {
-                (Callee::Refine, Some(refine)) => call::run(&inner.setting, refine, &values, mode),
-                (Callee::Tool(index), _) => call::run(&inner.setting, &inner.functions[index], &values, mode),
+                (Callee::Refine, Some(refine)) => call::run(&inner.setting, refine, &values, mode, step),
+                (Callee::Tool(index), _) => {
+                    call::run(&inner.setting, &inner.functions[index], &values, mode, step)
+                }
                 (Callee::Refine, None) => Ok((Value::Array(Vec::new()), Vec::new())),
             };
             drop((own, shared));

@@ -57,6 +57,9 @@ pub(super) fn failure(error: &CallError) -> ApiError {
         CallError::NotAsApproved(_) => {
             ApiError::new(StatusCode::CONFLICT, error.to_string()).code("not_as_approved")
         }
+        CallError::Recorded => ApiError::new(StatusCode::CONFLICT, message).code("done_before"),
+        CallError::NotRecordable(_) => ApiError::new(StatusCode::CONFLICT, message).code("not_recordable"),
+        CallError::InDoubt(_) => ApiError::new(StatusCode::BAD_GATEWAY, message).code("in_doubt"),
         CallError::UnknownFunction { .. } => ApiError::not_found(message).code("tool_not_found"),
         CallError::Arguments { path, .. } => {
             ApiError::bad_request(message).code("invalid_arguments").param(path.clone())

@@ -9,7 +9,7 @@
 //! Invariant: no plugin and no model can have a row changed that a person was not shown the statement of.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pawl_database as db;
 use serde::{Deserialize, Serialize};
@@ -17,9 +17,12 @@ use serde_json::json;
 
 use super::bindings::pawl::host::database::{Error, Estimate, Host, Rows, SqlDialect, TableInfo, Value};
 use crate::call::State;
+use crate::error::CallError;
 
 /// The most writes of one call.
 const MAX_WRITES: usize = 100;
+/// How long recording a step's key may take, beyond the time of the call.
+const RECORDING: Duration = Duration::from_secs(10);
 
 /// One write, as a person is shown it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,20 +73,25 @@ impl Databases {
     }
 
     /// Ends a call whose function succeeded: keeps what was approved, or says why it is not what was approved. Gives the
-    /// writes of a trial.
-    pub(crate) fn finish(&mut self) -> Result<Vec<Write>, String> {
+    /// writes of a trial. With a step's key and what its call gave, those are recorded in the transaction of the writes.
+    pub(crate) fn finish(&mut self, step: Option<(&str, &str)>) -> Result<Vec<Write>, CallError> {
         let writers = std::mem::take(&mut self.writers);
         let Mode::Approved(approved) = &self.mode else {
             return Ok(std::mem::take(&mut self.writes));
         };
         if let Some(other) = self.other.take() {
-            return Err(other);
+            return Err(CallError::NotAsApproved(other));
         }
         if self.writes.len() < approved.len() {
-            return Err(format!("{} of the {} approved writes were made", self.writes.len(), approved.len()));
+            let made = format!("{} of the {} approved writes were made", self.writes.len(), approved.len());
+            return Err(CallError::NotAsApproved(made));
         }
-        for (name, writer) in writers {
-            writer.commit().map_err(|error| format!("database `{name}`: {error}"))?;
+        for (name, mut writer) in writers {
+            if let Some((key, outcome)) = step {
+                let deadline = Instant::now() + RECORDING;
+                writer.record(key, outcome, deadline).map_err(|error| not_kept(&name, error))?;
+            }
+            writer.commit().map_err(|error| not_kept(&name, error))?;
         }
         Ok(Vec::new())
     }
@@ -96,6 +104,16 @@ impl Databases {
             Some(next) => Err(format!("it would run `{}` where `{}` was approved", write.sql, next.sql)),
             None => Err(format!("it would run `{}`, which was not approved", write.sql)),
         }
+    }
+}
+
+fn not_kept(name: &str, error: db::Error) -> CallError {
+    let message = format!("database `{name}`: {error}");
+    match error {
+        db::Error::Recorded => CallError::Recorded,
+        db::Error::NotRecordable(_) => CallError::NotRecordable(message),
+        db::Error::InDoubt => CallError::InDoubt(message),
+        _ => CallError::NotAsApproved(message),
     }
 }
 

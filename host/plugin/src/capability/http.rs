@@ -5,7 +5,8 @@
 //! one of exactly these addresses, and the certificate is checked against the name. So neither a name that leads inside
 //! nor one that changes its answer (rebinding) reaches what is private. No redirect is followed: the guest sees it, and
 //! what it then asks for is checked like any other request. Time, headers, both bodies and connections are bounded. The
-//! log names a refused request's method, scheme, host and port, never its path, headers or body.
+//! log names a refused request's method, scheme, host and port, never its path, headers or body. A request of a step of a
+//! workflow that may change something says which step it is of (`Idempotency-Key`).
 
 pub(crate) mod address;
 mod body;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::{Request, Response, Uri};
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -34,6 +35,10 @@ pub(crate) use self::connect::Network;
 use self::connect::{Stream, Target};
 use crate::call::State;
 use crate::grant::{Effective, HttpGrant};
+use crate::http_rule::changes;
+
+/// <https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/>, without its quotes, which servers do not ask for.
+const IDEMPOTENCY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Bytes of a response's headers, roughly.
 const MAX_HEADERS: usize = 64 << 10;
@@ -61,6 +66,14 @@ pub(crate) struct Outbound {
     deadline: Instant,
     connections: Arc<Semaphore>,
     refusals: Refusals,
+    step: Step,
+}
+
+/// The step of a workflow that the call is, as its requests tell it.
+struct Step {
+    key: Option<Arc<str>>,
+    /// Requests so far that change something.
+    sent: u32,
 }
 
 /// Refused requests reach the log, so that a person sees which rule is missing: the first of a call.
@@ -76,6 +89,17 @@ impl Refusals {
             let method: String = method.chars().take(16).collect();
             tracing::warn!(plugin = &*self.plugin, "refused {method} {target}: {why}");
         }
+    }
+}
+
+impl Step {
+    /// So that whoever takes it can tell that the same step was tried again: its requests come in the same order then.
+    fn mark(&mut self, request: &mut Request<WasiBody>) {
+        let Some(key) = self.key.as_deref().filter(|_| changes(request.method().as_str())) else { return };
+        self.sent += 1;
+        // The key is one word of ASCII (`pawl_database::check_key`).
+        let Ok(value) = HeaderValue::try_from(format!("{key}-{}", self.sent)) else { return };
+        request.headers_mut().entry(IDEMPOTENCY).or_insert(value);
     }
 }
 
@@ -100,6 +124,7 @@ impl WasiHttpView for State {
                     Arc::clone(&self.capabilities),
                     Arc::clone(&self.network),
                     self.deadline,
+                    self.step.clone(),
                 ),
             })
         });
@@ -117,7 +142,7 @@ impl WasiHttpHooks for Outbound {
 
     fn send_request(
         &mut self,
-        request: Request<WasiBody>,
+        mut request: Request<WasiBody>,
         options: Option<RequestOptions>,
         _: Finished,
     ) -> Sending {
@@ -128,6 +153,9 @@ impl WasiHttpHooks for Outbound {
             let (refusals, options) = (self.refusals.clone(), options.unwrap_or_default());
             Ok(Exchanging { target, grant, until, permit, refusals, options })
         });
+        if allowed.is_ok() {
+            self.step.mark(&mut request);
+        }
         let network = Arc::clone(&self.network);
         Box::new(async move {
             let exchanging = allowed?;
@@ -144,10 +172,12 @@ impl Outbound {
         capabilities: Arc<Effective>,
         network: Arc<Network>,
         deadline: Instant,
+        step: Option<Arc<str>>,
     ) -> Outbound {
         let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let refusals = Refusals { plugin, count: Arc::default() };
-        Outbound { capabilities, network, deadline, connections, refusals }
+        let step = Step { key: step, sent: 0 };
+        Outbound { capabilities, network, deadline, connections, refusals, step }
     }
 
     /// Where the request is to go, and under which grant it may.

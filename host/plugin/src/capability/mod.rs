@@ -15,6 +15,7 @@ pub(crate) mod folder;
 pub(crate) mod http;
 pub(crate) mod llm;
 pub(crate) mod random;
+mod step;
 pub(crate) mod store;
 mod wait;
 pub(crate) mod wasi;
@@ -43,7 +44,8 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     drafts::keyvalue::store::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
     pawl::database::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
     pawl::documents::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
-    pawl::llm::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+    pawl::llm::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    pawl::step::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
 }
 
 /// The interfaces of WASI 0.2 that are served, without their versions.
@@ -80,7 +82,7 @@ const WASI: &[&str] = &[
 ];
 
 /// The interfaces of `wit/`, without their versions.
-const PAWL: &[&str] = &["pawl:host/database", "pawl:host/documents", "pawl:host/llm"];
+const PAWL: &[&str] = &["pawl:host/database", "pawl:host/documents", "pawl:host/llm", "pawl:host/step"];
 
 /// Drafts, each in this version only.
 const DRAFTS: &[&str] = &["wasi:config/store@0.2.0-rc.1", "wasi:keyvalue/store@0.2.0-draft"];

@@ -2,7 +2,9 @@
 //!
 //! Invariant: a plugin sees only keys that it wrote itself; what `set` answered with success is on the disk (WAL,
 //! `synchronous = FULL`) and survives a crash and a restart; a plugin holds at most [`MAX_KEYS`] keys and [`MAX_BYTES`]
-//! bytes. Where the capability is not requested or not granted, `open` answers `access-denied`, so no bucket exists.
+//! bytes. What a step of a workflow writes is on the disk when its call succeeded, all of it or nothing (`call`). Where the capability is not requested or not granted, `open` answers `access-denied`, so no bucket exists.
+
+mod call;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +15,8 @@ use wasmtime::component::Resource;
 
 use super::bindings::wasi::keyvalue::store::{Error, Host, HostBucket, KeyResponse};
 use crate::call::State;
+
+pub(crate) use call::CallStore;
 
 /// Keys of one plugin.
 pub(crate) const MAX_KEYS: i64 = 10_000;
@@ -41,6 +45,13 @@ const SCHEMA: &str = "
         plugin TEXT PRIMARY KEY,
         keys INTEGER NOT NULL,
         bytes INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    -- What steps of workflows gave whose writes are kept (`call`).
+    CREATE TABLE IF NOT EXISTS effect (
+        plugin TEXT NOT NULL,
+        key TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        PRIMARY KEY (plugin, key)
     ) WITHOUT ROWID;
 ";
 
@@ -86,84 +97,82 @@ impl KeyValue {
         Ok(connection)
     }
 
-    fn get(&self, plugin: &str, key: &str) -> Answer<Option<Vec<u8>>> {
-        self.with(|connection| {
-            let mut statement = connection
-                .prepare("SELECT value FROM entry WHERE plugin = ?1 AND key = ?2")
-                .map_err(failed)?;
-            statement.query_row(params![plugin, key], |row| row.get(0)).optional().map_err(failed)
-        })
-    }
-
-    fn set(&self, plugin: &str, key: &str, value: &[u8]) -> Answer<()> {
-        if key.is_empty() || key.len() > MAX_KEY {
-            return Err(Error::Other(format!("a key of {} bytes; 1 to {MAX_KEY} are allowed", key.len())));
-        }
-        if value.len() > MAX_VALUE {
-            return Err(Error::Other(format!("a value of {} bytes; {MAX_VALUE} at most", value.len())));
-        }
-        self.change(plugin, key, Some(value))
-    }
-
-    /// Writes or removes a value and keeps the count of what the plugin holds.
+    /// Writes or removes a value.
     fn change(&self, plugin: &str, key: &str, value: Option<&[u8]>) -> Answer<()> {
         self.with(|connection| {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-            let old: Option<i64> = transaction
-                .prepare("SELECT length(value) FROM entry WHERE plugin = ?1 AND key = ?2")
-                .and_then(|mut statement| {
-                    statement.query_row(params![plugin, key], |row| row.get(0)).optional()
-                })
-                .map_err(failed)?;
-            let (keys, bytes): (i64, i64) = transaction
-                .prepare("SELECT keys, bytes FROM usage WHERE plugin = ?1")
-                .and_then(|mut statement| {
-                    statement.query_row([plugin], |row| Ok((row.get(0)?, row.get(1)?))).optional()
-                })
-                .map_err(failed)?
-                .unwrap_or_default();
-            let size = |value: i64| value + key.len() as i64;
-            let keys = keys - i64::from(old.is_some()) + i64::from(value.is_some());
-            let bytes = bytes - old.map_or(0, size) + value.map_or(0, |value| size(value.len() as i64));
-            if value.is_some() && (keys > MAX_KEYS || bytes > MAX_BYTES) {
-                return Err(Error::Other(format!(
-                    "the store is full: it would hold {keys} keys and {bytes} bytes; {MAX_KEYS} keys and \
-                     {MAX_BYTES} bytes are allowed; delete some"
-                )));
-            }
-            match value {
-                Some(value) => transaction.execute(
-                    "INSERT INTO entry (plugin, key, value) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (plugin, key) DO UPDATE SET value = excluded.value",
-                    params![plugin, key, value],
-                ),
-                None => transaction
-                    .execute("DELETE FROM entry WHERE plugin = ?1 AND key = ?2", params![plugin, key]),
-            }
-            .map_err(failed)?;
-            transaction
-                .execute("INSERT OR REPLACE INTO usage VALUES (?1, ?2, ?3)", params![plugin, keys, bytes])
-                .map_err(failed)?;
+            write(&transaction, plugin, key, value)?;
             transaction.commit().map_err(failed)
         })
     }
+}
 
-    /// A page of keys in the order in which they were first written; the cursor is the last one's number.
-    fn list(&self, plugin: &str, cursor: Option<u64>) -> Answer<KeyResponse> {
-        let after = i64::try_from(cursor.unwrap_or(0)).unwrap_or(i64::MAX);
-        self.with(|connection| {
-            let mut statement = connection
-                .prepare("SELECT id, key FROM entry WHERE plugin = ?1 AND id > ?2 ORDER BY id LIMIT ?3")
-                .map_err(failed)?;
-            let page = statement
-                .query_map(params![plugin, after, PAGE as i64], |row| Ok((row.get(0)?, row.get(1)?)))
-                .and_then(Iterator::collect::<rusqlite::Result<Vec<(i64, String)>>>)
-                .map_err(failed)?;
-            let cursor = page.last().filter(|_| page.len() == PAGE).map(|(id, _)| *id as u64);
-            Ok(KeyResponse { keys: page.into_iter().map(|(_, key)| key).collect(), cursor })
-        })
+fn check(key: &str, value: &[u8]) -> Answer<()> {
+    if key.is_empty() || key.len() > MAX_KEY {
+        return Err(Error::Other(format!("a key of {} bytes; 1 to {MAX_KEY} are allowed", key.len())));
     }
+    if value.len() > MAX_VALUE {
+        return Err(Error::Other(format!("a value of {} bytes; {MAX_VALUE} at most", value.len())));
+    }
+    Ok(())
+}
+
+fn read(connection: &Connection, plugin: &str, key: &str) -> Answer<Option<Vec<u8>>> {
+    let mut statement =
+        connection.prepare("SELECT value FROM entry WHERE plugin = ?1 AND key = ?2").map_err(failed)?;
+    statement.query_row(params![plugin, key], |row| row.get(0)).optional().map_err(failed)
+}
+
+/// Writes or removes a value, within a transaction, and keeps the count of what the plugin holds.
+fn write(connection: &Connection, plugin: &str, key: &str, value: Option<&[u8]>) -> Answer<()> {
+    let old: Option<i64> = connection
+        .prepare("SELECT length(value) FROM entry WHERE plugin = ?1 AND key = ?2")
+        .and_then(|mut statement| statement.query_row(params![plugin, key], |row| row.get(0)).optional())
+        .map_err(failed)?;
+    let (keys, bytes): (i64, i64) = connection
+        .prepare("SELECT keys, bytes FROM usage WHERE plugin = ?1")
+        .and_then(|mut statement| {
+            statement.query_row([plugin], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+        })
+        .map_err(failed)?
+        .unwrap_or_default();
+    let size = |value: i64| value + key.len() as i64;
+    let keys = keys - i64::from(old.is_some()) + i64::from(value.is_some());
+    let bytes = bytes - old.map_or(0, size) + value.map_or(0, |value| size(value.len() as i64));
+    if value.is_some() && (keys > MAX_KEYS || bytes > MAX_BYTES) {
+        return Err(Error::Other(format!(
+            "the store is full: it would hold {keys} keys and {bytes} bytes; {MAX_KEYS} keys and {MAX_BYTES} \
+             bytes are allowed; delete some"
+        )));
+    }
+    match value {
+        Some(value) => connection.execute(
+            "INSERT INTO entry (plugin, key, value) VALUES (?1, ?2, ?3)
+             ON CONFLICT (plugin, key) DO UPDATE SET value = excluded.value",
+            params![plugin, key, value],
+        ),
+        None => connection.execute("DELETE FROM entry WHERE plugin = ?1 AND key = ?2", params![plugin, key]),
+    }
+    .map_err(failed)?;
+    connection
+        .execute("INSERT OR REPLACE INTO usage VALUES (?1, ?2, ?3)", params![plugin, keys, bytes])
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// A page of keys in the order in which they were first written; the cursor is the last one's number.
+fn list(connection: &Connection, plugin: &str, cursor: Option<u64>) -> Answer<KeyResponse> {
+    let after = i64::try_from(cursor.unwrap_or(0)).unwrap_or(i64::MAX);
+    let mut statement = connection
+        .prepare("SELECT id, key FROM entry WHERE plugin = ?1 AND id > ?2 ORDER BY id LIMIT ?3")
+        .map_err(failed)?;
+    let page = statement
+        .query_map(params![plugin, after, PAGE as i64], |row| Ok((row.get(0)?, row.get(1)?)))
+        .and_then(Iterator::collect::<rusqlite::Result<Vec<(i64, String)>>>)
+        .map_err(failed)?;
+    let cursor = page.last().filter(|_| page.len() == PAGE).map(|(id, _)| *id as u64);
+    Ok(KeyResponse { keys: page.into_iter().map(|(_, key)| key).collect(), cursor })
 }
 
 /// What plugins keep may be private. SQLite gives its side files the same mode.
@@ -186,9 +195,9 @@ fn failed(error: rusqlite::Error) -> Error {
 }
 
 impl State {
-    fn bucket(&self, bucket: &Resource<Bucket>) -> wasmtime::Result<(&KeyValue, &str)> {
+    fn bucket(&mut self, bucket: &Resource<Bucket>) -> wasmtime::Result<&mut CallStore> {
         self.table.get(bucket)?;
-        Ok((&self.keyvalue, &self.plugin))
+        Ok(&mut self.keyvalue)
     }
 }
 
@@ -206,23 +215,19 @@ impl Host for State {
 
 impl HostBucket for State {
     fn get(&mut self, bucket: Resource<Bucket>, key: String) -> wasmtime::Result<Answer<Option<Vec<u8>>>> {
-        let (store, plugin) = self.bucket(&bucket)?;
-        Ok(store.get(plugin, &key))
+        Ok(self.bucket(&bucket)?.get(&key))
     }
 
     fn set(&mut self, bucket: Resource<Bucket>, key: String, value: Vec<u8>) -> wasmtime::Result<Answer<()>> {
-        let (store, plugin) = self.bucket(&bucket)?;
-        Ok(store.set(plugin, &key, &value))
+        Ok(self.bucket(&bucket)?.set(&key, &value))
     }
 
     fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> wasmtime::Result<Answer<()>> {
-        let (store, plugin) = self.bucket(&bucket)?;
-        Ok(store.change(plugin, &key, None))
+        Ok(self.bucket(&bucket)?.change(&key, None))
     }
 
     fn exists(&mut self, bucket: Resource<Bucket>, key: String) -> wasmtime::Result<Answer<bool>> {
-        let (store, plugin) = self.bucket(&bucket)?;
-        Ok(store.get(plugin, &key).map(|value| value.is_some()))
+        Ok(self.bucket(&bucket)?.get(&key).map(|value| value.is_some()))
     }
 
     fn list_keys(
@@ -230,8 +235,7 @@ impl HostBucket for State {
         bucket: Resource<Bucket>,
         cursor: Option<u64>,
     ) -> wasmtime::Result<Answer<KeyResponse>> {
-        let (store, plugin) = self.bucket(&bucket)?;
-        Ok(store.list(plugin, cursor))
+        Ok(self.bucket(&bucket)?.list(cursor))
     }
 
     fn drop(&mut self, bucket: Resource<Bucket>) -> wasmtime::Result<()> {
@@ -244,6 +248,21 @@ impl HostBucket for State {
 #[expect(clippy::unwrap_used, reason = "a store that fails fails the test")]
 mod tests {
     use super::*;
+
+    impl KeyValue {
+        pub(super) fn get(&self, plugin: &str, key: &str) -> Answer<Option<Vec<u8>>> {
+            self.with(|connection| read(connection, plugin, key))
+        }
+
+        fn set(&self, plugin: &str, key: &str, value: &[u8]) -> Answer<()> {
+            check(key, value)?;
+            self.change(plugin, key, Some(value))
+        }
+
+        pub(super) fn list(&self, plugin: &str, cursor: Option<u64>) -> Answer<KeyResponse> {
+            self.with(|connection| list(connection, plugin, cursor))
+        }
+    }
 
     fn store() -> (tempfile::TempDir, KeyValue) {
         let folder = tempfile::tempdir().unwrap();

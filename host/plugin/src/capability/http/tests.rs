@@ -130,6 +130,7 @@ fn outbound(requested: &[&str], granted: &[&str], names: Names, roots: RootCertS
         Arc::new(effective),
         Arc::new(Network::with(names, roots)),
         Instant::now() + Duration::from_secs(60),
+        None,
     )
 }
 
@@ -409,4 +410,30 @@ async fn over_tls_the_certificate_must_be_of_the_name_under_a_known_root() {
     let mut call = outbound(&[&rule], &[&granted], Names::of([vec![address]]), RootCertStore::empty());
     let outcome = get(&mut call, &format!("https://api.test:{}/", address.port())).await;
     assert_eq!(outcome, refused("TlsProtocolError"));
+}
+
+#[tokio::test]
+async fn what_a_step_changes_is_sent_under_its_key_and_a_number() {
+    let server = Server::start(ok("hello")).await;
+    let url = format!("http://api.test:{}/", server.port());
+    let mut call = inside("api.test", &server, "");
+    send(&mut call, "POST", &url, b"x").await.unwrap();
+    call.step.key = Some("r12/4.2.1".into());
+    send(&mut call, "POST", &url, b"x").await.unwrap();
+    get(&mut call, &url).await.unwrap();
+    send(&mut call, "PUT", &url, b"x").await.unwrap_err();
+    let own = Request::builder().method("POST").uri(&url).header("Idempotency-Key", "mine");
+    let body = Full::new(Bytes::from_static(b"x")).map_err(|error| match error {}).boxed_unsync();
+    exchange(&mut call, own.body(body).unwrap()).await.unwrap();
+    send(&mut call, "POST", &url, b"x").await.unwrap();
+    let keys: Vec<_> = server
+        .seen()
+        .iter()
+        .map(|head| {
+            let of = |line: &str| line.strip_prefix("idempotency-key: ").map(str::to_owned);
+            let keys: Vec<_> = head.lines().filter_map(of).collect();
+            keys.join(" and ")
+        })
+        .collect();
+    assert_eq!(keys, ["", "r12/4.2.1-1", "", "mine", "r12/4.2.1-3"]);
 }
