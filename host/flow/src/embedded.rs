@@ -7,6 +7,7 @@
 //! Invariant: a run is driven by one thread of one process at most.
 
 mod drive;
+mod jobs;
 mod owner;
 mod query;
 mod tick;
@@ -351,6 +352,17 @@ impl Inner {
         self.changed.notify_all();
     }
 
+    /// What a step is called beyond its run, as an idempotency key: `5f2c…/r12/4.2.1`.
+    pub(crate) fn key(&self, id: RunId, step: &StepId) -> String {
+        format!("{}/{id}/{step}", self.store.id())
+    }
+
+    /// The run that a key of this store is of.
+    fn run_of(&self, key: &str) -> Option<RunId> {
+        let (run, _) = key.strip_prefix(self.store.id())?.strip_prefix('/')?.split_once('/')?;
+        run.parse().ok()
+    }
+
     pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
         if self.events.receiver_count() > 0 {
             // Nobody listens any more: nothing is lost.
@@ -387,6 +399,7 @@ impl Inner {
     fn leave(&self) {
         let own = self.owner.id().to_owned();
         let left = self.store.write(move |connection| {
+            connection.execute("UPDATE jobs SET owner = NULL WHERE owner = ?1 AND ended IS NULL", [&own])?;
             connection.execute("UPDATE runs SET owner = NULL WHERE owner = ?1 AND ended IS NULL", [&own])
         });
         if let Err(error) = left {

@@ -18,10 +18,11 @@ pub mod world;
 
 pub use advance::{Advance, Command, advance};
 pub use approval::{Approval, ApprovalError, Approvals, Audited, Decision, Proposal, State};
+pub use batch::{Counts, Item, Job, JobId, JobState, NewItem, NewJob};
 pub use embedded::{Embedded, Event, Options, Scope, Start};
 pub use journal::{Entry, Failure, Journal, StepId};
 pub use request::{Policy, Request};
 pub use run::{FlowError, Resolution, Run, RunId, RunState, StepView};
-pub use script::{Script, ScriptError, Sources};
+pub use script::{Called, Callee, Script, ScriptError, Sources};
 pub use store::StoreError;
 pub use world::{Answer, Call, Effects, Reached, Said, Trouble, World};

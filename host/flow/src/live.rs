@@ -128,7 +128,7 @@ impl Steps for Live {
 impl Live {
     fn call(&self, mut open: Open<'_>, tool: &str, arguments: &Value, policy: &Policy) -> Step {
         let world = Arc::clone(&self.inner.world);
-        let (effects, key) = (world.effects(tool), self.run.id.key(open.step));
+        let (effects, key) = (world.effects(tool), self.inner.key(self.run.id, open.step));
         if let Some(tried) = self.begun.get(open.step) {
             open.attempts = *tried;
             let known = match effects {
@@ -207,7 +207,7 @@ impl Live {
 
     /// Asks people. The step waits for them.
     fn propose(&self, open: Open<'_>, mut proposal: Proposal, consent: &Consent) -> Step {
-        proposal.origin = Some(self.run.id.key(open.step));
+        proposal.origin = Some(self.inner.key(self.run.id, open.step));
         proposal.requester.clone_from(&self.run.requester);
         proposal.people = proposal.people.max(consent.people);
         let expiry = Duration::try_from_secs_f64(consent.expires).unwrap_or(EXPIRY);
@@ -243,7 +243,7 @@ impl Live {
             digest,
             input: input.clone(),
             requester: self.run.requester.clone(),
-            origin: Some(self.run.id.key(open.step)),
+            origin: Some(self.inner.key(self.run.id, open.step)),
             parent: Some(self.run.id),
             owner: Some(self.inner.owner.id().to_owned()),
         };

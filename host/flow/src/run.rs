@@ -22,12 +22,6 @@ impl RunId {
     pub(crate) fn number(self) -> i64 {
         self.0
     }
-
-    /// What a step of it is called beyond the run, as an idempotency key: `r12/4.2.1`.
-    #[must_use]
-    pub fn key(self, step: &StepId) -> String {
-        format!("{self}/{step}")
-    }
 }
 
 impl fmt::Display for RunId {
@@ -134,7 +128,7 @@ pub struct Run {
 }
 
 /// `{"result": …}` or `{"error": {"code", "message"}}`.
-fn outcome<S: Serializer>(
+pub(crate) fn outcome<S: Serializer>(
     outcome: &Option<Result<Value, Failure>>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
@@ -193,6 +187,9 @@ pub enum FlowError {
     /// There is none of this id.
     #[error("no run `{0}`; `pawl runs` lists them")]
     Unknown(String),
+    /// There is no job of this id.
+    #[error("no job `{0}`; `pawl jobs` lists them")]
+    UnknownJob(String),
     /// It is past that point.
     #[error("run `{id}` is {state} and cannot be {wanted}", state = .state.name())]
     State {

@@ -3,6 +3,7 @@
 //! Invariant: a script reaches the world by steps alone. There is no clock, no chance, no file and no `eval` in it, so the same answers
 //! to its steps give the same run; what it computes is bounded by operations, depth and size.
 
+mod calls;
 mod engine;
 mod functions;
 mod parallel;
@@ -19,6 +20,7 @@ use sha2::{Digest, Sha256};
 use crate::advance::Steps;
 use crate::journal::Failure;
 
+pub use calls::{Called, Callee};
 pub use engine::ENGINE;
 use engine::{MAX_CALLS, MAX_OPERATIONS};
 pub(crate) use parallel::STACK;

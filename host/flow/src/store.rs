@@ -2,6 +2,7 @@
 //!
 //! | table | a row is |
 //! | --- | --- |
+//! | `store` | the one that tells this store apart from all others |
 //! | `scripts` | a script that a run began with, by digest |
 //! | `runs` | a run: its input, where it stands, what came of it, which process drives it |
 //! | `journal` | a step that has ended: what was asked for, what came of it, when, with what else is known |
@@ -16,6 +17,7 @@
 //! transaction; what [`Store::write`] has answered is on the disk (WAL, `synchronous = FULL`). A disk that is full or a file that is
 //! locked loses nothing: the writer tries again, and whoever gives it more waits.
 
+pub(crate) mod jobs;
 pub(crate) mod rows;
 mod writer;
 
@@ -33,6 +35,7 @@ const BUSY: Duration = Duration::from_secs(5);
 const MAX_READERS: usize = 8;
 
 const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS store (id TEXT NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS scripts (
         digest TEXT PRIMARY KEY,
         sources TEXT NOT NULL
@@ -118,6 +121,7 @@ pub enum StoreError {
 /// The store.
 pub(crate) struct Store {
     file: PathBuf,
+    id: String,
     writer: Writer,
     readers: Mutex<Vec<Connection>>,
 }
@@ -133,9 +137,20 @@ impl Store {
         connection.pragma_update(None, "synchronous", "full").map_err(fail)?;
         connection.execute_batch(SCHEMA).map_err(fail)?;
         connection.execute_batch(crate::batch::SCHEMA).map_err(fail)?;
+        let id = identity(&connection).map_err(fail)?;
         connection.busy_timeout(Duration::from_millis(100)).map_err(fail)?;
         connection.set_prepared_statement_cache_capacity(64);
-        Ok(Store { file: file.to_path_buf(), writer: Writer::start(connection), readers: Mutex::default() })
+        Ok(Store {
+            file: file.to_path_buf(),
+            id,
+            writer: Writer::start(connection),
+            readers: Mutex::default(),
+        })
+    }
+
+    /// What tells it apart from all other stores: keys of steps begin with it, since a database may serve several.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
     }
 
     /// Writes, and gives what `work` gave once it is on the disk. `work` may run more than once; what it did before is undone then.
@@ -187,4 +202,11 @@ impl Store {
     pub(crate) fn abandon(&self) {
         self.writer.abandon();
     }
+}
+
+/// The store's own name, drawn when it is made.
+pub(crate) fn identity(connection: &Connection) -> rusqlite::Result<String> {
+    let drawn = format!("{:012x}", fastrand::u64(..) >> 16);
+    connection.execute("INSERT INTO store (id) SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM store)", [drawn])?;
+    connection.query_row("SELECT id FROM store", [], |row| row.get(0))
 }

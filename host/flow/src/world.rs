@@ -99,6 +99,10 @@ pub trait World: Send + Sync + 'static {
     /// Carries out what was approved and not carried out to its end, as far as that can be done without doing it twice.
     fn settle<'a>(&'a self, approval: &'a Approval) -> Answer<'a, ()>;
 
+    /// What tells the content of an item apart, such as the digest of the file that it names; items of one job with the same are done
+    /// once. Blocks on the disk for moments.
+    fn content(&self, item: &Value) -> Option<String>;
+
     /// The sources of a flow, by name. Blocks on the disk for moments.
     ///
     /// # Errors

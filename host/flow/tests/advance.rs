@@ -194,3 +194,69 @@ proptest! {
         prop_assert_eq!(first, other);
     }
 }
+
+#[test]
+fn what_a_script_calls_is_seen_without_running_it() {
+    let text = "import \"lib\" as lib;\nlet n = 3;\nshop::price_of(#{n: n, fail: true});\n\
+        tool(\"shop.write\", #{});\nllm::prompt(\"sort\", #{mail: \"x\"});\nchild(\"other\", ());\n\
+        fn f(x) { shop::write(x) }\nlib::g(); f(#{}).len(); parallel([1], |x| shop::price_of(#{n: x}));";
+    let sources = Sources {
+        modules: [("lib".to_owned(), "fn g() { 1 }".to_owned())].into(),
+        ..Sources::of("a.rhai", text)
+    };
+    let tools = ["shop.price-of".to_owned(), "shop.write".to_owned()];
+    let script = Script::parse(&sources, &tools).unwrap();
+    assert_eq!(script.unknown(), []);
+    let mut calls: Vec<(usize, String, Option<Value>)> = script
+        .calls()
+        .into_iter()
+        .map(|call| (call.line, format!("{:?}", call.what), call.arguments.map(|given| json!(given))))
+        .collect();
+    calls.sort_by_key(|(line, _, _)| *line);
+    let expected = [
+        (3, r#"Tool("shop.price-of")"#.to_owned(), Some(json!({"n": null, "fail": true}))),
+        (4, r#"Tool("shop.write")"#.to_owned(), Some(json!({}))),
+        (5, r#"Prompt("sort")"#.to_owned(), Some(json!({"mail": "x"}))),
+        (6, r#"Flow("other")"#.to_owned(), None),
+        (7, r#"Tool("shop.write")"#.to_owned(), None),
+        (8, r#"Tool("shop.price-of")"#.to_owned(), Some(json!({"n": null}))),
+    ];
+    assert_eq!(calls, expected);
+    for (text, message) in [
+        (
+            "shop::buy(#{})",
+            "a.rhai:1:7: there is no tool `shop::buy`; `pawl tools` lists those that there are",
+        ),
+        ("let a = 1;\nteleport(a)", "a.rhai:2:1: there is no function `teleport`"),
+        ("warehouse::empty()", "a.rhai:1:12: there is no plugin or imported script `warehouse`"),
+        ("llm::guess(1)", "a.rhai:1:6: there is no function `llm::guess`"),
+    ] {
+        let script = Script::parse(&Sources::of("a.rhai", text), &tools).unwrap();
+        let unknown = script.unknown();
+        assert_eq!(unknown.len(), 1, "{text}: {unknown:?}");
+        assert!(unknown[0].to_string().starts_with(message), "{}", unknown[0]);
+    }
+}
+
+#[test]
+fn a_script_may_import_what_lies_beside_it() {
+    let modules = [
+        (
+            "lib".to_owned(),
+            "import \"deep\" as deep; fn twice(n) { let a = shop::price_of(#{n: n}); a + deep::one() }"
+                .to_owned(),
+        ),
+        ("deep".to_owned(), "fn one() { 1 }".to_owned()),
+    ];
+    let text = "import \"lib\" as lib; parallel([1, 2], |n| lib::twice(n))";
+    let sources = Sources { modules: modules.into(), ..Sources::of("a.rhai", text) };
+    let script = Script::parse(&sources, &["shop.price-of".to_owned()]).unwrap();
+    assert_eq!(run(&script, &Value::Null, |_| 0).0, Advance::Done(json!([3, 5])));
+    let missing = Script::parse(&Sources::of("a.rhai", text), &[]).unwrap_err();
+    assert!(missing.to_string().contains("a.rhai:1:") && missing.message.contains("lib.rhai"), "{missing}");
+    let mut broken = sources.clone();
+    broken.modules.insert("deep".into(), "fn one( { 1 }".into());
+    let error = Script::parse(&broken, &[]).unwrap_err();
+    assert!(error.to_string().starts_with("deep:1:"), "{error}");
+    assert_ne!(broken.digest(), sources.digest());
+}

@@ -14,6 +14,7 @@ use super::{Approval, ApprovalError, Audited, Decision, MAX_BYTES, MAX_WAITING, 
 const BUSY: Duration = Duration::from_secs(5);
 
 const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS store (id TEXT NOT NULL) STRICT;
     CREATE TABLE IF NOT EXISTS approvals (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         state TEXT NOT NULL,
@@ -45,6 +46,7 @@ const SCHEMA: &str = "
 /// The store. One file, which several processes may have open.
 pub struct Approvals {
     connection: Mutex<Connection>,
+    id: String,
 }
 
 const COLUMNS: &str = "id, state, tool, version, arguments, effects, digest, requester, created, expires, decided_by, decided, note, result, origin, people";
@@ -69,7 +71,14 @@ impl Approvals {
             )?;
         }
         connection.execute_batch("CREATE UNIQUE INDEX IF NOT EXISTS origins ON approvals (origin)")?;
-        Ok(Approvals { connection: Mutex::new(connection) })
+        let id = crate::store::identity(&connection)?;
+        Ok(Approvals { connection: Mutex::new(connection), id })
+    }
+
+    /// The idempotency key under which an approval is carried out: the step's that asked, or one of its own.
+    #[must_use]
+    pub fn key(&self, approval: &Approval) -> String {
+        approval.origin.clone().unwrap_or_else(|| format!("{}/{}", self.id, approval.id))
     }
 
     /// Asks. The same proposal that waits already is not asked twice, and a step of a run asks once, whatever became of it.

@@ -155,18 +155,27 @@ fn settle(inner: &Inner, run: &Run) -> Result<bool, FlowError> {
         }
     }
     let now = rows::now();
-    inner.store.write(move |connection| {
+    let settled = inner.store.write(move |connection| {
+        let mut settled = Vec::new();
         for (pending, outcome, approval) in &approved {
-            let detail = json!({"approval": approval});
-            rows::record(connection, id, &pending.ended(outcome.clone(), Some(detail)))?;
+            settled
+                .push((pending.clone(), pending.ended(outcome.clone(), Some(json!({"approval": approval})))));
         }
         for pending in waiting.iter().filter(|pending| pending.approval.is_none()) {
             if let Some(outcome) = live::come(connection, id, pending, now)? {
-                rows::record(connection, id, &pending.ended(outcome, None))?;
+                settled.push((pending.clone(), pending.ended(outcome, None)));
             }
         }
-        rows::set_state(connection, id, RunState::Running)
+        for (_, record) in &settled {
+            rows::record(connection, id, record)?;
+        }
+        rows::set_state(connection, id, RunState::Running)?;
+        Ok(settled)
     })?;
+    for (pending, record) in settled {
+        let request = pending.request()?;
+        inner.tell(|| Event::Step(id, Box::new(record.view(request))));
+    }
     Ok(run.cancelled == 2)
 }
 

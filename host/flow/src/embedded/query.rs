@@ -36,6 +36,15 @@ impl Embedded {
         Ok(self.inner.store.read(|connection| rows::steps(connection, id, from, most.min(MAX_ROWS)))?)
     }
 
+    /// The steps of a run that wait.
+    ///
+    /// # Errors
+    /// Where there is no such run.
+    pub fn open_steps(&self, id: RunId) -> Result<Vec<StepView>, FlowError> {
+        self.run(id)?;
+        Ok(self.inner.store.read(|connection| rows::waiting(connection, id))?)
+    }
+
     /// The script that a run began with.
     ///
     /// # Errors

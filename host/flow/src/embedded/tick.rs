@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use jiff::{Timestamp, ToSpan};
 use tokio::sync::watch;
 
-use super::{Driven, Inner, Scope, drive};
+use super::{Driven, Inner, Scope, drive, jobs};
 use crate::approval::{Approval, ApprovalError, BY_SCRIPT};
+use crate::batch::JobId;
 use crate::run::{FlowError, RunId};
 use crate::script::STACK;
-use crate::store::StoreError;
-use crate::store::rows;
+use crate::store::{StoreError, jobs as store_jobs, rows};
 
 /// Between two looks, where nobody asks for one.
 const LOOK: Duration = Duration::from_millis(50);
@@ -49,8 +49,13 @@ impl Ticker<'_> {
             }
             self.adopted = Some(Instant::now());
             self.unfinished()?;
-            if self.inner.options.scope == Scope::All { adopt(self.inner, None) } else { Ok(()) }
+            if self.inner.options.scope == Scope::All {
+                adopt_jobs(self.inner, None)?;
+                adopt(self.inner, None)?;
+            }
+            Ok(())
         });
+        let looked = looked.and_then(|()| jobs::advance(self.inner));
         match looked {
             Ok(()) | Err(FlowError::Store(StoreError::Closed)) => {}
             Err(error) => tracing::warn!("{error}; looking again"),
@@ -78,7 +83,7 @@ impl Ticker<'_> {
         let (origins, heard) = self.inner.approvals.news(self.heard, Timestamp::now())?;
         self.heard = heard;
         for origin in origins {
-            if let Some(id) = origin.split_once('/').and_then(|(run, _)| run.parse::<RunId>().ok()) {
+            if let Some(id) = self.inner.run_of(&origin) {
                 self.wake_own(id)?;
             }
         }
@@ -129,6 +134,21 @@ pub(super) fn adopt(inner: &Arc<Inner>, only: Option<RunId>) -> Result<(), FlowE
     let taken = inner.store.write(move |connection| rows::adopt(connection, &own, &free, only))?;
     taken.into_iter().for_each(|id| inner.wake(id));
     Ok(())
+}
+
+/// Takes over jobs that no living process has: all of them, or one.
+pub(super) fn adopt_jobs(inner: &Arc<Inner>, only: Option<JobId>) -> Result<(), FlowError> {
+    let own = inner.owner.id().to_owned();
+    let free = free(inner, inner.store.read(store_jobs::owners)?);
+    if free.is_empty() {
+        return Ok(());
+    }
+    Ok(inner.store.write(move |connection| store_jobs::adopt(connection, &own, &free, only))?)
+}
+
+/// Owners that do not live any more, and nobody.
+fn free(inner: &Inner, owners: Vec<Option<String>>) -> Vec<Option<String>> {
+    owners.into_iter().filter(|owner| owner.as_ref().is_none_or(|owner| !inner.owner.lives(owner))).collect()
 }
 
 /// Gives runs that are ready a thread each, as many as may get on at once.

@@ -21,7 +21,7 @@ pub(crate) fn time(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(micros).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-fn json<T: serde::de::DeserializeOwned>(column: usize, text: &str) -> Result<T> {
+pub(crate) fn json<T: serde::de::DeserializeOwned>(column: usize, text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| {
         rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
     })
@@ -364,7 +364,7 @@ pub(crate) fn adopt(
         "WITH RECURSIVE family (id) AS (
            SELECT id FROM runs WHERE id = ?3 OR ?3 IS NULL
            UNION SELECT r.id FROM runs r JOIN family f ON r.parent = f.id WHERE ?3 IS NOT NULL)
-         UPDATE runs SET owner = ?1 WHERE ended IS NULL AND owner IS ?2 AND id IN (SELECT id FROM family) RETURNING id",
+         UPDATE runs SET owner = ?1, state = 'running' WHERE ended IS NULL AND owner IS ?2 AND id IN (SELECT id FROM family) RETURNING id",
     )?;
     for owner in free {
         let rows = statement
@@ -405,11 +405,14 @@ pub(crate) fn steps(connection: &Connection, id: RunId, from: usize, most: usize
     })?;
     let mut steps: Vec<StepView> = ended.collect::<Result<_>>()?;
     if steps.len() < most {
-        for pending in pending(connection, id)? {
-            steps.push(pending.view()?);
-        }
+        steps.extend(waiting(connection, id)?);
     }
     Ok(steps)
+}
+
+/// Steps that wait.
+pub(crate) fn waiting(connection: &Connection, id: RunId) -> Result<Vec<StepView>> {
+    pending(connection, id)?.iter().map(Pending::view).collect()
 }
 
 impl Pending {

@@ -121,6 +121,10 @@ impl World for Shop {
         Box::pin(std::future::ready(()))
     }
 
+    fn content(&self, item: &Value) -> Option<String> {
+        item["content"].as_str().map(str::to_owned)
+    }
+
     fn flow(&self, name: &str) -> Result<Sources, Failure> {
         let text =
             self.flows.get(name).ok_or_else(|| Failure::new("not-found", format!("no flow {name}")))?;
