@@ -153,7 +153,7 @@ async fn over_http_a_write_waits_and_whoever_asked_does_not_decide() -> Result<(
     let path = format!("/v1/approvals/{id}");
     for (said, status, code) in [
         (json!({"decision": "perhaps"}), 400, Value::Null),
-        (json!({"decision": "approve", "digest": "x"}), 400, Value::Null),
+        (json!({"decision": "approve", "digest": "x"}), 409, json!("not_as_approved")),
         (json!({"decision": "approve", "by": "POST /v1/tools"}), 403, json!("own_approval")),
     ] {
         let (got, error) = server.post(&path, &said).await?;

@@ -67,13 +67,31 @@ pub(crate) fn plugin(root: &Path, write: bool) -> Result<()> {
         bail!("the bench failed ({})", output.status);
     }
     let tables = String::from_utf8(output.stdout).context("the bench does not print text")?;
-    let section = format!("{}\n{}", head()?, tables.trim_end());
+    let section = format!("{}\n{}", head("The plugin host", "plugin")?, tables.trim_end());
     println!("{section}");
     if write { put(&root.join("docs/benchmarks.md"), "plugin", &section) } else { Ok(()) }
 }
 
+/// Runs the bench of workflows (`tests/flow_bench`), prints its table and, if wanted, puts it into docs/benchmarks.md.
+pub(crate) fn flow(root: &Path, write: bool) -> Result<()> {
+    let mut build = cargo::command(root);
+    build.args(["build", "--release", "--package=pawl-tests", "--bin=flow-bench"]);
+    if !build.status()?.success() {
+        bail!("the bench cannot be built");
+    }
+    let program = root.join(cargo::target(root)).join("release/flow-bench");
+    let output = Command::new(program).stderr(Stdio::inherit()).output().context("cannot run the bench")?;
+    if !output.status.success() {
+        bail!("the bench failed ({})", output.status);
+    }
+    let tables = String::from_utf8(output.stdout).context("the bench does not print text")?;
+    let section = format!("{}\n{}", head("Workflows", "flow")?, tables.trim_end());
+    println!("{section}");
+    if write { put(&root.join("docs/benchmarks.md"), "flow", &section) } else { Ok(()) }
+}
+
 /// Title, command, date and machine.
-fn head() -> Result<String> {
+fn head(title: &str, command: &str) -> Result<String> {
     let output =
         Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]).output().context("cannot run date")?;
     let date = String::from_utf8_lossy(&output.stdout).trim().to_owned();
@@ -84,7 +102,7 @@ fn head() -> Result<String> {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').nth(1).unwrap_or("unknown").to_owned();
     Ok(format!(
-        "## The plugin host\n\n`cargo xtask bench plugin`, {date}, {cores} cores of {model}; the load of the five minutes that ended with \
+        "## {title}\n\n`cargo xtask bench {command}`, {date}, {cores} cores of {model}; the load of the five minutes that ended with \
          the run was {load}.\n"
     ))
 }

@@ -6,6 +6,7 @@ mod artifact;
 mod bench;
 mod cargo;
 mod catalogue;
+mod chaos;
 mod check;
 mod fetch;
 mod fuzz;
@@ -67,6 +68,12 @@ enum Arguments {
         #[arg(long, default_value_t = 15)]
         minutes: u32,
     },
+    /// Runs workflows while `pawl serve` is killed again and again, and checks that nothing is lost or done twice
+    Chaos {
+        /// --runs N --documents N --kills N --trouble none|lock|disk --seed N
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Checks the invariants of ARCHITECTURE.md
     Tidy,
     /// Measures, beside the peers, and prints tables
@@ -76,6 +83,12 @@ enum Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
+    /// Workflows: a step, a replay, many runs, a long queue
+    Flow {
+        /// Put the table into docs/benchmarks.md
+        #[arg(long)]
+        write: bool,
+    },
     /// Calls into plugins: load, first and warm calls, many at once
     Plugin {
         /// Put the tables into docs/benchmarks.md
@@ -110,8 +123,10 @@ fn run(arguments: Arguments) -> Result<()> {
             setup::run(&root, &Wanted { models, build: Build::Product }).map(drop)
         }
         Arguments::Fuzz { target, minutes } => fuzz::run(&root, &target, minutes),
+        Arguments::Chaos { arguments } => chaos::run(&root, &arguments),
         Arguments::Tidy => check::tidy(&root),
         Arguments::Bench(Bench::Plugin { write }) => bench::plugin(&root, write),
+        Arguments::Bench(Bench::Flow { write }) => bench::flow(&root, write),
     }
 }
 

@@ -20,6 +20,9 @@ pub enum Error {
     /// The database refused the statement; its own message.
     #[error("{0}")]
     Sql(String),
+    /// Another program holds the database locked, or its disk is full: nothing was done, and another time it can be.
+    #[error("{0}")]
+    Busy(String),
     /// A limit was reached; which one, and its value.
     #[error("{0}")]
     Limit(String),

@@ -96,6 +96,16 @@ impl Guarded {
 
     /// What SQLite says of a statement, in our words where they help more.
     fn error(&self, error: rusqlite::Error) -> Error {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) if self.has_grown() => {
+                return Error::Limit(format!("it would write more than {} bytes", self.limits.growth));
+            }
+            Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => {
+                tracing::error!("a database cannot be written: {error}");
+                return Error::Busy("the disk of the database is full or out of order; try again".to_owned());
+            }
+            _ => {}
+        }
         let mut allowed = lock(&self.allowed);
         if let rusqlite::Error::MultipleStatement = error {
             return allowed.refusal("there are several statements");
@@ -111,11 +121,22 @@ impl Guarded {
             }
             Some(ErrorCode::ReadOnly) => allowed.refusal("the database is read-only"),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => busy(),
-            Some(ErrorCode::DiskFull) => {
-                Error::Limit(format!("it would write more than {} bytes", self.limits.growth))
-            }
             _ => Error::Sql(message(error)),
         }
+    }
+
+    /// Whether the file is as large as it may become: else it is the disk that is full.
+    fn has_grown(&self) -> bool {
+        let allowed = &self.allowed;
+        lock(allowed).ours = true;
+        let number = |pragma: &str| {
+            let mut statement = self.connection.prepare(&format!("PRAGMA {pragma}"))?;
+            statement.query_row([], |row| row.get::<_, i64>(0))
+        };
+        let grown = number("page_count").and_then(|pages| Ok(pages >= number("max_page_count")?));
+        lock(allowed).ours = false;
+        // Where it cannot be found out, the limit is the likelier.
+        grown.unwrap_or(true)
     }
 
     /// Runs statements of our own, which the authorizer lets through.
@@ -174,7 +195,7 @@ fn message(error: rusqlite::Error) -> String {
 }
 
 fn busy() -> Error {
-    Error::Limit(format!("another program kept the database locked for {} ms; try again", BUSY.as_millis()))
+    Error::Busy(format!("another program kept the database locked for {} ms; try again", BUSY.as_millis()))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

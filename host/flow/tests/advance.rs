@@ -196,6 +196,20 @@ proptest! {
 }
 
 #[test]
+fn fields_have_the_names_that_a_script_can_write() {
+    let script = script("let got = shop::price_of(#{unit_price: [#{per_day: 1}]}); got.total_price");
+    let Advance::Waits(commands) = advance(&script, &Value::Null, &Arc::default()) else { panic!() };
+    let Command { step, request } = commands.into_iter().next().unwrap();
+    assert!(
+        matches!(&request, Request::Call { arguments, .. } if *arguments == json!({"unit-price": [{"per-day": 1}]}))
+    );
+    let mut journal = Journal::default();
+    let entry = Entry { digest: RequestDigest::of(&request), outcome: Ok(json!({"total-price": 7})) };
+    journal.record(step, entry);
+    assert_eq!(advance(&script, &Value::Null, &Arc::new(journal)), Advance::Done(json!(7)));
+}
+
+#[test]
 fn what_a_script_calls_is_seen_without_running_it() {
     let text = "import \"lib\" as lib;\nlet n = 3;\nshop::price_of(#{n: n, fail: true});\n\
         tool(\"shop.write\", #{});\nllm::prompt(\"sort\", #{mail: \"x\"});\nchild(\"other\", ());\n\

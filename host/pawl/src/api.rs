@@ -7,7 +7,9 @@
 mod approvals;
 mod chat;
 mod error;
+mod jobs;
 mod models;
+mod runs;
 mod stream;
 mod tools;
 mod wire;
@@ -27,14 +29,19 @@ pub(crate) use chat::call_record;
 
 use crate::chat::Chat;
 use crate::config::Config;
+use crate::flow::Runs;
 use error::ApiError;
 
 /// The largest body that is read, in bytes.
 const MAX_BODY: usize = 4 * 1024 * 1024;
 
+/// The largest list of items, in bytes.
+const MAX_JOB: usize = 32 * 1024 * 1024;
+
 /// What the handlers share.
 pub(crate) struct Shared {
     pub(crate) chat: Chat,
+    pub(crate) runs: Runs,
     pub(crate) config: Config,
 }
 
@@ -58,7 +65,17 @@ fn router(shared: App, loopback: bool) -> Router {
         .route("/v1/tools", get(tools::list))
         .route("/v1/tools/{name}", post(tools::call))
         .route("/v1/approvals", get(approvals::list))
-        .route("/v1/approvals/{id}", post(approvals::decide))
+        .route("/v1/approvals/{id}", get(approvals::one).post(approvals::decide))
+        .route("/v1/jobs", get(jobs::list).post(jobs::begin).layer(DefaultBodyLimit::max(MAX_JOB)))
+        .route("/v1/jobs/{id}", get(jobs::one).post(jobs::say).layer(DefaultBodyLimit::max(MAX_JOB)))
+        .route("/v1/jobs/{id}/events", get(jobs::events))
+        .route("/v1/jobs/{id}/results", get(jobs::results))
+        .route("/v1/workflows/{name}/runs", post(runs::begin))
+        .route("/v1/runs", get(runs::list))
+        .route("/v1/runs/{id}", get(runs::one))
+        .route("/v1/runs/{id}/cancel", post(runs::cancel))
+        .route("/v1/runs/{id}/signals/{name}", post(runs::signal))
+        .route("/v1/runs/{id}/steps/{step}", post(runs::resolve))
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
         .route("/", get(|| async { Html(include_str!("api/index.html")) }))

@@ -5,8 +5,12 @@ mod call;
 mod chat;
 mod doctor;
 mod eval;
+mod flow;
+mod jobs;
 mod model;
 mod plugin;
+mod run;
+mod runs;
 mod sample;
 mod serve;
 mod tools;
@@ -38,6 +42,15 @@ enum Command {
     Tools(tools::Tools),
     /// Call a plugin's function with no model
     Call(call::Call),
+    /// Run a workflow, from a script file or by name
+    Run(run::RunCommand),
+    /// What ran and what waits: list, show, resume, cancel, signal, resolve, export
+    Runs(runs::RunsCommand),
+    /// Batches: list, show, pause, resume, retry
+    Jobs(jobs::Jobs),
+    /// Check and list workflows
+    #[command(subcommand)]
+    Flow(flow::Flow),
     /// What waits for a person: list, approve, reject
     Approvals(approvals::Approvals),
     /// Import and look at models
@@ -79,6 +92,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Chat(command) => block_on(command.run(config)),
         Command::Tools(command) => command.run(&config),
         Command::Call(command) => block_on(command.run(&config)),
+        Command::Run(command) => block_on(command.run(&config)),
+        Command::Runs(command) => block_on(command.run(&config)),
+        Command::Jobs(command) => block_on(command.run(&config)),
+        Command::Flow(command) => block_on(command.run(&config)),
         Command::Approvals(command) => block_on(command.run(&config)),
         Command::Model(command) => command.run(&config),
         Command::Plugin(command) => block_on(command.run(&config)),

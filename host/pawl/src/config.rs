@@ -67,6 +67,8 @@ struct Raw {
     model: RawModel,
     #[serde(default)]
     chat: RawChat,
+    #[serde(default)]
+    workflows: RawWorkflows,
     plugins: Option<BTreeMap<String, RawPlugin>>,
 }
 
@@ -89,6 +91,13 @@ struct RawChat {
 
 #[derive(Debug, Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawWorkflows {
+    folder: Option<PathBuf>,
+    at_once: Option<usize>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawPlugin {
     path: Option<PathBuf>,
     pin: Option<bool>,
@@ -107,6 +116,7 @@ pub(crate) struct Config {
     pub(crate) time_zone: TimeZone,
     pub(crate) model: ModelConfig,
     pub(crate) chat: ChatConfig,
+    pub(crate) workflows: WorkflowsConfig,
     pub(crate) plugins: Vec<PluginConfig>,
     /// pawl.lock: beside the settings file; in the data folder where there is none.
     pub(crate) lock: PathBuf,
@@ -131,6 +141,13 @@ pub(crate) struct ChatConfig {
     pub(crate) max_tokens: usize,
     /// Bytes of a tool's result that the model is shown.
     pub(crate) max_result: usize,
+}
+
+/// Where scripts are, and how many of their runs get on at once.
+#[derive(Debug, Clone)]
+pub(crate) struct WorkflowsConfig {
+    pub(crate) folder: PathBuf,
+    pub(crate) at_once: usize,
 }
 
 /// One plugin that the operator wants: where it is and what it is granted.
@@ -194,6 +211,11 @@ impl Home {
         self.data.join("approvals.sqlite")
     }
 
+    /// Runs of workflows, and what they keep.
+    pub(crate) fn runs(&self) -> PathBuf {
+        self.data.join("runs")
+    }
+
     pub(crate) fn shop(&self) -> PathBuf {
         self.data.join("shop.sqlite")
     }
@@ -227,7 +249,7 @@ impl Config {
         };
         let lock = base.join("pawl.lock");
         let time_zone = time_zone(raw.time_zone.as_deref())?;
-        let plugins_folder = plugins_folder(overrides.plugins.as_deref());
+        let plugins_folder = beside(overrides.plugins.as_deref(), "target/plugins", "plugins");
         let plugins = raw.plugins.or(default.plugins).unwrap_or_default();
         Ok(Config {
             listen: raw.listen.or(default.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7411))),
@@ -255,6 +277,18 @@ impl Config {
                     65_536,
                 )?,
                 max_result: size("chat.max-result", raw.chat.max_result.or(default.chat.max_result))?,
+            },
+            workflows: WorkflowsConfig {
+                folder: match raw.workflows.folder {
+                    Some(folder) => base.join(folder),
+                    None => beside(None, "workflows", "workflows"),
+                },
+                at_once: within(
+                    "workflows.at-once",
+                    raw.workflows.at_once.or(default.workflows.at_once),
+                    1,
+                    1024,
+                )?,
             },
             plugins: plugins
                 .into_iter()
@@ -297,17 +331,16 @@ fn time_zone(name: Option<&str>) -> Result<TimeZone, ConfigError> {
     }
 }
 
-/// Flag or environment; else `target/plugins` of a checkout; else `plugins` beside the binary.
-fn plugins_folder(given: Option<&Path>) -> PathBuf {
+/// What was given; else a folder of the checkout that one stands in; else one beside the binary.
+fn beside(given: Option<&Path>, checkout: &str, name: &str) -> PathBuf {
     if let Some(given) = given {
         return given.to_path_buf();
     }
-    let checkout = PathBuf::from("target/plugins");
+    let checkout = PathBuf::from(checkout);
     if checkout.is_dir() {
         return checkout;
     }
-    let beside =
-        std::env::current_exe().ok().and_then(|exe| exe.parent().map(|folder| folder.join("plugins")));
+    let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(|folder| folder.join(name)));
     beside.unwrap_or(checkout)
 }
 

@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod dates;
 mod eval;
+mod flow;
 mod plugins;
 mod sample;
 

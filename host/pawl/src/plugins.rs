@@ -4,7 +4,7 @@
 //! call in flight, for whoever began with a [`Set`] ends with it; nothing that a model can call reaches this file.
 
 pub(crate) mod lock;
-mod model;
+pub(crate) mod model;
 #[cfg(feature = "oci")]
 mod registry;
 pub(crate) mod set;
@@ -100,7 +100,12 @@ impl Plugins {
 
     /// Lets plugins ask the model of the settings, which is loaded when the first one does.
     pub(crate) fn with_late_model(self, config: &Config) -> Plugins {
-        self.shared.host.set_model(Arc::new(LateModel::new(config.clone())));
+        self.with_model(Arc::new(LateModel::new(config.clone())))
+    }
+
+    /// Lets plugins ask this model.
+    pub(crate) fn with_model(self, model: Arc<LateModel>) -> Plugins {
+        self.shared.host.set_model(model);
         self
     }
 

@@ -160,8 +160,9 @@ pub(crate) fn run(
     if keyvalue.was_done() {
         return Err(CallError::Recorded);
     }
-    let value = result?;
-    let Some(step) = step else { return Ok((value, databases.finish(None)?)) };
+    let Some(step) = step else { return Ok((result?, databases.finish(None)?)) };
+    let value = result
+        .map_err(|error| databases.busy().or_else(|| keyvalue.busy()).map_or(error, CallError::Busy))?;
     let outcome = value.to_string();
     let writes = databases.finish(Some((&step, &outcome)))?;
     keyvalue.finish(&outcome)?;

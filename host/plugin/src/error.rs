@@ -148,6 +148,9 @@ pub enum CallError {
     /// The connection was lost while the writes were being kept.
     #[error("it may have been written or not: {0}")]
     InDoubt(String),
+    /// Something that the step needs is locked, or a disk full. Nothing was written; another time it can be.
+    #[error("nothing was done, for something is busy: {0}")]
+    Busy(String),
     /// The plugin's refinement of its own arguments cannot be used.
     #[error("the plugin narrows its arguments in a way that cannot be enforced: {0}")]
     Refinement(String),

@@ -96,7 +96,14 @@ impl Writer {
         *lock(&guarded.until) = Instant::now() + guarded.limits.time;
         let none: Option<fn(rusqlite::hooks::AuthContext<'_>) -> rusqlite::hooks::Authorization> = None;
         guarded.connection.authorizer(none).map_err(|error| guarded.error(error))?;
-        guarded.connection.execute_batch("COMMIT").map_err(|error| guarded.error(error))
+        guarded.connection.execute_batch("COMMIT").map_err(|error| match error.sqlite_error_code() {
+            // The disk may have taken it before it failed.
+            Some(rusqlite::ErrorCode::SystemIoFailure) => {
+                tracing::error!("a database failed while it was written: {error}");
+                Error::InDoubt
+            }
+            _ => guarded.error(error),
+        })
     }
 }
 

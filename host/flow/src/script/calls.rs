@@ -47,6 +47,10 @@ impl Script {
             };
             if let Some(what) = what {
                 let given = match (map, arguments.is_empty()) {
+                    // As the tool names them.
+                    (Some(map), _) if matches!(what, Callee::Tool(_)) => entries(map).map(|given| {
+                        given.into_iter().map(|(name, value)| (name.replace('_', "-"), value)).collect()
+                    }),
                     (Some(map), _) => entries(map),
                     (None, true) => Some(BTreeMap::new()),
                     (None, false) => None,

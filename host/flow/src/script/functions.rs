@@ -134,11 +134,27 @@ fn numbers(context: &NativeCallContext, range: Range<i64>) -> Result<Array> {
 }
 
 fn call(context: &NativeCallContext, tool: &str, arguments: Map, policy: Map) -> Result<Dynamic> {
-    let arguments = json(context, &Dynamic::from_map(arguments))?;
+    let arguments = renamed(json(context, &Dynamic::from_map(arguments))?, '_', '-');
     let policy: Policy = rhai::serde::from_dynamic(&Dynamic::from_map(policy)).map_err(|error| {
         thrown(context, &Failure::new("policy", format!("attempts, backoff and timeout in seconds: {error}")))
     })?;
-    step(context, Request::Call { tool: tool.to_owned(), arguments, policy })
+    answered(context, Request::Call { tool: tool.to_owned(), arguments, policy }, |value| {
+        renamed(value, '-', '_')
+    })
+}
+
+/// The same value with other names of fields. WIT writes `duration-minutes`, a script `duration_minutes`: with a hyphen it would subtract.
+fn renamed(value: Value, from: char, to: char) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let rename = |(name, value): (String, Value)| {
+                (name.replace(from, &to.to_string()), renamed(value, from, to))
+            };
+            Value::Object(fields.into_iter().map(rename).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(|item| renamed(item, from, to)).collect()),
+        other => other,
+    }
 }
 
 fn ask(context: &NativeCallContext, prompt: String, schema: Option<Value>) -> Result<Dynamic> {
@@ -169,9 +185,18 @@ fn sleep(context: &NativeCallContext, seconds: f64) -> Result<Dynamic> {
 }
 
 fn step(context: &NativeCallContext, request: Request) -> Result<Dynamic> {
+    answered(context, request, |value| value)
+}
+
+/// A step, and how the script sees what came of it.
+fn answered(
+    context: &NativeCallContext,
+    request: Request,
+    seen: impl FnOnce(Value) -> Value,
+) -> Result<Dynamic> {
     let run = shared(context)?;
     match run.steps.step(place::next_step(), request) {
-        Step::Ended(Ok(value)) => rhai::serde::to_dynamic(value),
+        Step::Ended(Ok(value)) => rhai::serde::to_dynamic(seen(value)),
         Step::Ended(Err(failure)) => Err(thrown(context, &failure)),
         Step::Waits => Err(EvalAltResult::ErrorTerminated(WAITS.into(), context.call_position()).into()),
         Step::Diverged(failure) => {

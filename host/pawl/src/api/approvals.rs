@@ -32,6 +32,14 @@ pub(crate) async fn list(
     Ok(Json(json!({"object": "list", "data": data})))
 }
 
+/// One, with what was said of it: `audit`.
+pub(crate) async fn one(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Value>, ApiError> {
+    let (approval, audit) = app.chat.approvals.one(&id).await?;
+    let mut shown = json!(approval);
+    shown["audit"] = json!(audit);
+    Ok(Json(shown))
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Said {
@@ -41,6 +49,8 @@ struct Said {
     reason: String,
     /// Who decides.
     by: Option<String>,
+    /// Of what they were shown; another than the approval's is refused.
+    digest: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,7 +73,8 @@ pub(crate) async fn decide(
         Word::Reject => Decision::Reject(said.reason),
     };
     let by = said.by.as_deref().unwrap_or(SOMEBODY);
-    Ok(Json(app.chat.approvals.decide(app.chat.plugins.now(), &id, decision, by).await?))
+    let shown = said.digest.as_deref();
+    Ok(Json(app.chat.approvals.decide(app.chat.plugins.now(), &id, decision, by, shown).await?))
 }
 
 impl From<GatedError> for ApiError {
@@ -84,6 +95,9 @@ impl From<GatedError> for ApiError {
             }
             GatedError::Approval(ApprovalError::Own { .. }) => {
                 ApiError::new(StatusCode::FORBIDDEN, message).code("own_approval")
+            }
+            GatedError::Approval(ApprovalError::Same { .. }) => {
+                ApiError::new(StatusCode::FORBIDDEN, message).code("second_person")
             }
             GatedError::Approval(ApprovalError::Digest { .. }) => {
                 ApiError::new(StatusCode::CONFLICT, message).code("not_as_approved")

@@ -59,6 +59,7 @@ pub(super) fn failure(error: &CallError) -> ApiError {
         }
         CallError::Recorded => ApiError::new(StatusCode::CONFLICT, message).code("done_before"),
         CallError::NotRecordable(_) => ApiError::new(StatusCode::CONFLICT, message).code("not_recordable"),
+        CallError::Busy(_) => ApiError::new(StatusCode::SERVICE_UNAVAILABLE, message).code("busy"),
         CallError::InDoubt(_) => ApiError::new(StatusCode::BAD_GATEWAY, message).code("in_doubt"),
         CallError::UnknownFunction { .. } => ApiError::not_found(message).code("tool_not_found"),
         CallError::Arguments { path, .. } => {

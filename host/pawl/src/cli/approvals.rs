@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use pawl_flow::{Approval, Decision, State};
+use pawl_flow::approval::BY_SCRIPT;
+use pawl_flow::{Approval, Audited, Decision, State};
 
 use crate::approvals::Approvals as Gate;
 use crate::config::Config;
@@ -37,6 +38,12 @@ enum Word {
     Approve {
         /// As `pawl approvals` lists it
         id: String,
+        /// Of what you were shown; another than the approval's is refused
+        #[arg(long)]
+        digest: Option<String>,
+        /// Who approves [default: who sits at this terminal]
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
     },
     /// Do not; whoever asked is told the reason
     Reject {
@@ -45,13 +52,21 @@ enum Word {
         /// Why
         #[arg(long, default_value = "")]
         reason: String,
+        /// Who rejects [default: who sits at this terminal]
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
+    },
+    /// One in full, with what was said of it and when
+    Show {
+        /// As `pawl approvals --all` lists it
+        id: String,
     },
 }
 
 impl Approvals {
     pub(crate) async fn run(self, config: &Config) -> Result<ExitCode> {
         let gate = Gate::open(&config.home)?;
-        let (id, decision) = match self.decision {
+        let (id, decision, digest, by) = match self.decision {
             None => {
                 let approvals = gate.list(self.all).await?;
                 if self.json {
@@ -63,20 +78,43 @@ impl Approvals {
                 }
                 return Ok(ExitCode::SUCCESS);
             }
-            Some(Word::Approve { id }) => (id, Decision::Approve),
-            Some(Word::Reject { id, reason }) => (id, Decision::Reject(reason)),
+            Some(Word::Show { id }) => {
+                let (approval, audit) = gate.one(&id).await?;
+                if self.json {
+                    let mut all = serde_json::json!(approval);
+                    all["audit"] = serde_json::json!(audit);
+                    println!("{}", serde_json::to_string_pretty(&all)?);
+                } else {
+                    print!("{}", shown(&approval));
+                    for Audited { at, what, by, note } in audit {
+                        let by = if by.is_empty() { String::new() } else { format!(" by {}", visible(&by)) };
+                        let note =
+                            if note.is_empty() { String::new() } else { format!(": {}", visible(&note)) };
+                        println!("    {at:.0}  {what}{by}{note}");
+                    }
+                }
+                return Ok(ExitCode::SUCCESS);
+            }
+            Some(Word::Approve { id, digest, by }) => (id, Decision::Approve, digest, by),
+            Some(Word::Reject { id, reason, by }) => (id, Decision::Reject(reason), None, by),
         };
+        let by = by.unwrap_or_else(person);
         let plugins = if decision == Decision::Approve {
             let loading = config.clone();
             tokio::task::spawn_blocking(move || Plugins::load(&loading)).await??.now()
         } else {
             Arc::new(Set::none())
         };
-        let after = gate.decide(plugins, &id, decision, &person()).await?;
+        let after = gate.decide(plugins, &id, decision, &by, digest.as_deref()).await?;
         if self.json {
             println!("{}", serde_json::to_string_pretty(&after)?);
         } else {
             println!("{}", ended(&after));
+        }
+        // The run may be another process's; if it is nobody's, somebody is to go on with it.
+        let run = after.origin.as_deref().and_then(|origin| origin.split('/').nth(1));
+        if let Some(run) = run.filter(|_| after.state != State::Waiting) {
+            eprintln!("run {run} goes on with `pawl serve`, or `pawl runs resume {run}`");
         }
         Ok(ExitCode::from(u8::from(after.state == State::Failed)))
     }
@@ -110,7 +148,14 @@ pub(crate) fn shown(approval: &Approval) -> String {
         visible(tool),
         visible(requester)
     );
-    text.push_str(&format!("    arguments  {}\n", visible(&approval.arguments.to_string())));
+    let what = if tool == BY_SCRIPT { "shows    " } else { "arguments" };
+    text.push_str(&format!("    {what}  {}\n", visible(&approval.arguments.to_string())));
+    if let Some(origin) = &approval.origin {
+        text.push_str(&format!("    for step   {}\n", visible(origin)));
+    }
+    if approval.people > 1 {
+        text.push_str(&format!("    wants      {} people\n", approval.people));
+    }
     for write in approval.effects.as_array().map(Vec::as_slice).unwrap_or_default() {
         let rows = write["rows"].as_u64().unwrap_or_default();
         let database = visible(write["database"].as_str().unwrap_or_default());
@@ -140,6 +185,13 @@ pub(crate) fn ended(approval: &Approval) -> String {
             let result = approval.result.as_ref().map(ToString::to_string).unwrap_or_default();
             format!("done: {}", visible(&result))
         }
+        State::Waiting => {
+            format!("approved by {}; a second person is to approve it too", visible(&approval.decided_by))
+        }
+        State::Approved if approval.tool == BY_SCRIPT => "approved; the run goes on".to_owned(),
+        State::Approved => {
+            "approved; it could not be carried out yet, for something is busy: approve it again".to_owned()
+        }
         State::Failed => format!("failed, nothing was written: {}", visible(&approval.note)),
         state => state.name().to_owned(),
     };
@@ -148,7 +200,7 @@ pub(crate) fn ended(approval: &Approval) -> String {
 
 /// A text in which nothing is hidden: control characters and those that turn the direction of writing or take no room
 /// are written as escapes. Line breaks stay.
-fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     let hidden = |c: char| {
         (c.is_control() && c != '\n')
             || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

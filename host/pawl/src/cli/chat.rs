@@ -65,7 +65,10 @@ impl ChatCommand {
                 return Ok(outcome.approval.is_some());
             };
             let plugins = chat.plugins.now();
-            let after = chat.approvals.decide(plugins, &approval.id, decision, &approvals::person()).await?;
+            let after = chat
+                .approvals
+                .decide(plugins, &approval.id, decision, &approvals::person(), Some(&approval.digest))
+                .await?;
             eprintln!("{}", approvals::ended(&after));
             items.push(Item::Call { tool: after.tool.clone(), arguments: after.arguments.clone() });
             items.push(Item::Result(chat.told(&told(&after))));

@@ -2,12 +2,16 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use pawl_flow::Scope;
 use tokio::net::TcpListener;
 
 use crate::config::Config;
+use crate::flow::Runs;
+use crate::plugins::model::LateModel;
 use crate::{api, app};
 
 #[derive(Debug, Args)]
@@ -48,7 +52,11 @@ impl Serve {
                 tracing::warn!("warm-up: {error}");
             }
         });
-        api::serve(listener, api::Shared { chat, config }, stopped()).await?;
+        let model = Arc::new(LateModel::loaded(config.clone(), chat.llm.clone()));
+        let runs = Runs::open(&config, chat.plugins.clone(), model, &chat.approvals, Scope::All).await?;
+        let served = api::serve(listener, api::Shared { chat, runs: runs.clone(), config }, stopped()).await;
+        runs.close().await;
+        served?;
         Ok(ExitCode::SUCCESS)
     }
 }

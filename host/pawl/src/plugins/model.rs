@@ -4,7 +4,7 @@
 //! short is an error, never an answer. It waits its turn like any other request, and no turn of a chat holds the model
 //! while a plugin runs, so a plugin that asks the model cannot wait for itself.
 
-use pawl_llm::{Error, Grammar, Llm, Message, Request, Sampling, StopReason};
+use pawl_llm::{Error, Grammar, Llm, Message, Output, Request, Sampling, StopReason};
 use pawl_plugin::{Answer, Completion, Model, ModelError, Role, Shape};
 use tokio::sync::OnceCell;
 
@@ -12,37 +12,42 @@ use crate::app;
 use crate::config::Config;
 
 /// The model behind `pawl:host/llm`.
-pub(super) struct HostModel(pub(super) Llm);
+pub(crate) struct HostModel(pub(super) Llm);
+
+impl HostModel {
+    /// What the model says, and what it took.
+    pub(crate) async fn output(&self, completion: Completion) -> Result<Output, ModelError> {
+        let messages = completion.messages.into_iter().map(|message| {
+            let role = match message.role {
+                Role::System => "system",
+                Role::User => "user",
+                Role::Assistant => "assistant",
+            };
+            Message::new(role, message.content)
+        });
+        let messages: Vec<Message> = messages.collect();
+        let request = Request {
+            prompt: self.0.render(&messages).map_err(told)?,
+            grammar: match completion.shape {
+                Shape::Free => Grammar::Free,
+                Shape::Json(schema) => Grammar::JsonSchema(schema),
+                Shape::Lark(lark) => Grammar::Lark(lark),
+            },
+            sampling: Sampling::default(),
+            max_tokens: completion.max_tokens as usize,
+            stop: Vec::new(),
+        };
+        let output = self.0.generate(request).finish().await.map_err(told)?;
+        match output.finish.reason {
+            StopReason::Length => Err(ModelError::Truncated),
+            _ => Ok(output),
+        }
+    }
+}
 
 impl Model for HostModel {
     fn complete(&self, completion: Completion) -> Answer<'_, String> {
-        Box::pin(async move {
-            let messages = completion.messages.into_iter().map(|message| {
-                let role = match message.role {
-                    Role::System => "system",
-                    Role::User => "user",
-                    Role::Assistant => "assistant",
-                };
-                Message::new(role, message.content)
-            });
-            let messages: Vec<Message> = messages.collect();
-            let request = Request {
-                prompt: self.0.render(&messages).map_err(told)?,
-                grammar: match completion.shape {
-                    Shape::Free => Grammar::Free,
-                    Shape::Json(schema) => Grammar::JsonSchema(schema),
-                    Shape::Lark(lark) => Grammar::Lark(lark),
-                },
-                sampling: Sampling::default(),
-                max_tokens: completion.max_tokens as usize,
-                stop: Vec::new(),
-            };
-            let output = self.0.generate(request).finish().await.map_err(told)?;
-            match output.finish.reason {
-                StopReason::Length => Err(ModelError::Truncated),
-                _ => Ok(output.text),
-            }
-        })
+        Box::pin(async move { Ok(self.output(completion).await?.text) })
     }
 
     fn embed(&self, _: Vec<String>) -> Answer<'_, Vec<Vec<f32>>> {
@@ -52,17 +57,22 @@ impl Model for HostModel {
 }
 
 /// The model of the settings, loaded when a plugin first asks it: for a call that most often needs none.
-pub(super) struct LateModel {
+pub(crate) struct LateModel {
     config: Config,
     loaded: OnceCell<HostModel>,
 }
 
 impl LateModel {
-    pub(super) fn new(config: Config) -> LateModel {
+    pub(crate) fn new(config: Config) -> LateModel {
         LateModel { config, loaded: OnceCell::new() }
     }
 
-    async fn model(&self) -> Result<&HostModel, ModelError> {
+    /// One that is loaded already.
+    pub(crate) fn loaded(config: Config, llm: Llm) -> LateModel {
+        LateModel { config, loaded: OnceCell::new_with(Some(HostModel(llm))) }
+    }
+
+    pub(crate) async fn model(&self) -> Result<&HostModel, ModelError> {
         let load = || async {
             let config = self.config.clone();
             let loaded = tokio::task::spawn_blocking(move || app::load_model(&config)).await;

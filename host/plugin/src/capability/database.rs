@@ -60,6 +60,8 @@ pub(crate) struct Databases {
     writes: Vec<Write>,
     /// An approved call would write something else than was approved.
     other: Option<String>,
+    /// Something was locked, or a disk full.
+    busy: Option<String>,
 }
 
 impl Databases {
@@ -96,6 +98,18 @@ impl Databases {
         Ok(Vec::new())
     }
 
+    /// What could not be done just now, and can be another time.
+    pub(crate) fn busy(&mut self) -> Option<String> {
+        self.busy.take()
+    }
+
+    fn told(&mut self, error: db::Error) -> Error {
+        if let db::Error::Busy(why) = &error {
+            self.busy = Some(why.clone());
+        }
+        error.into()
+    }
+
     /// Whether `write` is the next that was approved.
     fn expected(&self, write: &Write) -> Result<(), String> {
         let Mode::Approved(approved) = &self.mode else { return Ok(()) };
@@ -113,6 +127,7 @@ fn not_kept(name: &str, error: db::Error) -> CallError {
         db::Error::Recorded => CallError::Recorded,
         db::Error::NotRecordable(_) => CallError::NotRecordable(message),
         db::Error::InDoubt => CallError::InDoubt(message),
+        db::Error::Busy(_) => CallError::Busy(message),
         _ => CallError::NotAsApproved(message),
     }
 }
@@ -129,7 +144,7 @@ impl From<db::Error> for Error {
             db::Error::NotAllowed(why) => Error::NotAllowed(why),
             db::Error::NoTrial(why) => Error::NoTrial(why),
             db::Error::Sql(message) => Error::Sql(message),
-            db::Error::Limit(limit) => Error::Limit(limit),
+            db::Error::Limit(limit) | db::Error::Busy(limit) => Error::Limit(limit),
             db::Error::Unavailable(why) => Error::Unavailable(why),
             // These come of keeping what was written, which no guest asks for.
             kept @ (db::Error::NotRecordable(_) | db::Error::Recorded | db::Error::InDoubt) => {
@@ -189,12 +204,22 @@ impl State {
             let reader = db::Reader::open(name, &granted.location, &db::Limits::default(), deadline);
             let reader = reader.map_err(|error| match error {
                 db::Error::Missing => Error::Missing(name.to_owned()),
-                other => other.into(),
+                other => self.databases.told(other),
             })?;
             self.databases.readers.insert(name.to_owned(), reader);
         }
         let reader = self.databases.readers.get_mut(name);
         reader.map(|reader| (reader, deadline)).ok_or_else(|| Error::Missing(name.to_owned()))
+    }
+
+    /// Reads something of a database.
+    fn read<T>(
+        &mut self,
+        name: &str,
+        work: impl FnOnce(&mut db::Reader, Instant) -> Result<T, db::Error>,
+    ) -> Result<T, Error> {
+        let (reader, deadline) = self.reader(name)?;
+        work(reader, deadline).map_err(|error| self.databases.told(error))
     }
 
     fn write(&mut self, name: &str, sql: String, parameters: Vec<Value>) -> Result<u64, Error> {
@@ -233,11 +258,13 @@ impl State {
                 return Err(Error::NotAllowed("one call writes to one database".to_owned()));
             }
             let limits = db::Limits::default();
-            let writer = db::Writer::open(name, &granted.location, &limits, purpose, deadline)?;
+            let opened = db::Writer::open(name, &granted.location, &limits, purpose, deadline);
+            let writer = opened.map_err(|error| databases.told(error))?;
             databases.writers.insert(name.to_owned(), writer);
         }
         let Some(writer) = databases.writers.get_mut(name) else { return Err(Error::NeedsApproval) };
-        write.rows = writer.execute(&write.sql, &parameters, deadline)?;
+        let written = writer.execute(&write.sql, &parameters, deadline);
+        write.rows = written.map_err(|error| databases.told(error))?;
         let rows = write.rows;
         if let Mode::Approved(approved) = &databases.mode
             && let Some(shown) = approved.get(databases.writes.len())
@@ -267,7 +294,7 @@ impl Host for State {
     }
 
     fn tables(&mut self, database: String) -> wasmtime::Result<Result<Vec<TableInfo>, Error>> {
-        let tables = self.reader(&database).and_then(|(reader, deadline)| Ok(reader.tables(deadline)?));
+        let tables = self.read(&database, |reader, deadline| reader.tables(deadline));
         let table =
             |table: db::Table| TableInfo { name: table.name, sql: table.sql, row_count: table.row_count };
         Ok(tables.map(|tables| tables.into_iter().map(table).collect()))
@@ -279,9 +306,8 @@ impl Host for State {
         sql: String,
         max_rows: u32,
     ) -> wasmtime::Result<Result<Rows, Error>> {
-        let rows = self
-            .reader(&database)
-            .and_then(|(reader, deadline)| Ok(reader.query(&sql, &[], max_rows as usize, deadline)?));
+        let rows =
+            self.read(&database, |reader, deadline| reader.query(&sql, &[], max_rows as usize, deadline));
         Ok(rows.map(|rows| Rows {
             columns: rows.columns,
             rows: rows.rows.into_iter().map(|row| row.into_iter().map(Value::from).collect()).collect(),
@@ -290,8 +316,7 @@ impl Host for State {
     }
 
     fn cost(&mut self, database: String, sql: String) -> wasmtime::Result<Result<Option<Estimate>, Error>> {
-        let cost =
-            self.reader(&database).and_then(|(reader, deadline)| Ok(reader.cost(&sql, &[], deadline)?));
+        let cost = self.read(&database, |reader, deadline| reader.cost(&sql, &[], deadline));
         Ok(cost.map(|cost| cost.map(|cost| Estimate { rows: cost.rows, units: cost.units })))
     }
 

@@ -188,9 +188,22 @@ fn only_for_this_user(file: &Path) {
     let _ = file;
 }
 
+/// What a guest is told while the store is locked or its disk full.
+const AWAY: &str = "the store is locked or its disk is full; try again";
+
+/// Whether another time it may go.
+fn is_busy(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, SystemIoFailure};
+    let code = error.sqlite_error_code();
+    matches!(code, Some(DatabaseBusy | DatabaseLocked | DiskFull | SystemIoFailure | CannotOpen))
+}
+
 /// The guest learns that the store failed, the log what SQLite said (it can hold the path).
 fn failed(error: rusqlite::Error) -> Error {
     tracing::error!("key-value store: {error}");
+    if is_busy(&error) {
+        return Error::Other(AWAY.to_owned());
+    }
     Error::Other("the store cannot be read or written now; the host's log says why".to_owned())
 }
 
@@ -215,19 +228,27 @@ impl Host for State {
 
 impl HostBucket for State {
     fn get(&mut self, bucket: Resource<Bucket>, key: String) -> wasmtime::Result<Answer<Option<Vec<u8>>>> {
-        Ok(self.bucket(&bucket)?.get(&key))
+        let store = self.bucket(&bucket)?;
+        let found = store.get(&key);
+        Ok(store.noted(found))
     }
 
     fn set(&mut self, bucket: Resource<Bucket>, key: String, value: Vec<u8>) -> wasmtime::Result<Answer<()>> {
-        Ok(self.bucket(&bucket)?.set(&key, &value))
+        let store = self.bucket(&bucket)?;
+        let set = store.set(&key, &value);
+        Ok(store.noted(set))
     }
 
     fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> wasmtime::Result<Answer<()>> {
-        Ok(self.bucket(&bucket)?.change(&key, None))
+        let store = self.bucket(&bucket)?;
+        let deleted = store.change(&key, None);
+        Ok(store.noted(deleted))
     }
 
     fn exists(&mut self, bucket: Resource<Bucket>, key: String) -> wasmtime::Result<Answer<bool>> {
-        Ok(self.bucket(&bucket)?.get(&key).map(|value| value.is_some()))
+        let store = self.bucket(&bucket)?;
+        let found = store.get(&key).map(|value| value.is_some());
+        Ok(store.noted(found))
     }
 
     fn list_keys(
@@ -235,7 +256,9 @@ impl HostBucket for State {
         bucket: Resource<Bucket>,
         cursor: Option<u64>,
     ) -> wasmtime::Result<Answer<KeyResponse>> {
-        Ok(self.bucket(&bucket)?.list(cursor))
+        let store = self.bucket(&bucket)?;
+        let page = store.list(cursor);
+        Ok(store.noted(page))
     }
 
     fn drop(&mut self, bucket: Resource<Bucket>) -> wasmtime::Result<()> {

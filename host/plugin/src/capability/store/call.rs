@@ -10,7 +10,7 @@ use std::time::Instant;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::super::bindings::wasi::keyvalue::store::{Error, KeyResponse};
-use super::{Answer, KeyValue, check, failed, list, read, write};
+use super::{AWAY, Answer, KeyValue, check, failed, is_busy, list, read, write};
 use crate::error::CallError;
 
 /// The store during one call.
@@ -22,6 +22,7 @@ pub(crate) struct CallStore {
     /// When the call is over.
     deadline: Instant,
     own: Own,
+    busy: bool,
 }
 
 /// The transaction of a step.
@@ -42,12 +43,23 @@ impl CallStore {
         step: Option<Arc<str>>,
         deadline: Instant,
     ) -> CallStore {
-        CallStore { shared, plugin, step, deadline, own: Own::Unused }
+        CallStore { shared, plugin, step, deadline, own: Own::Unused, busy: false }
     }
 
     /// Whether the step wanted to write and was done before.
     pub(crate) fn was_done(&self) -> bool {
         matches!(self.own, Own::Recorded)
+    }
+
+    /// What could not be done just now, and can be another time.
+    pub(crate) fn busy(&self) -> Option<String> {
+        self.busy.then(|| AWAY.to_owned())
+    }
+
+    /// Notes that the store was busy, where an answer says so.
+    pub(super) fn noted<T>(&mut self, answer: Answer<T>) -> Answer<T> {
+        self.busy |= matches!(&answer, Err(Error::Other(why)) if why == AWAY);
+        answer
     }
 
     /// Ends a call whose function succeeded: keeps what the step wrote, and that it did.
@@ -66,11 +78,18 @@ impl CallStore {
         let recorded = "INSERT INTO effect (plugin, key, outcome) VALUES (?1, ?2, ?3)";
         if let Err(error) = connection.execute(recorded, params![&*self.plugin, step, outcome]) {
             tracing::error!("key-value store: {error}");
+            if is_busy(&error) {
+                return Err(CallError::Busy(AWAY.to_owned()));
+            }
             let why = "the key-value store takes no more; the host's log says why".to_owned();
             return Err(CallError::NotRecordable(why));
         }
         connection.execute_batch("COMMIT").map_err(|error| {
             tracing::error!("key-value store: {error}");
+            // SQLite says so before it has written anything of it.
+            if is_busy(&error) {
+                return CallError::Busy(AWAY.to_owned());
+            }
             CallError::InDoubt("the key-value store failed; the host's log says why".to_owned())
         })
     }
