@@ -104,7 +104,7 @@ fn effects(outside: &Outside) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever the script, and wherever its process ends, the next one brings it to the same end, with each effect once.
     #[test]

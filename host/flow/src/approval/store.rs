@@ -306,6 +306,14 @@ impl Approvals {
         Ok((origins, last))
     }
 
+    /// The number of the last that was said of any.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn last_said(&self) -> Result<i64, ApprovalError> {
+        Ok(self.lock().query_row("SELECT coalesce(max(id), 0) FROM audit", [], |row| row.get(0))?)
+    }
+
     /// What was said of one, in order.
     ///
     /// # Errors

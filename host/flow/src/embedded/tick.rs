@@ -21,7 +21,7 @@ const ADOPT: Duration = Duration::from_millis(500);
 const CARRYING_OUT: i64 = 3;
 
 pub(super) fn until_stopped(inner: &Arc<Inner>) {
-    let mut ticker = Ticker { inner, heard: 0, adopted: None };
+    let mut ticker = Ticker { inner, heard: None, adopted: None };
     while !inner.stopped() {
         ticker.look();
         dispatch(inner);
@@ -35,15 +35,15 @@ pub(super) fn until_stopped(inner: &Arc<Inner>) {
 
 struct Ticker<'a> {
     inner: &'a Arc<Inner>,
-    /// The last of what was said of approvals.
-    heard: i64,
+    /// The last of what was said of approvals; what was said before is seen when a run is taken over.
+    heard: Option<i64>,
     adopted: Option<Instant>,
 }
 
 impl Ticker<'_> {
     fn look(&mut self) {
         let due = self.adopted.is_none_or(|last| last.elapsed() >= ADOPT);
-        let looked = self.awake().and_then(|()| self.approvals()).and_then(|()| {
+        let looked = self.approvals().and_then(|()| self.awake()).and_then(|()| {
             if !due {
                 return Ok(());
             }
@@ -80,8 +80,12 @@ impl Ticker<'_> {
 
     /// Runs whose approval was decided, here or by another process.
     fn approvals(&mut self) -> Result<(), FlowError> {
-        let (origins, heard) = self.inner.approvals.news(self.heard, Timestamp::now())?;
-        self.heard = heard;
+        let Some(since) = self.heard else {
+            self.heard = Some(self.inner.approvals.last_said()?);
+            return Ok(());
+        };
+        let (origins, heard) = self.inner.approvals.news(since, Timestamp::now())?;
+        self.heard = Some(heard);
         for origin in origins {
             if let Some(id) = self.inner.run_of(&origin) {
                 self.wake_own(id)?;
