@@ -235,7 +235,7 @@ fn a_script_that_cannot_run_is_an_error_that_names_the_place() -> Result<()> {
     for (name, text, parts) in [
         ("syntax", "let a = 1;\nlet b = a +;", ["syntax.rhai:2:", "let b = a +;"]),
         ("endless", "let a = 1;\nloop { a += 1; }", ["is there a loop without an end?", "endless.rhai:2"]),
-        ("deep", "fn f(n) { f(n + 1) }\nf(0)", ["functions within functions", "deep.rhai:1"]),
+        ("deep", "fn f(n) { f(n + 1) }\nf(0)", ["functions within functions", "deep.rhai:2"]),
         ("tool", "calendar::create_party(#{})", ["there is no tool `calendar::create_party`", "pawl tools"]),
         (
             "shape",

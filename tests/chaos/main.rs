@@ -135,8 +135,8 @@ impl Place {
         for n in 0..plan.documents {
             let text = match n % 100 {
                 // A head of a PDF and nothing that follows.
-                n if n < BROKEN => "%PDF-1.7\n".to_owned() + &"x".repeat(n + 1),
-                n if n < BROKEN + COPIES => "Ada Example\nada@example.com\nSkills: Rust".to_owned(),
+                part if part < BROKEN => format!("%PDF-1.7\n{n}"),
+                part if part < BROKEN + COPIES => "Ada Example\nada@example.com\nSkills: Rust".to_owned(),
                 _ => format!("Person {n}\nperson{n}@example.com\nSkills: Rust, SQL"),
             };
             let ending = if n % 100 < BROKEN { "pdf" } else { "txt" };
@@ -227,7 +227,7 @@ async fn give_documents(server: &Server, place: &Place, sent: &mut Sent, documen
     let items: Vec<Value> = (sent.documents..documents)
         .map(|n| {
             let id = Place::document(n);
-            json!({"name": id, "input": {"id": id, "file": place.documents.join(&id)}})
+            json!({"name": id, "input": {"n": n, "id": id, "file": place.documents.join(&id)}})
         })
         .collect();
     if items.is_empty() {

@@ -49,7 +49,7 @@ pub enum Purpose {
 pub struct Reader(Reading);
 
 enum Reading {
-    Sqlite(sqlite::Reader),
+    Sqlite(Box<sqlite::Reader>),
     #[cfg(feature = "mysql")]
     Mysql(Box<mysql::Reader>),
     #[cfg(feature = "postgres")]
@@ -66,7 +66,8 @@ impl Reader {
     ) -> Result<Reader, Error> {
         match location {
             Location::Sqlite(file) => {
-                Ok(Reader(Reading::Sqlite(sqlite::Reader::open(name, file, limits, deadline)?)))
+                let reader = sqlite::Reader::open(name, file, limits, deadline)?;
+                Ok(Reader(Reading::Sqlite(Box::new(reader))))
             }
             #[cfg(feature = "postgres")]
             Location::Postgres(secret) => {
@@ -148,7 +149,7 @@ pub struct Writer {
 }
 
 enum Writing {
-    Sqlite(sqlite::Writer),
+    Sqlite(Box<sqlite::Writer>),
     #[cfg(feature = "mysql")]
     Mysql(Box<mysql::Writer>),
     #[cfg(feature = "postgres")]
@@ -165,7 +166,9 @@ impl Writer {
         deadline: Instant,
     ) -> Result<Writer, Error> {
         let writing = match location {
-            Location::Sqlite(file) => Writing::Sqlite(sqlite::Writer::open(name, file, limits, deadline)?),
+            Location::Sqlite(file) => {
+                Writing::Sqlite(Box::new(sqlite::Writer::open(name, file, limits, deadline)?))
+            }
             #[cfg(feature = "postgres")]
             Location::Postgres(secret) => {
                 Writing::Postgres(Box::new(postgres::Writer::open(name, secret, limits, deadline)?))

@@ -230,19 +230,10 @@ impl Embedded {
     /// Where there is none or it has ended.
     pub fn cancel(&self, id: RunId) -> Result<(), FlowError> {
         self.open_run(id, "cancelled")?;
-        let own = self.inner.owner.id().to_owned();
-        let scope = self.inner.options.scope;
+        // One that nobody drives, or whose process is dead, is stopped by whoever was asked to.
+        tick::adopt(&self.inner, Some(id))?;
         self.inner.store.write(move |connection| {
-            connection
-                .execute("UPDATE runs SET cancelled = 1 WHERE id = ?1 AND cancelled = 0", [id.number()])?;
-            // One that nobody drives is stopped by whoever was asked to.
-            if scope == Scope::Own {
-                connection.execute(
-                    "UPDATE runs SET owner = ?2 WHERE id = ?1 AND owner IS NULL AND ended IS NULL",
-                    rusqlite::params![id.number(), own],
-                )?;
-            }
-            Ok(())
+            connection.execute("UPDATE runs SET cancelled = 1 WHERE id = ?1 AND cancelled = 0", [id.number()])
         })?;
         self.inner.look();
         Ok(())

@@ -408,7 +408,8 @@ pub(crate) fn come(
     let due = pending.wake.is_some_and(|wake| wake <= now);
     Ok(due.then(|| match &pending.signal {
         Some(name) => {
-            let waited = SignedDuration::from_micros(now - pending.began).as_secs();
+            let waited =
+                SignedDuration::from_micros(pending.wake.unwrap_or(now) - pending.began).as_secs_f64();
             Err(Failure::new("timeout", format!("no signal `{name}` within {waited} s")))
         }
         None => Ok(Value::Null),

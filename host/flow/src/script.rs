@@ -163,7 +163,8 @@ impl Script {
 
     /// An error of the script, with the line that it is in.
     fn failure(&self, error: &EvalAltResult) -> Failure {
-        let (inner, position) = (error.unwrap_inner(), place_of(error));
+        let (source, position) = source_of(error);
+        let inner = error.unwrap_inner();
         let (code, message) = match inner {
             EvalAltResult::ErrorRuntime(value, _) => match functions::failure(value) {
                 Some(failure) => (failure.code, failure.message),
@@ -183,8 +184,11 @@ impl Script {
             other => ("script".to_owned(), other.to_string()),
         };
         let line = position.line().unwrap_or(1);
-        let text = self.sources.main.lines().nth(line - 1).unwrap_or_default().trim();
-        Failure { code, message: format!("{message} ({}:{line}: {text})", self.sources.name) }
+        let module =
+            source.as_ref().and_then(|path| Some((format!("{path}.rhai"), self.sources.modules.get(path)?)));
+        let (name, text) = module.unwrap_or_else(|| (self.sources.name.clone(), &self.sources.main));
+        let text = text.lines().nth(line - 1).unwrap_or_default().trim();
+        Failure { code, message: format!("{message} ({name}:{line}: {text})") }
     }
 }
 
@@ -208,6 +212,18 @@ impl Sources {
             other => other.to_string(),
         };
         ScriptError { name: self.name.clone(), line, column, message, text }
+    }
+}
+
+/// The innermost place that is known, with the imported script that it is in; none for the script itself.
+fn source_of(error: &EvalAltResult) -> (Option<String>, Position) {
+    match error {
+        EvalAltResult::ErrorInFunctionCall(_, source, inner, at) => match source_of(inner) {
+            (_, position) if position.is_none() => (None, *at),
+            (None, position) => (Some(source.clone()).filter(|source| !source.is_empty()), position),
+            known => known,
+        },
+        other => (None, place_of(other)),
     }
 }
 

@@ -266,6 +266,11 @@ fn a_script_may_import_what_lies_beside_it() {
     let sources = Sources { modules: modules.into(), ..Sources::of("a.rhai", text) };
     let script = Script::parse(&sources, &["shop.price-of".to_owned()]).unwrap();
     assert_eq!(run(&script, &Value::Null, |_| 0).0, Advance::Done(json!([3, 5])));
+    let mut failing = sources.clone();
+    failing.modules.insert("deep".into(), "fn one() {\n  throw \"never\"\n}".into());
+    let failing = Script::parse(&failing, &["shop.price-of".to_owned()]).unwrap();
+    let Advance::Failed(failure) = run(&failing, &Value::Null, |_| 0).0 else { panic!() };
+    assert_eq!(failure.message, "never (deep.rhai:2: throw \"never\")");
     let missing = Script::parse(&Sources::of("a.rhai", text), &[]).unwrap_err();
     assert!(missing.to_string().contains("a.rhai:1:") && missing.message.contains("lib.rhai"), "{missing}");
     let mut broken = sources.clone();

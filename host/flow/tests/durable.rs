@@ -177,7 +177,7 @@ fn an_approval_outlives_the_process_and_is_used_once() {
     let text = "let said = \"\"; try { let who = approve(#{hire: input}); said = who.by[0]; shop::write(#{n: 1}); } catch (e) { said = `${e.code}: ${e.message}`; } said";
     let yes = process.begin(text, json!("ben"));
     let no = process.begin(text, json!("eve"));
-    let late = process.begin("approve(1, #{expires: 0.05})", Value::Null);
+    let late = process.begin("approve(1, #{expires: 1})", Value::Null);
     process.until(yes, |run| run.state == RunState::Waiting);
     process.until(no, |run| run.state == RunState::Waiting);
     drop(process);
@@ -229,7 +229,8 @@ fn children_run_once_and_their_failures_are_values() {
 fn a_step_that_fails_is_tried_as_often_as_its_policy_says() {
     let (runtime, outside, folder) = (runtime(), outside(), tempfile::tempdir().unwrap());
     let process = Process::start(folder.path(), &runtime, Shop::new(&outside, NEVER));
-    let id = process.begin("shop::price_of(#{fail: true}, #{attempts: 3, backoff: 0.001})", Value::Null);
+    let id =
+        process.begin("shop::price_of(#{fail: true}, #{attempts: 3, backoff: 0, timeout: 5})", Value::Null);
     assert_eq!(process.result(id).unwrap_err().code, "refused");
     assert_eq!(process.orchestrator.steps(id, 0, 9).unwrap()[0].attempts, 3);
 }

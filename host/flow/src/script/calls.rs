@@ -31,6 +31,9 @@ pub enum Callee {
     Flow(String),
 }
 
+/// Is told the module, the name, the arguments and the place of a call.
+type Seen<'a> = dyn FnMut(&str, &str, &[Expr], Position) + 'a;
+
 impl Script {
     /// The calls of the script itself whose names are written out, in their order.
     #[must_use]
@@ -133,7 +136,7 @@ impl Script {
         self.tools.iter().find(same).cloned()
     }
 
-    fn each_call(&self, seen: &mut dyn FnMut(&str, &str, &[Expr], Position)) {
+    fn each_call(&self, seen: &mut Seen<'_>) {
         self.ast.walk(&mut |path| {
             if let Some(ASTNode::Expr(Expr::FnCall(call, position) | Expr::MethodCall(call, position))) =
                 path.last()

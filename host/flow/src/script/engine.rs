@@ -76,7 +76,12 @@ impl ModuleResolver for Imports {
         position: Position,
     ) -> Option<Result<AST, Box<EvalAltResult>>> {
         let text = self.0.modules.get(path)?;
-        Some(engine.compile(text).map_err(|error| within(path, error.into(), position)))
+        let parsed = engine.compile(text).map(|mut ast| {
+            // What fails in it is told with its name.
+            ast.set_source(path);
+            ast
+        });
+        Some(parsed.map_err(|error| within(path, error.into(), position)))
     }
 }
 

@@ -45,6 +45,9 @@ pub(super) fn steps() -> Module {
     module.set_native_fn("wait_for", |context: NativeCallContext, signal: &str, seconds: i64| {
         step(&context, Request::Wait { signal: signal.to_owned(), timeout: Some(seconds as f64) })
     });
+    module.set_native_fn("wait_for", |context: NativeCallContext, signal: &str, seconds: f64| {
+        step(&context, Request::Wait { signal: signal.to_owned(), timeout: Some(seconds) })
+    });
     module.set_native_fn("child", |context: NativeCallContext, flow: &str, input: Dynamic| {
         let input = json(&context, &input)?;
         step(&context, Request::Child { flow: flow.to_owned(), input })
@@ -135,7 +138,9 @@ fn numbers(context: &NativeCallContext, range: Range<i64>) -> Result<Array> {
 
 fn call(context: &NativeCallContext, tool: &str, arguments: Map, policy: Map) -> Result<Dynamic> {
     let arguments = renamed(json(context, &Dynamic::from_map(arguments))?, '_', '-');
-    let policy: Policy = rhai::serde::from_dynamic(&Dynamic::from_map(policy)).map_err(|error| {
+    // By way of JSON, where a whole number of seconds is a number.
+    let policy = serde_json::from_value(json(context, &Dynamic::from_map(policy))?);
+    let policy: Policy = policy.map_err(|error| {
         thrown(context, &Failure::new("policy", format!("attempts, backoff and timeout in seconds: {error}")))
     })?;
     answered(context, Request::Call { tool: tool.to_owned(), arguments, policy }, |value| {
@@ -163,7 +168,8 @@ fn ask(context: &NativeCallContext, prompt: String, schema: Option<Value>) -> Re
 
 fn approve(context: &NativeCallContext, what: &Dynamic, consent: Map) -> Result<Dynamic> {
     let what = json(context, what)?;
-    let consent: Consent = rhai::serde::from_dynamic(&Dynamic::from_map(consent)).map_err(|error| {
+    let consent = serde_json::from_value(json(context, &Dynamic::from_map(consent))?);
+    let consent: Consent = consent.map_err(|error| {
         thrown(context, &Failure::new("argument", format!("people, and expires in seconds: {error}")))
     })?;
     let sound = consent.expires > 0.0 && consent.expires.is_finite();

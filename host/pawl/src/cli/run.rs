@@ -164,8 +164,9 @@ fn for_a_person(run: &Run, steps: &[StepView]) -> Option<String> {
                 let step = &step.step;
                 lines.push(format!("{id}, step {step}, waits for {doubt}: `pawl runs resolve {id} {step} --retry`, --done JSON or --fail"));
             }
-            (None, Some(what)) if what.starts_with("signal ") => {
-                lines.push(format!("{id} waits for {what}: `pawl runs signal {id} NAME --json VALUE`"));
+            (None, Some(what)) if what.starts_with("signal ") && !what.contains(", until ") => {
+                let name = what.trim_start_matches("signal ");
+                lines.push(format!("{id} waits for a signal: `pawl runs signal {id} {name} --value JSON`"));
             }
             // A moment or a child comes by itself.
             _ => return None,

@@ -10,8 +10,23 @@ use serde_json::Value;
 use super::prompts::Prompt;
 use super::scripts;
 
-/// What is wrong with a script; empty where nothing can be seen.
+/// What is wrong with a script and with what it imports; empty where nothing can be seen.
 pub(crate) fn check(sources: &Sources, tools: &[Tool], folder: &Path) -> Vec<ScriptError> {
+    let modules = sources.modules.iter().map(|(path, text)| Sources {
+        name: format!("{path}.rhai"),
+        main: text.clone(),
+        ..sources.clone()
+    });
+    let wrong = check_one(sources, tools, folder);
+    // What cannot be parsed has said so.
+    if wrong.is_empty() {
+        modules.flat_map(|module| check_one(&module, tools, folder)).collect()
+    } else {
+        wrong
+    }
+}
+
+fn check_one(sources: &Sources, tools: &[Tool], folder: &Path) -> Vec<ScriptError> {
     let names: Vec<String> = tools.iter().map(|tool| tool.name.clone()).collect();
     let script = match Script::parse(sources, &names) {
         Ok(script) => script,
@@ -130,6 +145,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_imported_is_checked_too() {
+        let modules = [("lib".to_owned(), "\nfn f() { shop::nothing() }".to_owned())].into();
+        let sources = Sources { modules, ..Sources::of("a.rhai", "import \"lib\" as lib; lib::f()") };
+        let wrong = check(&sources, &[], Path::new("/nowhere"));
+        assert!(wrong.len() == 1 && wrong[0].to_string().starts_with("lib.rhai:2:"), "{wrong:?}");
+    }
+
+    #[test]
     fn unknown_names_and_shapes_that_do_not_fit_are_named_with_their_line() {
         for (text, expected) in [
             ("\ntool(\"shop.price\", #{})", "2: there is no tool `shop.price`; shop has shop.price-of"),
@@ -145,6 +168,7 @@ mod tests {
             ),
             ("child(\"nowhere\", ())", "1: no flow `nowhere` in /nowhere; there are: none"),
             ("let a = ;", "1: Unexpected ';'"),
+            ("shop::price_of(#{sku: \"a\", un_known: 1})", "1: shop.price-of has no argument `un-known`"),
         ] {
             let wrong = wrong(text);
             assert!(wrong.len() == 1 && wrong[0].starts_with(expected), "{text}: {wrong:?}");

@@ -5,13 +5,16 @@
 //! all writers from its first write until the call ends. Every other call's write is kept when it is made.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::super::bindings::wasi::keyvalue::store::{Error, KeyResponse};
 use super::{AWAY, Answer, KeyValue, check, failed, is_busy, list, read, write};
 use crate::error::CallError;
+
+/// How long a step waits for the lock of all writers.
+const LOCK: Duration = Duration::from_secs(1);
 
 /// The store during one call.
 pub(crate) struct CallStore {
@@ -148,9 +151,10 @@ impl CallStore {
 
     fn begin(&self) -> Answer<Own> {
         let connection = self.shared.open()?;
-        // Another step may hold the lock as long as its call runs.
+        // Another step may hold the lock as long as its call runs. Whoever waits long has no time left for its own work: better it is
+        // told that the store is busy, and the step is tried again.
         let left = self.deadline.saturating_duration_since(Instant::now());
-        connection.busy_timeout(left).map_err(failed)?;
+        connection.busy_timeout(LOCK.min(left / 2)).map_err(failed)?;
         connection.execute_batch("BEGIN IMMEDIATE").map_err(failed)?;
         let step = self.step.as_deref().unwrap_or_default();
         let done = outcome(&connection, &self.plugin, step).map_err(failed)?;
@@ -180,8 +184,6 @@ fn outcome(connection: &Connection, plugin: &str, step: &str) -> rusqlite::Resul
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a store that fails fails the test")]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn store() -> (tempfile::TempDir, KeyValue) {
