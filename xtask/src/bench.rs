@@ -75,7 +75,8 @@ pub(crate) fn plugin(root: &Path, write: bool) -> Result<()> {
 /// Runs the bench of workflows (`tests/flow_bench`), prints its table and, if wanted, puts it into docs/benchmarks.md.
 pub(crate) fn flow(root: &Path, write: bool) -> Result<()> {
     let mut build = cargo::command(root);
-    build.args(["build", "--release", "--package=pawl-tests", "--bin=flow-bench"]);
+    // As the set-up builds it, so that nothing is compiled a second time with other features.
+    build.args(["build", "--release", "--workspace", "--exclude=xtask", "--bins"]);
     if !build.status()?.success() {
         bail!("the bench cannot be built");
     }
