@@ -182,7 +182,7 @@ fn two_writers_do_not_meet() {
     let location = Location::Sqlite(shop.file.clone());
     let second =
         crate::Writer::open("shop", &location, &Limits::default(), Purpose::Trial, soon()).map(|_| ());
-    assert!(matches!(&second, Err(Error::Limit(said)) if said.contains("locked")), "{second:?}");
+    assert!(matches!(&second, Err(Error::Busy(said)) if said.contains("locked")), "{second:?}");
     drop(first);
     shop.writer(Purpose::Trial);
 }
