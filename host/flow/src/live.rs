@@ -1,8 +1,8 @@
 //! The steps of a run that is driven now: what the journal has not is carried out, written down and gone on with, on the script's own
 //! thread. So a step costs what it does, and a script is replayed only where a process begins with it.
 //!
-//! Invariants: a step is written down before the script sees what came of it matters to anybody else: before the next effect, and before
-//! the run's end. What can take effect is begun in the store before it is called, so that after a crash it is asked about, and where
+//! Invariants: what came of a step is on the disk before it matters to anybody else: before the next effect, and before the run's
+//! end. What can take effect is begun in the store before it is called, so that after a crash it is asked about, and where
 //! nobody can be asked it is reported and not repeated.
 
 use std::collections::{HashMap, HashSet};

@@ -1,7 +1,7 @@
 //! One run, driven as far as it gets.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -73,11 +73,7 @@ fn once(inner: &Arc<Inner>, id: RunId, cancel: &watch::Receiver<bool>) -> Result
                 run: run.clone(),
             };
             let live = Arc::new(live);
-            let ended = script.run(&run.input, Arc::clone(&live) as Arc<dyn Steps>);
-            if live.cancelled.load(Ordering::SeqCst) && !told {
-                tracing::debug!("run {id} was told to stop");
-            }
-            ended
+            script.run(&run.input, live as Arc<dyn Steps>)
         }
     };
     if inner.stopped() {

@@ -138,10 +138,7 @@ pub(super) fn advance(inner: &Arc<Inner>) -> Result<(), FlowError> {
         if !inner.store.read(|connection| jobs::is_due(connection, id))? {
             continue;
         }
-        let Some(job) = inner.store.read(|connection| jobs::get(connection, id))? else { continue };
-        if job.items.all() == 0 {
-            continue;
-        }
+        let Some(job) = inner.store.read(|connection| jobs::uncounted(connection, id))? else { continue };
         let Some(sources) = inner.store.read(|connection| rows::sources(connection, &job.script))? else {
             continue;
         };

@@ -7,8 +7,9 @@ use jiff::{Timestamp, ToSpan};
 use tokio::sync::watch;
 
 use super::{Driven, Inner, Scope, drive, jobs};
-use crate::approval::{Approval, ApprovalError, BY_SCRIPT};
+use crate::approval::{Approval, ApprovalError, BY_SCRIPT, State};
 use crate::batch::JobId;
+use crate::journal::Failure;
 use crate::run::{FlowError, RunId};
 use crate::script::STACK;
 use crate::store::{StoreError, jobs as store_jobs, rows};
@@ -17,6 +18,8 @@ use crate::store::{StoreError, jobs as store_jobs, rows};
 const LOOK: Duration = Duration::from_millis(50);
 /// Between two looks for what others left.
 const ADOPT: Duration = Duration::from_millis(500);
+/// Between two questions about an approval that was taken by a process that ended.
+const AGAIN: Duration = Duration::from_secs(5);
 /// How long whoever approved has, to carry it out themselves.
 const CARRYING_OUT: i64 = 3;
 
@@ -116,6 +119,10 @@ impl Ticker<'_> {
             let inner = Arc::clone(self.inner);
             self.inner.runtime.spawn(async move {
                 inner.world.settle(&approval).await;
+                // In doubt, most likely: whoever could say is not asked at every look.
+                if approval.state == State::Taken {
+                    tokio::time::sleep(AGAIN).await;
+                }
                 inner.work().settling.remove(&approval.id);
                 inner.look();
             });
@@ -127,11 +134,7 @@ impl Ticker<'_> {
 /// Takes over runs that no living process has: all of them, or one with its children.
 pub(super) fn adopt(inner: &Arc<Inner>, only: Option<RunId>) -> Result<(), FlowError> {
     let own = inner.owner.id().to_owned();
-    let owners = inner.store.read(rows::owners)?;
-    let free: Vec<Option<String>> = owners
-        .into_iter()
-        .filter(|owner| owner.as_ref().is_none_or(|owner| !inner.owner.lives(owner)))
-        .collect();
+    let free = free(inner, inner.store.read(rows::owners)?);
     if free.is_empty() {
         return Ok(());
     }
@@ -215,8 +218,6 @@ impl From<rusqlite::Error> for FlowError {
 
 /// What a decision on an approval means for the step that waits for it; none while it is not decided.
 pub(super) fn decided(inner: &Inner, id: &str) -> Result<Option<drive::Outcome>, ApprovalError> {
-    use crate::approval::State;
-    use crate::journal::Failure;
     let now = Timestamp::now();
     let mut approval = inner.approvals.get(id, now)?;
     if approval.tool == BY_SCRIPT && matches!(approval.state, State::Approved | State::Taken) {

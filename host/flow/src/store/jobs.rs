@@ -72,7 +72,7 @@ pub(crate) fn add(connection: &Connection, job: JobId, items: &[NewItem]) -> Res
 const JOB: &str =
     "SELECT id, name, script, input, requester, state, at_once, attempts, created, ended, owner FROM jobs";
 
-fn job(connection: &Connection, row: &Row<'_>) -> Result<Job> {
+fn job(row: &Row<'_>, items: impl FnOnce(JobId) -> Result<Counts>) -> Result<Job> {
     let id = JobId::new(row.get(0)?);
     Ok(Job {
         id,
@@ -83,7 +83,7 @@ fn job(connection: &Connection, row: &Row<'_>) -> Result<Job> {
         state: JobState::parse(&row.get::<_, String>(5)?),
         at_once: row.get(6)?,
         attempts: row.get(7)?,
-        items: counts(connection, id)?,
+        items: items(id)?,
         created: time(row.get(8)?),
         ended: row.get::<_, Option<i64>>(9)?.map(time),
         owner: row.get(10)?,
@@ -93,13 +93,21 @@ fn job(connection: &Connection, row: &Row<'_>) -> Result<Job> {
 pub(crate) fn get(connection: &Connection, id: JobId) -> Result<Option<Job>> {
     connection
         .prepare_cached(&format!("{JOB} WHERE id = ?1"))?
-        .query_row([id.number()], |row| job(connection, row))
+        .query_row([id.number()], |row| job(row, |id| counts(connection, id)))
+        .optional()
+}
+
+/// A job without its counts, which take time where there are many items.
+pub(crate) fn uncounted(connection: &Connection, id: JobId) -> Result<Option<Job>> {
+    connection
+        .prepare_cached(&format!("{JOB} WHERE id = ?1"))?
+        .query_row([id.number()], |row| job(row, |_| Ok(Counts::default())))
         .optional()
 }
 
 pub(crate) fn all(connection: &Connection, most: usize) -> Result<Vec<Job>> {
     let mut statement = connection.prepare_cached(&format!("{JOB} ORDER BY id DESC LIMIT ?1"))?;
-    let rows = statement.query_map([most as i64], |row| job(connection, row))?;
+    let rows = statement.query_map([most as i64], |row| job(row, |id| counts(connection, id)))?;
     rows.collect()
 }
 
@@ -165,7 +173,8 @@ pub(crate) fn is_due(connection: &Connection, job: JobId) -> Result<bool> {
         .prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM items i JOIN runs r ON r.id = i.run
                     WHERE i.job = ?1 AND i.state = 'running' AND r.ended IS NOT NULL)
-                 OR (SELECT count(*) FROM items WHERE job = ?1 AND state = 'running')
+                 OR EXISTS (SELECT 1 FROM items WHERE job = ?1 AND state = 'queued')
+                 AND (SELECT count(*) FROM items WHERE job = ?1 AND state = 'running')
                     < (SELECT at_once FROM jobs WHERE id = ?1)",
         )?
         .query_row([job.number()], |row| row.get(0))
