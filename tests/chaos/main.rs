@@ -117,7 +117,6 @@ impl Random {
 /// Where the data lies.
 struct Place {
     data: PathBuf,
-    documents: PathBuf,
     _folder: tempfile::TempDir,
     settings: String,
 }
@@ -151,7 +150,7 @@ impl Place {
              [plugins.calendar.grant]\nkeyvalue = true\nrandom = true\n\
              [plugins.resume.grant]\ndocuments = {{ resumes = {documents:?} }}\n",
         );
-        Ok(Place { data, documents, _folder: folder, settings })
+        Ok(Place { data, _folder: folder, settings })
     }
 
     fn document(n: usize) -> String {
@@ -213,7 +212,7 @@ async fn live(
                 _ => break,
             }
         }
-        give_documents(server, place, sent, documents).await?;
+        give_documents(server, sent, documents).await?;
         approve(server, random, until.is_none()).await?;
         if until.is_none() && all_done(server, sent).await.unwrap_or(false) {
             return Ok(());
@@ -223,11 +222,12 @@ async fn live(
     }
 }
 
-async fn give_documents(server: &Server, place: &Place, sent: &mut Sent, documents: usize) -> Result<()> {
+async fn give_documents(server: &Server, sent: &mut Sent, documents: usize) -> Result<()> {
     let items: Vec<Value> = (sent.documents..documents)
         .map(|n| {
             let id = Place::document(n);
-            json!({"name": id, "input": {"n": n, "id": id, "file": place.documents.join(&id)}})
+            let document = json!({"collection": "resumes", "id": id});
+            json!({"name": id, "input": {"n": n, "id": id}, "document": document})
         })
         .collect();
     if items.is_empty() {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use pawl_flow::{
-    Answer, Approval, Approvals, Call, Effects, Embedded, Failure, NewItem, NewJob, Options, Reached, RunId,
-    Said, Scope, Sources, Start, Trouble, World,
+    Answer, Approval, Approvals, Call, Document, Effects, Embedded, Failure, NewItem, NewJob, Options,
+    Reached, RunId, Said, Scope, Sources, Start, Trouble, World,
 };
 use pawl_plugin::{Grant, Plugin};
 use pawl_tests::hostile::{Home, component, resident};
@@ -126,10 +126,6 @@ impl World for Idle {
         Box::pin(std::future::ready(()))
     }
 
-    fn content(&self, _: &Value) -> Option<String> {
-        None
-    }
-
     fn flow(&self, name: &str) -> Result<Sources, Failure> {
         Err(Failure::new("not-found", name.to_owned()))
     }
@@ -154,6 +150,7 @@ fn begin(orchestrator: &Embedded, text: &str, input: Value) -> Result<RunId> {
         input,
         requester: "bench".into(),
         origin: None,
+        document: None,
         detached: false,
     })?)
 }
@@ -240,7 +237,11 @@ fn queue(runtime: &tokio::runtime::Runtime, idle: &Plugin) -> Result<Queue> {
     })?;
     let items = (0..ITEMS).map(|n| NewItem {
         name: format!("resume-{n:06}.pdf"),
-        input: json!({"file": format!("/srv/resumes/resume-{n:06}.pdf"), "id": format!("resume-{n:06}.pdf")}),
+        input: json!({"id": format!("resume-{n:06}.pdf")}),
+        document: Some(Document {
+            collection: "resumes".into(),
+            file: format!("/srv/resumes/resume-{n:06}.pdf").into(),
+        }),
     });
     let orchestrator = Arc::new(orchestrator);
     let watching = Arc::clone(&orchestrator);

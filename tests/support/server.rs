@@ -176,7 +176,11 @@ pub fn binary() -> Result<PathBuf> {
     Ok(file)
 }
 
-fn plugins_folder() -> Result<PathBuf> {
+/// The plugins, built.
+///
+/// # Errors
+/// Where they are not.
+pub fn plugins_folder() -> Result<PathBuf> {
     let folder = target().join("plugins");
     ensure!(folder.is_dir(), "{} is missing; `cargo xtask test` builds the plugins", folder.display());
     Ok(folder.canonicalize()?)

@@ -11,7 +11,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::progress::Steps;
-use crate::{cargo, plugins, setup, toolchain};
+use crate::setup::{Build, Wanted};
+use crate::{cargo, catalogue, plugins, setup, toolchain};
 
 /// The target of the Extism plugin: a core module without WASI.
 const CORE_TARGET: &str = "wasm32-unknown-unknown";
@@ -74,21 +75,32 @@ pub(crate) fn plugin(root: &Path, write: bool) -> Result<()> {
 
 /// Runs the bench of workflows (`tests/flow_bench`), prints its table and, if wanted, puts it into docs/benchmarks.md.
 pub(crate) fn flow(root: &Path, write: bool) -> Result<()> {
+    measured(root, "Workflows", "flow", write)
+}
+
+/// Screens résumés (`tests/screen_bench`), prints the table and, if wanted, puts it into docs/benchmarks.md.
+pub(crate) fn screen(root: &Path, write: bool) -> Result<()> {
+    setup::run(root, &Wanted { models: vec![catalogue::DEFAULT], build: Build::Product })?;
+    measured(root, "Screening", "screen", write)
+}
+
+/// Builds and runs `NAME-bench` of the tests.
+fn measured(root: &Path, title: &str, name: &str, write: bool) -> Result<()> {
     let mut build = cargo::command(root);
     // As the set-up builds it, so that nothing is compiled a second time with other features.
     build.args(["build", "--release", "--workspace", "--exclude=xtask", "--bins"]);
     if !build.status()?.success() {
         bail!("the bench cannot be built");
     }
-    let program = root.join(cargo::target(root)).join("release/flow-bench");
+    let program = root.join(cargo::target(root)).join(format!("release/{name}-bench"));
     let output = Command::new(program).stderr(Stdio::inherit()).output().context("cannot run the bench")?;
     if !output.status.success() {
         bail!("the bench failed ({})", output.status);
     }
     let tables = String::from_utf8(output.stdout).context("the bench does not print text")?;
-    let section = format!("{}\n{}", head("Workflows", "flow")?, tables.trim_end());
+    let section = format!("{}\n{}", head(title, name)?, tables.trim_end());
     println!("{section}");
-    if write { put(&root.join("docs/benchmarks.md"), "flow", &section) } else { Ok(()) }
+    if write { put(&root.join("docs/benchmarks.md"), name, &section) } else { Ok(()) }
 }
 
 /// Title, command, date and machine.

@@ -89,6 +89,12 @@ enum Bench {
         #[arg(long)]
         write: bool,
     },
+    /// Screening of a hundred résumés, killed and not, beside a plain loop
+    Screen {
+        /// Put the table into docs/benchmarks.md
+        #[arg(long)]
+        write: bool,
+    },
     /// Calls into plugins: load, first and warm calls, many at once
     Plugin {
         /// Put the tables into docs/benchmarks.md
@@ -127,6 +133,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Arguments::Tidy => check::tidy(&root),
         Arguments::Bench(Bench::Plugin { write }) => bench::plugin(&root, write),
         Arguments::Bench(Bench::Flow { write }) => bench::flow(&root, write),
+        Arguments::Bench(Bench::Screen { write }) => bench::screen(&root, write),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Invariants: an item is queued, running or ended, and each change is written with what caused it, so a process that dies loses none and
 //! none is done twice (its run goes on, as any run does); an item whose run fails is tried as often as the job says and then is a
-//! failed item, which holds up no other; items with the same content are done once.
+//! failed item, which holds up no other; items whose documents have the same content are done once.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::journal::Failure;
-use crate::run::{FlowError, RunId};
+use crate::run::{Document, FlowError, RunId};
 use crate::script::Sources;
 
 pub(crate) const SCHEMA: &str = "
@@ -35,7 +35,7 @@ pub(crate) const SCHEMA: &str = "
         n INTEGER NOT NULL,
         name TEXT NOT NULL,
         input TEXT NOT NULL,
-        content TEXT, -- what tells its content apart, once it is known
+        content TEXT, -- the digest of its document, once it is known
         state TEXT NOT NULL,
         attempts INTEGER NOT NULL DEFAULT 0,
         run INTEGER,
@@ -43,6 +43,7 @@ pub(crate) const SCHEMA: &str = "
         outcome TEXT,
         began INTEGER,
         ended INTEGER,
+        document TEXT,
         PRIMARY KEY (job, n)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS items_state ON items (job, state, n);
@@ -111,6 +112,8 @@ pub struct NewItem {
     pub name: String,
     /// What the script sees as `input.item`.
     pub input: Value,
+    /// The document that it is about; items of one job whose documents have the same content are done once.
+    pub document: Option<Document>,
 }
 
 /// Where a job stands.
@@ -206,6 +209,9 @@ pub struct Item {
     pub n: u64,
     /// Its name.
     pub name: String,
+    /// The document that it is about.
+    #[serde(skip)]
+    pub document: Option<Document>,
     /// `queued`, `running`, `done`, `failed` or `same`.
     pub state: String,
     /// How often it was begun.

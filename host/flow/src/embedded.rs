@@ -23,11 +23,12 @@ use tokio::sync::{broadcast, watch};
 
 use crate::approval::Approvals;
 use crate::journal::{Failure, StepId};
-use crate::run::{FlowError, Resolution, Run, RunId, RunState, StepView};
+use crate::run::{Document, FlowError, Resolution, Run, RunId, RunState, StepView};
 use crate::script::{Script, ScriptError, Sources};
 use crate::store::Store;
 use crate::store::rows::{self, NewRun};
 use crate::world::World;
+pub use jobs::content;
 use owner::Owner;
 
 /// Signals of a run that no step has taken yet.
@@ -68,6 +69,8 @@ pub struct Start {
     pub requester: String,
     /// What begins it, where that must begin it once: a second start of the same origin gives the first run.
     pub origin: Option<String>,
+    /// What it is about, where it is about one document.
+    pub document: Option<Document>,
     /// Whether another process is to drive it.
     pub detached: bool,
 }
@@ -166,6 +169,7 @@ impl Embedded {
             input: start.input,
             requester: start.requester,
             origin: start.origin,
+            document: start.document,
             parent: None,
             owner: (!start.detached).then(|| self.inner.owner.id().to_owned()),
         };

@@ -1,8 +1,7 @@
 //! What must survive a crash: approvals ([`approval`]), which show a person in full what is to be done and have it done once they say so;
 //! and runs of scripts, which go on where they stopped because each is replayed against its journal ([`advance`]).
 //!
-//! This crate imports nothing of ours: what an approved call or a step *is* is the business of whoever carries it out. Nothing carries
-//! out the steps of a script yet.
+//! This crate imports nothing of ours: what an approved call or a step *is* is the business of whoever carries it out ([`world`]).
 
 pub mod advance;
 pub mod approval;
@@ -19,10 +18,10 @@ pub mod world;
 pub use advance::{Advance, Command, advance};
 pub use approval::{Approval, ApprovalError, Approvals, Audited, Decision, Proposal, State};
 pub use batch::{Counts, Item, Job, JobId, JobState, NewItem, NewJob};
-pub use embedded::{Embedded, Event, Options, Scope, Start};
+pub use embedded::{Embedded, Event, Options, Scope, Start, content};
 pub use journal::{Entry, Failure, Journal, StepId};
 pub use request::{Policy, Request};
-pub use run::{FlowError, Resolution, Run, RunId, RunState, StepView};
+pub use run::{Document, FlowError, Resolution, Run, RunId, RunState, StepView};
 pub use script::{Called, Callee, Script, ScriptError, Sources};
 pub use store::StoreError;
 pub use world::{Answer, Call, Effects, Reached, Said, Trouble, World};

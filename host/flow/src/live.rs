@@ -161,7 +161,7 @@ impl Live {
             if effects != Effects::None && !self.begin(&open) {
                 return Step::Waits;
             }
-            let call = Call { tool, arguments, key: &key, time };
+            let call = Call { tool, arguments, key: &key, time, document: self.run.document.as_ref() };
             // What can take effect is never left: it ends at its own time limit, and what came of it is known then.
             let ended = match effects {
                 Effects::None => self.patiently(|| world.call(call)),
@@ -244,6 +244,7 @@ impl Live {
             input: input.clone(),
             requester: self.run.requester.clone(),
             origin: Some(self.inner.key(self.run.id, open.step)),
+            document: self.run.document.clone(),
             parent: Some(self.run.id),
             owner: Some(self.inner.owner.id().to_owned()),
         };

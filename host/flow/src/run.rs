@@ -1,10 +1,11 @@
 //! A run, as others see it.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::journal::{Failure, StepId};
@@ -43,6 +44,16 @@ impl Serialize for RunId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
+}
+
+/// The document that a run is about: the plugins that it calls find this file, and no other, in the collection. Who begins the run says
+/// so; a script cannot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Document {
+    /// The name by which plugins ask for documents, such as `resumes`.
+    pub collection: String,
+    /// An absolute path.
+    pub file: PathBuf,
 }
 
 /// Where a run stands.
@@ -106,6 +117,9 @@ pub struct Run {
     /// What began it, where that begins it once: a step of another run, an item of a job, a moment of a schedule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
+    /// What it is about, where it is about one document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document: Option<Document>,
     /// The run that it is a child of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent: Option<RunId>,

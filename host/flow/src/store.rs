@@ -53,7 +53,8 @@ const SCHEMA: &str = "
         created INTEGER NOT NULL,
         ended INTEGER,
         owner TEXT,
-        cancelled INTEGER NOT NULL DEFAULT 0
+        cancelled INTEGER NOT NULL DEFAULT 0,
+        document TEXT
     ) STRICT;
     CREATE INDEX IF NOT EXISTS runs_open ON runs (owner) WHERE ended IS NULL;
     CREATE TABLE IF NOT EXISTS journal (
@@ -137,6 +138,7 @@ impl Store {
         connection.pragma_update(None, "synchronous", "full").map_err(fail)?;
         connection.execute_batch(SCHEMA).map_err(fail)?;
         connection.execute_batch(crate::batch::SCHEMA).map_err(fail)?;
+        upgrade(&connection).map_err(fail)?;
         let id = identity(&connection).map_err(fail)?;
         connection.busy_timeout(Duration::from_millis(100)).map_err(fail)?;
         connection.set_prepared_statement_cache_capacity(64);
@@ -202,6 +204,16 @@ impl Store {
     pub(crate) fn abandon(&self) {
         self.writer.abandon();
     }
+}
+
+/// Brings a store of an earlier Pawl up to this one.
+fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
+    for table in ["runs", "items"] {
+        if !connection.column_exists(None, table, "document")? {
+            connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN document TEXT"))?;
+        }
+    }
+    Ok(())
 }
 
 /// The store's own name, drawn when it is made.

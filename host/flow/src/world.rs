@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::approval::{Approval, Proposal};
 use crate::journal::Failure;
+use crate::run::Document;
 use crate::script::Sources;
 
 /// An answer that takes its time.
@@ -36,6 +37,8 @@ pub struct Call<'a> {
     pub key: &'a str,
     /// The longest that it takes; the tool's own limit where it is shorter.
     pub time: Option<Duration>,
+    /// The one document that the tool may see, in place of the collection of its name.
+    pub document: Option<&'a Document>,
 }
 
 /// How far a call came.
@@ -98,10 +101,6 @@ pub trait World: Send + Sync + 'static {
 
     /// Carries out what was approved and not carried out to its end, as far as that can be done without doing it twice.
     fn settle<'a>(&'a self, approval: &'a Approval) -> Answer<'a, ()>;
-
-    /// What tells the content of an item apart, such as the digest of the file that it names; items of one job with the same are done
-    /// once. Blocks on the disk for moments.
-    fn content(&self, item: &Value) -> Option<String>;
 
     /// The sources of a flow, by name. Blocks on the disk for moments.
     ///

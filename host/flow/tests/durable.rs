@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pawl_flow::{
-    Decision, Failure, FlowError, JobState, NewItem, NewJob, Resolution, RunState, Scope, Sources,
+    Decision, Document, Failure, FlowError, JobState, NewItem, NewJob, Resolution, RunState, Scope, Sources,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -308,6 +308,7 @@ fn a_start_of_the_same_origin_begins_nothing_new() {
         input: Value::Null,
         requester: "schedule".into(),
         origin: Some("daily@2031-03-03T09:00:00Z".into()),
+        document: None,
         detached: false,
     };
     let first = process.orchestrator.start(start()).unwrap();
@@ -342,7 +343,7 @@ fn done(process: &Process, id: pawl_flow::JobId) -> pawl_flow::Job {
 }
 
 fn items(count: usize) -> Vec<NewItem> {
-    (0..count).map(|n| NewItem { name: format!("{n}.pdf"), input: json!({"n": n}) }).collect()
+    (0..count).map(|n| NewItem { name: format!("{n}.pdf"), input: json!({"n": n}), document: None }).collect()
 }
 
 #[test]
@@ -369,11 +370,21 @@ fn a_poisoned_item_fails_after_its_attempts_and_holds_up_no_other() {
 }
 
 #[test]
-fn items_of_the_same_content_are_done_once() {
+fn documents_of_the_same_content_are_done_once_and_anew_when_they_change() {
     let (runtime, outside, folder) = (runtime(), outside(), tempfile::tempdir().unwrap());
     let process = Process::start(folder.path(), &runtime, Shop::new(&outside, NEVER));
     let id = process.orchestrator.begin_job(job("shop::write(#{n: 1})")).unwrap();
-    let item = |name: &str, content: &str| NewItem { name: name.into(), input: json!({"content": content}) };
+    let files = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &str| {
+        let file = files.path().join(name);
+        std::fs::write(&file, content).unwrap();
+        file
+    };
+    let item = |name: &str, content: &str| NewItem {
+        name: name.into(),
+        input: json!(null),
+        document: Some(Document { collection: "papers".into(), file: write(name, content) }),
+    };
     process
         .orchestrator
         .add_items(id, [item("a", "x"), item("b", "y"), item("c", "x"), item("d", "x")])
@@ -383,6 +394,15 @@ fn items_of_the_same_content_are_done_once() {
     let all = process.orchestrator.items(id, None, 0, 100).unwrap();
     assert_eq!((all[2].same_as.as_deref(), &all[2].outcome), (Some("a"), &Some(Ok(json!(2)))));
     assert_eq!(outside.effects.lock().unwrap().len(), 2);
+    // What they were the same as is not any more what it was.
+    assert!(process.orchestrator.renew(id).unwrap().is_empty());
+    write("a", "z");
+    assert_eq!(process.orchestrator.renew(id).unwrap(), ["a"]);
+    let ended = done(&process, id);
+    assert_eq!((ended.items.done, ended.items.same), (3, 1));
+    let all = process.orchestrator.items(id, None, 0, 100).unwrap();
+    assert_eq!((all[0].same_as.as_deref(), all[3].same_as.as_deref()), (None, Some("c")));
+    assert_eq!(outside.effects.lock().unwrap().len(), 4);
 }
 
 #[test]

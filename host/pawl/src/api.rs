@@ -2,7 +2,7 @@
 //!
 //! Invariants: nothing below this module knows HTTP; every error has OpenAI's shape; a 4xx says what to change, a 5xx
 //! nothing of the inside. A page in somebody's browser cannot reach a local Pawl: bodies must be `application/json`
-//! (which a foreign page cannot send unasked), and on a loopback address the `Host` must be a loopback name.
+//! (which a foreign page cannot send unasked; forms, which it can, are refused where they come from one), and on a loopback address the `Host` must be a loopback name.
 
 mod approvals;
 mod chat;
@@ -10,6 +10,7 @@ mod error;
 mod jobs;
 mod models;
 mod runs;
+mod screenings;
 mod stream;
 mod tools;
 mod wire;
@@ -35,8 +36,8 @@ use error::ApiError;
 /// The largest body that is read, in bytes.
 const MAX_BODY: usize = 4 * 1024 * 1024;
 
-/// The largest list of items, in bytes.
-const MAX_JOB: usize = 32 * 1024 * 1024;
+/// The largest upload of résumés, in bytes; lists of items have a bound of their own.
+const MAX_UPLOAD: usize = 1 << 30;
 
 /// What the handlers share.
 pub(crate) struct Shared {
@@ -66,8 +67,8 @@ fn router(shared: App, loopback: bool) -> Router {
         .route("/v1/tools/{name}", post(tools::call))
         .route("/v1/approvals", get(approvals::list))
         .route("/v1/approvals/{id}", get(approvals::one).post(approvals::decide))
-        .route("/v1/jobs", get(jobs::list).post(jobs::begin).layer(DefaultBodyLimit::max(MAX_JOB)))
-        .route("/v1/jobs/{id}", get(jobs::one).post(jobs::say).layer(DefaultBodyLimit::max(MAX_JOB)))
+        .route("/v1/jobs", get(jobs::list).post(jobs::begin).layer(DefaultBodyLimit::max(MAX_UPLOAD)))
+        .route("/v1/jobs/{id}", get(jobs::one).post(jobs::say).layer(DefaultBodyLimit::max(MAX_UPLOAD)))
         .route("/v1/jobs/{id}/events", get(jobs::events))
         .route("/v1/jobs/{id}/results", get(jobs::results))
         .route("/v1/workflows/{name}/runs", post(runs::begin))

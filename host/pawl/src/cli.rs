@@ -12,6 +12,7 @@ mod plugin;
 mod run;
 mod runs;
 mod sample;
+mod screen;
 mod serve;
 mod tools;
 
@@ -51,6 +52,8 @@ enum Command {
     /// Check and list workflows
     #[command(subcommand)]
     Flow(flow::Flow),
+    /// Rank a folder of résumés by requirements; called again, it goes on
+    Screen(screen::Screen),
     /// What waits for a person: list, approve, reject
     Approvals(approvals::Approvals),
     /// Import and look at models
@@ -95,6 +98,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Run(command) => block_on(command.run(&config)),
         Command::Runs(command) => block_on(command.run(&config)),
         Command::Jobs(command) => block_on(command.run(&config)),
+        Command::Screen(command) => block_on(command.run(config)),
         Command::Flow(command) => block_on(command.run(&config)),
         Command::Approvals(command) => block_on(command.run(&config)),
         Command::Model(command) => command.run(&config),

@@ -118,6 +118,8 @@ pub(crate) struct Config {
     pub(crate) chat: ChatConfig,
     pub(crate) workflows: WorkflowsConfig,
     pub(crate) plugins: Vec<PluginConfig>,
+    /// Where plugins are whose settings name no folder.
+    pub(crate) plugins_folder: PathBuf,
     /// pawl.lock: beside the settings file; in the data folder where there is none.
     pub(crate) lock: PathBuf,
     pub(crate) home: Home,
@@ -216,6 +218,11 @@ impl Home {
         self.data.join("runs")
     }
 
+    /// What was uploaded for jobs.
+    pub(crate) fn uploads(&self) -> PathBuf {
+        self.data.join("uploads")
+    }
+
     pub(crate) fn shop(&self) -> PathBuf {
         self.data.join("shop.sqlite")
     }
@@ -300,6 +307,7 @@ impl Config {
                     name,
                 })
                 .collect(),
+            plugins_folder,
             onnxruntime: overrides
                 .onnxruntime
                 .clone()

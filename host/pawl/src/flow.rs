@@ -10,7 +10,7 @@ mod world;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use pawl_flow::{Embedded, FlowError, Options, Scope};
+use pawl_flow::{Embedded, FlowError, Item, JobId, Options, Scope};
 use tokio::runtime::Handle;
 
 use crate::approvals::Approvals;
@@ -18,6 +18,9 @@ use crate::config::Config;
 use crate::plugins::Plugins;
 use crate::plugins::model::LateModel;
 pub(crate) use world::{Nothing, Workshop};
+
+/// Items that are read at once.
+const PAGE: usize = 1_000;
 
 /// The runs of one data folder. Cheap to clone; what blocks is done off the runtime's threads.
 #[derive(Clone)]
@@ -65,6 +68,21 @@ impl Runs {
         let orchestrator = Arc::clone(&self.orchestrator);
         let asked = tokio::task::spawn_blocking(move || question(&orchestrator)).await;
         asked.unwrap_or_else(|error| Err(FlowError::Limit(format!("the host failed: {error}"))))
+    }
+
+    /// Every item of a job, or every one of a state.
+    pub(crate) async fn items(&self, id: JobId, state: Option<String>) -> Result<Vec<Item>, FlowError> {
+        let mut items: Vec<Item> = Vec::new();
+        loop {
+            let (from, state) = (items.last().map_or(0, |item| item.n + 1), state.clone());
+            let page =
+                self.ask(move |orchestrator| orchestrator.items(id, state.as_deref(), from, PAGE)).await?;
+            let last = page.len() < PAGE;
+            items.extend(page);
+            if last {
+                return Ok(items);
+            }
+        }
     }
 
     /// What happens from now on.

@@ -11,6 +11,7 @@ mod eval;
 mod flow;
 mod plugins;
 mod sample;
+mod screen;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

@@ -178,7 +178,7 @@ fn missing(settings: &PluginConfig, why: String) -> Missing {
 }
 
 /// Makes a folder that only its owner can read.
-fn make_private(folder: &std::path::Path) -> Result<(), AppError> {
+pub(crate) fn make_private(folder: &std::path::Path) -> Result<(), AppError> {
     let fail = |error| AppError::Data { folder: folder.display().to_string(), error };
     if folder.is_dir() {
         return Ok(());

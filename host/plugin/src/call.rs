@@ -80,6 +80,7 @@ impl fmt::Display for HostCallsUp {
 impl std::error::Error for HostCallsUp {}
 
 /// What every call of a plugin shares.
+#[derive(Clone)]
 pub(crate) struct Setting {
     pub(crate) plugin: Arc<str>,
     pub(crate) pre: InstancePre<State>,

@@ -200,11 +200,19 @@ pub(crate) struct Effective {
     pub(crate) keyvalue: bool,
     pub(crate) config: BTreeMap<String, Secret>,
     pub(crate) database: BTreeMap<String, Granted>,
-    pub(crate) documents: BTreeMap<String, PathBuf>,
+    pub(crate) documents: BTreeMap<String, Collection>,
     pub(crate) filesystem: BTreeMap<String, Preopen>,
     pub(crate) http: HttpPolicy,
     /// Calls of 0 are a model that is not to be had.
     pub(crate) llm: LlmGrant,
+}
+
+/// Where the documents of a collection lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Collection {
+    pub(crate) folder: PathBuf,
+    /// The only one of them that is there, where not all are.
+    pub(crate) only: Option<String>,
 }
 
 /// The value of a setting; `Debug` does not show it.
@@ -292,9 +300,9 @@ impl Effective {
     }
 }
 
-fn both(requested: &[String], granted: &BTreeMap<String, PathBuf>) -> BTreeMap<String, PathBuf> {
+fn both(requested: &[String], granted: &BTreeMap<String, PathBuf>) -> BTreeMap<String, Collection> {
     let wanted = granted.iter().filter(|(name, _)| requested.contains(name));
-    wanted.map(|(name, path)| (name.clone(), path.clone())).collect()
+    wanted.map(|(name, path)| (name.clone(), Collection { folder: path.clone(), only: None })).collect()
 }
 
 impl Setting {

@@ -120,6 +120,8 @@ impl Workshop {
 /// dropped.
 #[derive(Clone)]
 pub struct Plugin {
+    setting: Arc<Setting>,
+    // Last, for the clock of its engine.
     inner: Arc<Loaded>,
 }
 
@@ -131,7 +133,6 @@ struct Loaded {
     excluded: Vec<Excluded>,
     imports: Vec<String>,
     digest: String,
-    setting: Setting,
     capabilities: Vec<CapabilityState>,
     /// Turns among all plugins.
     calls: Arc<Semaphore>,
@@ -229,6 +230,7 @@ impl Host {
             model: Arc::clone(&self.model),
         };
         Ok(Plugin {
+            setting: Arc::new(setting),
             inner: Arc::new(Loaded {
                 capabilities: grant::states(&manifest.capabilities, &grant),
                 own_calls: Arc::new(Semaphore::new(weight.calls)),
@@ -240,7 +242,6 @@ impl Host {
                 excluded: reflection.excluded,
                 imports,
                 digest,
-                setting,
                 calls,
                 _engine: engine,
             }),
@@ -286,7 +287,22 @@ impl Plugin {
 
     /// Whether it was granted writes, each of which a person must approve.
     pub fn may_write(&self) -> bool {
-        self.inner.setting.capabilities.database.values().any(|granted| granted.write)
+        self.setting.capabilities.database.values().any(|granted| granted.write)
+    }
+
+    /// The same plugin, for calls that are about one document: in this collection it finds that file and no other, whatever folder
+    /// was granted. None where its manifest does not ask for the collection.
+    ///
+    /// # Errors
+    /// Where there is no such regular file.
+    pub fn with_document(&self, collection: &str, file: &Path) -> std::io::Result<Option<Plugin>> {
+        if !self.inner.manifest.capabilities.documents.iter().any(|asked| asked == collection) {
+            return Ok(None);
+        }
+        let mut capabilities = Effective::clone(&self.setting.capabilities);
+        capabilities.documents.insert(collection.to_owned(), capability::folder::one(file)?);
+        let setting = Setting { capabilities: Arc::new(capabilities), ..Setting::clone(&self.setting) };
+        Ok(Some(Plugin { setting: Arc::new(setting), inner: Arc::clone(&self.inner) }))
     }
 
     /// The names of the interfaces that the component imports.
@@ -379,13 +395,11 @@ impl Plugin {
                 ),
             });
         };
-        let inner = Arc::clone(&self.inner);
+        let (inner, setting) = (Arc::clone(&self.inner), Arc::clone(&self.setting));
         let run = move || {
             let result = match (callee, &inner.refine) {
-                (Callee::Refine, Some(refine)) => call::run(&inner.setting, refine, &values, mode, step),
-                (Callee::Tool(index), _) => {
-                    call::run(&inner.setting, &inner.functions[index], &values, mode, step)
-                }
+                (Callee::Refine, Some(refine)) => call::run(&setting, refine, &values, mode, step),
+                (Callee::Tool(index), _) => call::run(&setting, &inner.functions[index], &values, mode, step),
                 (Callee::Refine, None) => Ok((Value::Array(Vec::new()), Vec::new())),
             };
             drop((own, shared));

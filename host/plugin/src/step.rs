@@ -58,7 +58,7 @@ pub(crate) fn checked(key: &str) -> Result<Arc<str>, CallError> {
 impl Plugin {
     /// What its calls can do, as far as it is known beforehand.
     pub fn effects(&self) -> Effects {
-        Effects::of(&self.inner.setting.capabilities)
+        Effects::of(&self.setting.capabilities)
     }
 
     /// As [`Plugin::call`], of a step of a workflow: what it writes into its key-value store is kept once it succeeded, together
@@ -100,8 +100,8 @@ impl Plugin {
     /// [`CallError::Host`] where one of them does not answer, [`CallError::NotRecordable`] for what is no key.
     pub async fn recorded(&self, key: &str) -> Result<Option<Value>, CallError> {
         let key = checked(key)?;
-        let inner = Arc::clone(&self.inner);
-        let asked = tokio::task::spawn_blocking(move || ask(&inner.setting, &key)).await;
+        let setting = Arc::clone(&self.setting);
+        let asked = tokio::task::spawn_blocking(move || ask(&setting, &key)).await;
         asked.unwrap_or_else(|error| Err(CallError::Host { message: error.to_string() }))
     }
 }

@@ -1,6 +1,10 @@
 //! Jobs of the embedded orchestrator: their items become runs, so many at once.
 
+use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
 
 use super::{Embedded, Inner, tick};
 use crate::batch::{Item, Job, JobId, JobState, NewItem, NewJob};
@@ -109,6 +113,26 @@ impl Embedded {
         Ok(again)
     }
 
+    /// Queues the items that have ended and whose documents are not any more what they were. Gives their names.
+    ///
+    /// # Errors
+    /// Where there is no such job.
+    pub fn renew(&self, id: JobId) -> Result<Vec<String>, FlowError> {
+        self.job(id)?;
+        let ended = self.inner.store.read(|connection| jobs::documents(connection, id))?;
+        let changed: Vec<_> = ended.into_iter().filter(jobs::Known::changed).collect();
+        let (renewed, names) = (
+            changed.iter().map(|known| known.n).collect::<Vec<_>>(),
+            changed.into_iter().map(|known| known.name),
+        );
+        let names = names.collect();
+        if !renewed.is_empty() {
+            self.inner.store.write(move |connection| jobs::renew(connection, id, &renewed))?;
+            self.inner.look();
+        }
+        Ok(names)
+    }
+
     /// Goes on with a job that no living process has.
     ///
     /// # Errors
@@ -145,9 +169,10 @@ pub(super) fn advance(inner: &Arc<Inner>) -> Result<(), FlowError> {
         let next = inner.store.read(|connection| jobs::next(connection, &job))?;
         let begin: Vec<_> = next
             .into_iter()
-            .map(|(n, input)| {
-                let content = inner.world.content(&input);
-                (n, input, content)
+            .map(|mut next| {
+                // A document that cannot be read is its run's failure.
+                next.content = next.document.as_ref().and_then(|document| content(&document.file).ok());
+                next
             })
             .collect();
         let changed =
@@ -158,4 +183,19 @@ pub(super) fn advance(inner: &Arc<Inner>) -> Result<(), FlowError> {
         changed.begun.into_iter().for_each(|run| inner.wake(run));
     }
     Ok(())
+}
+
+/// The sha256 of a file, in hex.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn content(file: &Path) -> io::Result<String> {
+    let (mut hash, mut file, mut buffer) = (Sha256::new(), std::fs::File::open(file)?, vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            read => hash.update(&buffer[..read]),
+        }
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }

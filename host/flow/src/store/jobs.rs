@@ -1,12 +1,13 @@
 //! Jobs and items as rows.
 
+use jiff::{Timestamp, ToSpan};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde_json::{Value, json};
 
 use super::rows::{self, NewRun, json as parsed, text, time};
 use crate::batch::{Counts, Item, Job, JobId, JobState, NewItem, NewJob};
 use crate::journal::Failure;
-use crate::run::RunId;
+use crate::run::{Document, RunId};
 use crate::script::Sources;
 
 type Result<T> = rusqlite::Result<T>;
@@ -50,21 +51,18 @@ pub(crate) fn add(connection: &Connection, job: JobId, items: &[NewItem]) -> Res
         .prepare_cached("SELECT coalesce(max(n) + 1, 0) FROM items WHERE job = ?1")?
         .query_row([job.number()], |row| row.get(0))?;
     let mut insert = connection.prepare_cached(
-        "INSERT OR IGNORE INTO items (job, n, name, input, state) VALUES (?1, ?2, ?3, ?4, 'queued')",
+        "INSERT OR IGNORE INTO items (job, n, name, input, state, document) VALUES (?1, ?2, ?3, ?4, 'queued', ?5)",
     )?;
     let mut added = 0;
     for item in items {
-        if insert.execute(params![job.number(), next, item.name, item.input.to_string()])? == 1 {
+        let document = item.document.as_ref().map(text);
+        if insert.execute(params![job.number(), next, item.name, item.input.to_string(), document])? == 1 {
             next += 1;
             added += 1;
         }
     }
     if added > 0 {
-        connection
-            .prepare_cached(
-                "UPDATE jobs SET state = 'running', ended = NULL WHERE id = ?1 AND state = 'done'",
-            )?
-            .execute([job.number()])?;
+        go_on(connection, job)?;
     }
     Ok(added)
 }
@@ -138,7 +136,7 @@ pub(crate) fn items(
     most: usize,
 ) -> Result<Vec<Item>> {
     let mut statement = connection.prepare_cached(
-        "SELECT i.n, i.name, i.state, i.attempts, i.run, s.name, coalesce(i.outcome, s.outcome), i.began, i.ended
+        "SELECT i.n, i.name, i.state, i.attempts, i.run, s.name, coalesce(i.outcome, s.outcome), i.began, i.ended, i.document
          FROM items i LEFT JOIN items s ON s.job = i.job AND s.n = i.same_as
          WHERE i.job = ?1 AND i.n >= ?2 AND (?3 IS NULL OR i.state = ?3) ORDER BY i.n LIMIT ?4",
     )?;
@@ -154,6 +152,7 @@ pub(crate) fn items(
             outcome: outcome.map(|text| parsed(6, &text)).transpose()?,
             began: row.get::<_, Option<i64>>(7)?.map(time),
             ended: row.get::<_, Option<i64>>(8)?.map(time),
+            document: row.get::<_, Option<String>>(9)?.map(|text| parsed(9, &text)).transpose()?,
         })
     })?;
     rows.collect()
@@ -161,8 +160,8 @@ pub(crate) fn items(
 
 /// Jobs of this owner that have something to do.
 pub(crate) fn open(connection: &Connection, owner: &str) -> Result<Vec<JobId>> {
-    let mut statement = connection
-        .prepare_cached("SELECT id FROM jobs WHERE owner = ?1 AND ended IS NULL AND state = 'running'")?;
+    let mut statement =
+        connection.prepare_cached("SELECT id FROM jobs WHERE owner = ?1 AND ended IS NULL")?;
     let rows = statement.query_map([owner], |row| row.get(0).map(JobId::new))?;
     rows.collect()
 }
@@ -175,20 +174,36 @@ pub(crate) fn is_due(connection: &Connection, job: JobId) -> Result<bool> {
                     WHERE i.job = ?1 AND i.state = 'running' AND r.ended IS NOT NULL)
                  OR EXISTS (SELECT 1 FROM items WHERE job = ?1 AND state = 'queued')
                  AND (SELECT count(*) FROM items WHERE job = ?1 AND state = 'running')
-                    < (SELECT at_once FROM jobs WHERE id = ?1)",
+                    < (SELECT at_once FROM jobs WHERE id = ?1 AND state = 'running')",
         )?
         .query_row([job.number()], |row| row.get(0))
 }
 
+/// An item that could begin now.
+#[derive(Debug, Clone)]
+pub(crate) struct Next {
+    pub(crate) n: i64,
+    input: Value,
+    pub(crate) document: Option<Document>,
+    /// The digest of its document.
+    pub(crate) content: Option<String>,
+}
+
 /// Items that could begin now.
-pub(crate) fn next(connection: &Connection, job: &Job) -> Result<Vec<(i64, Value)>> {
+pub(crate) fn next(connection: &Connection, job: &Job) -> Result<Vec<Next>> {
     let mut statement = connection.prepare_cached(
-        "SELECT n, input FROM items WHERE job = ?1 AND state = 'queued' ORDER BY n
+        "SELECT n, input, document FROM items WHERE job = ?1 AND state = 'queued' ORDER BY n
          LIMIT max(0, ?2 - (SELECT count(*) FROM items i LEFT JOIN runs r ON r.id = i.run
                             WHERE i.job = ?1 AND i.state = 'running' AND r.ended IS NULL))",
     )?;
-    let rows = statement.query_map(params![job.id.number(), job.at_once], |row| {
-        Ok((row.get(0)?, parsed(1, row.get_ref(1)?.as_str()?)?))
+    let at_once = if job.state == JobState::Paused { 0 } else { job.at_once };
+    let rows = statement.query_map(params![job.id.number(), at_once], |row| {
+        Ok(Next {
+            n: row.get(0)?,
+            input: parsed(1, row.get_ref(1)?.as_str()?)?,
+            document: row.get::<_, Option<String>>(2)?.map(|text| parsed(2, &text)).transpose()?,
+            content: None,
+        })
     })?;
     rows.collect()
 }
@@ -202,15 +217,15 @@ pub(crate) struct Changed {
     pub(crate) any: bool,
 }
 
-/// Ends items whose runs have ended, begins those given (each with what tells its content apart), and ends the job where none is left.
+/// Ends items whose runs have ended, begins those given, and ends the job where none is left.
 pub(crate) fn advance(
     connection: &Connection,
     job: &Job,
     sources: &Sources,
-    begin: &[(i64, Value, Option<String>)],
+    begin: &[Next],
 ) -> Result<Changed> {
     let mut changed = Changed { any: end_items(connection, job)?, ..Changed::default() };
-    for (n, input, content) in begin {
+    for Next { n, input, document, content } in begin {
         changed.any = true;
         if let Some(content) = content
             && let Some(same) = same_content(connection, job.id, *n, content)?
@@ -239,6 +254,7 @@ pub(crate) fn advance(
             input: json!({"item": input, "job": job.input}),
             requester: job.requester.clone(),
             origin: Some(format!("job {}/{n}#{attempts}", job.id)),
+            document: document.clone(),
             parent: None,
             owner: job.owner.clone(),
         };
@@ -307,11 +323,69 @@ pub(crate) fn retry(connection: &Connection, job: JobId) -> Result<usize> {
         .prepare_cached("UPDATE items SET state = 'queued', outcome = NULL, ended = NULL, content = NULL WHERE job = ?1 AND state = 'failed'")?
         .execute([job.number()])?;
     if again > 0 {
-        connection
-            .prepare_cached("UPDATE jobs SET state = 'running', ended = NULL WHERE id = ?1")?
-            .execute([job.number()])?;
+        go_on(connection, job)?;
     }
     Ok(again)
+}
+
+/// An item that has ended, and its document as it was then.
+pub(crate) struct Known {
+    pub(crate) n: i64,
+    pub(crate) name: String,
+    document: Document,
+    content: Option<String>,
+    /// When it was looked at.
+    at: Timestamp,
+}
+
+impl Known {
+    /// Whether the document is another now. One that is gone is what it was.
+    pub(crate) fn changed(&self) -> bool {
+        let modified = std::fs::metadata(&self.document.file).and_then(|metadata| metadata.modified()).ok();
+        let modified = modified.and_then(|time| Timestamp::try_from(time).ok());
+        // Clocks of file systems are coarse.
+        modified.is_some_and(|time| time.saturating_add(2.seconds()).is_ok_and(|time| time >= self.at))
+            && crate::embedded::content(&self.document.file).is_ok_and(|now| Some(now) != self.content)
+    }
+}
+
+/// The items that have ended and are about a document.
+pub(crate) fn documents(connection: &Connection, job: JobId) -> Result<Vec<Known>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT i.n, i.name, i.document, coalesce(s.content, i.content), coalesce(i.began, i.ended)
+         FROM items i LEFT JOIN items s ON s.job = i.job AND s.n = i.same_as
+         WHERE i.job = ?1 AND i.document IS NOT NULL AND i.ended IS NOT NULL",
+    )?;
+    let rows = statement.query_map([job.number()], |row| {
+        Ok(Known {
+            n: row.get(0)?,
+            name: row.get(1)?,
+            document: parsed(2, row.get_ref(2)?.as_str()?)?,
+            content: row.get(3)?,
+            at: time(row.get(4)?),
+        })
+    })?;
+    rows.collect()
+}
+
+/// Queues items once more, and those that are the same as they were.
+pub(crate) fn renew(connection: &Connection, job: JobId, items: &[i64]) -> Result<()> {
+    let mut again = connection.prepare_cached(
+        "UPDATE items SET state = 'queued', outcome = NULL, ended = NULL, content = NULL, same_as = NULL
+         WHERE job = ?1 AND (n = ?2 OR same_as = ?2)",
+    )?;
+    for n in items {
+        again.execute(params![job.number(), n])?;
+    }
+    go_on(connection, job)
+}
+
+/// A job that was done has something to do again.
+fn go_on(connection: &Connection, job: JobId) -> Result<()> {
+    connection
+        .prepare_cached("UPDATE jobs SET state = 'running', ended = NULL WHERE id = ?1 AND state = 'done'")?
+        .execute([job.number()])
+        .map(drop)
 }
 
 /// Who has jobs that have not ended.

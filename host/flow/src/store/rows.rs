@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::journal::{Entry, Failure, Journal, RequestDigest, StepId};
 use crate::request::Request;
-use crate::run::{Run, RunId, RunState, StepView};
+use crate::run::{Document, Run, RunId, RunState, StepView};
 use crate::script::Sources;
 
 type Result<T> = rusqlite::Result<T>;
@@ -40,6 +40,7 @@ pub(crate) struct NewRun {
     pub(crate) input: Value,
     pub(crate) requester: String,
     pub(crate) origin: Option<String>,
+    pub(crate) document: Option<Document>,
     pub(crate) parent: Option<RunId>,
     pub(crate) owner: Option<String>,
 }
@@ -56,8 +57,8 @@ pub(crate) fn insert_run(connection: &Connection, new: &NewRun) -> Result<(RunId
         .execute(params![new.digest, text(&new.sources)])?;
     connection
         .prepare_cached(
-            "INSERT INTO runs (flow, script, input, requester, origin, parent, state, created, owner)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'running', ?7, ?8)",
+            "INSERT INTO runs (flow, script, input, requester, origin, parent, state, created, owner, document)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'running', ?7, ?8, ?9)",
         )?
         .execute(params![
             new.sources.flow(),
@@ -67,7 +68,8 @@ pub(crate) fn insert_run(connection: &Connection, new: &NewRun) -> Result<(RunId
             new.origin,
             new.parent.map(RunId::number),
             now(),
-            new.owner
+            new.owner,
+            new.document.as_ref().map(text)
         ])?;
     Ok((RunId::new(connection.last_insert_rowid()), true))
 }
@@ -79,10 +81,10 @@ pub(crate) fn run_of_origin(connection: &Connection, origin: &str) -> Result<Opt
         .optional()
 }
 
-pub(crate) const RUN: &str = "SELECT id, flow, script, input, requester, origin, parent, state, outcome, created, ended, owner, cancelled FROM runs";
+pub(crate) const RUN: &str = "SELECT id, flow, script, input, requester, origin, parent, state, outcome, created, ended, owner, cancelled, document FROM runs";
 
 pub(crate) fn run(row: &Row<'_>) -> Result<Run> {
-    let outcome: Option<String> = row.get(8)?;
+    let (outcome, document): (Option<String>, Option<String>) = (row.get(8)?, row.get(13)?);
     Ok(Run {
         id: RunId::new(row.get(0)?),
         flow: row.get(1)?,
@@ -90,6 +92,7 @@ pub(crate) fn run(row: &Row<'_>) -> Result<Run> {
         input: json(3, &row.get::<_, String>(3)?)?,
         requester: row.get(4)?,
         origin: row.get(5)?,
+        document: document.map(|text| json(13, &text)).transpose()?,
         parent: row.get::<_, Option<i64>>(6)?.map(RunId::new),
         state: RunState::parse(&row.get::<_, String>(7)?),
         outcome: outcome.map(|text| json(8, &text)).transpose()?,

@@ -121,10 +121,6 @@ impl World for Shop {
         Box::pin(std::future::ready(()))
     }
 
-    fn content(&self, item: &Value) -> Option<String> {
-        item["content"].as_str().map(str::to_owned)
-    }
-
     fn flow(&self, name: &str) -> Result<Sources, Failure> {
         let text =
             self.flows.get(name).ok_or_else(|| Failure::new("not-found", format!("no flow {name}")))?;
@@ -162,6 +158,7 @@ impl Process {
             input,
             requester: "ana".into(),
             origin: None,
+            document: None,
             detached: false,
         };
         self.orchestrator.start(start).unwrap()

@@ -1,26 +1,30 @@
 //! `POST /v1/jobs` and what is asked and said of a job: its progress, events, results; more items, a pause.
 
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequest, Multipart, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures::stream::{self, Stream};
-use pawl_flow::{Job, JobId, JobState, NewItem, NewJob};
+use pawl_flow::{Document, Job, JobId, JobState, NewItem, NewJob};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
 use super::error::ApiError;
 use super::runs::script;
-use super::wire;
+use super::{screenings, wire};
+use crate::config::Config;
 
 /// Items of one page of results.
 const PAGE: usize = 500;
+/// The largest list of items, in bytes.
+const MAX_JOB: usize = 32 * 1024 * 1024;
 /// Between two events.
 const EVENT: Duration = Duration::from_millis(500);
 
@@ -32,7 +36,10 @@ struct Begin {
     /// What all items share.
     #[serde(default)]
     input: Value,
+    #[serde(default)]
     items: Vec<Given>,
+    /// A collection, each document of which is an item.
+    documents: Option<String>,
     name: Option<String>,
     at_once: Option<u32>,
     attempts: Option<u32>,
@@ -47,21 +54,122 @@ struct Given {
     name: String,
     #[serde(default)]
     input: Value,
+    /// The document that the item is about: its run sees no other of that collection.
+    document: Option<Named>,
 }
 
-fn items(given: Vec<Given>) -> Vec<NewItem> {
-    given.into_iter().map(|Given { name, input }| NewItem { name, input }).collect()
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Named {
+    /// One that the settings grant to a plugin.
+    collection: String,
+    id: String,
 }
 
-/// Begins a job; the answer, with status 202, is the job as it then stands.
+fn items(config: &Config, given: Vec<Given>) -> Result<Vec<NewItem>, ApiError> {
+    let item = |Given { name, input, document }| {
+        let document = document.map(|named| document_of(config, named)).transpose()?;
+        Ok(NewItem { name, input, document })
+    };
+    given.into_iter().map(item).collect()
+}
+
+/// A document of a collection that the operator granted; no other file can be named.
+fn document_of(config: &Config, named: Named) -> Result<Document, ApiError> {
+    let Named { collection, id } = named;
+    let folder = granted(config, &collection)?;
+    if id.is_empty() || id.starts_with('.') || id.contains(['/', '\\', '\0']) || id.len() > 255 {
+        return Err(ApiError::bad_request(format!("\"{id}\" is no name of a document")).param("items"));
+    }
+    Ok(Document { file: folder.join(id), collection })
+}
+
+/// The folder of a collection that is granted.
+fn granted(config: &Config, collection: &str) -> Result<PathBuf, ApiError> {
+    let grants = config.plugins.iter().filter_map(|plugin| plugin.grant.documents.get(collection));
+    let folders: std::collections::BTreeSet<&PathBuf> = grants.collect();
+    let refused =
+        |why: &str| ApiError::bad_request(format!("documents \"{collection}\" {why}")).param("documents");
+    match folders.into_iter().collect::<Vec<_>>()[..] {
+        [folder] => Ok(folder.clone()),
+        [] => Err(refused("are granted to no plugin; the settings say which are")),
+        _ => {
+            Err(refused("are different folders for different plugins; grant one of them under another name"))
+        }
+    }
+}
+
+/// An item for each document of a collection.
+async fn all_of(config: &Config, collection: String) -> Result<Vec<NewItem>, ApiError> {
+    let folder = granted(config, &collection)?;
+    let read = move || {
+        let mut names: Vec<String> = std::fs::read_dir(&folder)?
+            .flatten()
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|name| !name.starts_with('.'))
+            .collect();
+        names.sort();
+        let document = |name: &String| Document { collection: collection.clone(), file: folder.join(name) };
+        let item =
+            |name: String| NewItem { input: json!({"id": name}), document: Some(document(&name)), name };
+        Ok::<_, std::io::Error>(names.into_iter().map(item).collect())
+    };
+    let read = tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other).and_then(|read| read);
+    read.map_err(|error| {
+        tracing::error!("documents of a job: {error}");
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the documents cannot be read; the host's log says why",
+        )
+    })
+}
+
+/// What a request brings.
+enum Sent {
+    Form(Multipart),
+    Json(HeaderMap, Bytes),
+}
+
+impl Sent {
+    async fn of(request: Request) -> Result<Sent, ApiError> {
+        let is_form = |headers: &HeaderMap| {
+            let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+            kind.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("multipart/form-data"))
+        };
+        if is_form(request.headers()) {
+            screenings::refuse_foreign_pages(request.headers())?;
+            let form = Multipart::from_request(request, &()).await;
+            return form.map(Sent::Form).map_err(|error| ApiError::bad_request(error.body_text()));
+        }
+        let (parts, body) = request.into_parts();
+        let body = axum::body::to_bytes(body, MAX_JOB).await.map_err(|_| {
+            let large = format!("the body is larger than {} MiB, or was cut off", MAX_JOB >> 20);
+            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, large)
+        })?;
+        Ok(Sent::Json(parts.headers, body))
+    }
+}
+
+/// Begins a job; the answer, with status 202, is the job as it then stands. A body of JSON names a workflow and items; a form brings
+/// requirements and résumés.
 pub(crate) async fn begin(
     State(app): State<App>,
-    headers: HeaderMap,
-    body: Bytes,
+    request: Request,
 ) -> Result<(StatusCode, Json<Job>), ApiError> {
+    let (headers, body) = match Sent::of(request).await? {
+        Sent::Form(form) => return Ok((StatusCode::ACCEPTED, Json(screenings::begin(&app, form).await?))),
+        Sent::Json(headers, body) => (headers, body),
+    };
     let begin: Begin = wire::json(&headers, &body)?;
-    if begin.items.is_empty() {
-        return Err(ApiError::bad_request("a job needs items: [{\"name\": …, \"input\": …}]").param("items"));
+    let mut items = items(&app.config, begin.items)?;
+    if let Some(collection) = begin.documents {
+        items.extend(all_of(&app.config, collection).await?);
+    }
+    if items.is_empty() {
+        let lacks =
+            "a job needs items: [{\"name\": …, \"input\": …}], or documents: a collection that has some";
+        return Err(ApiError::bad_request(lacks).param("items"));
     }
     let sources = script(&app, &begin.workflow).await?;
     let new = NewJob {
@@ -73,7 +181,6 @@ pub(crate) async fn begin(
         at_once: begin.at_once.unwrap_or(4),
         attempts: begin.attempts.unwrap_or(2),
     };
-    let items = items(begin.items);
     let job = app.runs.ask(move |orchestrator| {
         let id = orchestrator.begin_job(new)?;
         orchestrator.add_items(id, items)?;
@@ -114,14 +221,21 @@ enum Word {
 pub(crate) async fn say(
     State(app): State<App>,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
+    request: Request,
 ) -> Result<Json<Job>, ApiError> {
     let id: JobId = id.parse()?;
-    let word: Word = wire::json(&headers, &body)?;
+    let (headers, body) = match Sent::of(request).await? {
+        Sent::Form(form) => return Ok(Json(screenings::add(&app, id, form).await?)),
+        Sent::Json(headers, body) => (headers, body),
+    };
+    let mut word: Word = wire::json(&headers, &body)?;
+    let more = match &mut word {
+        Word::Add { items: given } => items(&app.config, std::mem::take(given))?,
+        _ => Vec::new(),
+    };
     let said = app.runs.ask(move |orchestrator| {
         match word {
-            Word::Add { items: given } => orchestrator.add_items(id, items(given)).map(drop)?,
+            Word::Add { .. } => orchestrator.add_items(id, more).map(drop)?,
             Word::Pause => orchestrator.pause(id, true).map(drop)?,
             Word::Resume => orchestrator.pause(id, false).map(drop)?,
             Word::Retry => orchestrator.retry_failed(id).map(drop)?,
@@ -158,15 +272,21 @@ pub(crate) async fn events(
 #[serde(deny_unknown_fields)]
 pub(crate) struct Which {
     state: Option<String>,
+    #[serde(rename = "as")]
+    form: Option<screenings::As>,
 }
 
-/// The items with what came of them, as JSON lines in the order of their numbers; `?state=failed` gives those.
+/// The items with what came of them, as JSON lines in the order of their numbers; `?state=failed` gives those. Of a screening,
+/// `?as=html` and `?as=csv` give the ranking.
 pub(crate) async fn results(
     State(app): State<App>,
     Path(id): Path<String>,
     Query(which): Query<Which>,
 ) -> Result<Response, ApiError> {
     let id: JobId = id.parse()?;
+    if let Some(form) = which.form {
+        return screenings::ranking(&app, id, form).await;
+    }
     app.runs.ask(move |orchestrator| orchestrator.job(id)).await?;
     let next = move |(app, from): (App, Option<u64>)| {
         let state = which.state.clone();

@@ -45,6 +45,7 @@ pub(crate) async fn begin(
         origin: begin.key.map(|key| format!("http {name} {key}")),
         sources,
         input: begin.input,
+        document: None,
         detached: false,
     };
     let run = app.runs.ask(move |orchestrator| {

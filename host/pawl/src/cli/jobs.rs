@@ -1,8 +1,9 @@
 //! `pawl jobs`: batches, and a person's word to them.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use pawl_flow::{Item, Job, JobId};
 use serde_json::json;
@@ -10,9 +11,9 @@ use serde_json::json;
 use super::approvals::visible;
 use crate::config::Config;
 use crate::flow::Runs;
-
-/// Items that are read at once.
-const PAGE: usize = 1_000;
+use crate::plugins::make_private;
+use crate::screen::ranking::Ranking;
+use crate::screen::{Shared, report};
 
 #[derive(Debug, Args)]
 pub(crate) struct Jobs {
@@ -32,6 +33,14 @@ enum Word {
         /// Only items of this state: queued, running, done, failed or same
         #[arg(long, value_name = "STATE")]
         state: Option<String>,
+    },
+    /// Write the ranking of a screening: results.jsonl, results.csv and report.html
+    Report {
+        /// Such as j3
+        id: String,
+        /// Where to
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
     },
     /// Begin no more items of a job
     Pause {
@@ -67,7 +76,7 @@ impl Jobs {
             Some(Word::Show { id, state }) => {
                 let id: JobId = id.parse()?;
                 let job = runs.ask(move |orchestrator| orchestrator.job(id)).await?;
-                let items = all_items(&runs, id, state).await?;
+                let items = runs.items(id, state).await?;
                 if self.json {
                     let mut all = json!(job);
                     all["list"] = json!(items);
@@ -76,6 +85,16 @@ impl Jobs {
                     println!("{}", row(&job));
                     items.iter().for_each(|item| println!("    {}", line(item)));
                 }
+            }
+            Some(Word::Report { id, out }) => {
+                let id: JobId = id.parse()?;
+                let job = runs.ask(move |orchestrator| orchestrator.job(id)).await?;
+                let Some(shared) = Shared::of(&job) else { bail!("job {id} is no screening") };
+                let ranking = Ranking::of(&job, &shared, runs.items(id, None).await?);
+                make_private(&out)?;
+                report::write(&ranking, &out)
+                    .with_context(|| format!("cannot write into {}", out.display()))?;
+                println!("{}", out.join("report.html").display());
             }
             Some(Word::Pause { id }) => {
                 let id: JobId = id.parse()?;
@@ -93,20 +112,6 @@ impl Jobs {
         }
         runs.close().await;
         Ok(ExitCode::SUCCESS)
-    }
-}
-
-/// Every item of a job, or every one of a state.
-pub(crate) async fn all_items(runs: &Runs, id: JobId, state: Option<String>) -> Result<Vec<Item>> {
-    let mut items: Vec<Item> = Vec::new();
-    loop {
-        let (from, state) = (items.last().map_or(0, |item| item.n + 1), state.clone());
-        let page = runs.ask(move |orchestrator| orchestrator.items(id, state.as_deref(), from, PAGE)).await?;
-        let last = page.len() < PAGE;
-        items.extend(page);
-        if last {
-            return Ok(items);
-        }
     }
 }
 

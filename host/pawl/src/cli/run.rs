@@ -42,7 +42,7 @@ impl RunCommand {
         let sources = sources(config, &self.flow)?;
         let requester = self.by.clone().unwrap_or_else(|| format!("workflow {}", sources.flow()));
         let runs = open(config, Some(&sources)).await?;
-        let start = Start { sources, input, requester, origin: None, detached: self.detach };
+        let start = Start { sources, input, requester, origin: None, document: None, detached: self.detach };
         let events = runs.events();
         let id = runs.ask(move |orchestrator| orchestrator.start(start)).await?;
         if self.detach {

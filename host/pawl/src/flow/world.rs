@@ -1,11 +1,12 @@
 //! What the steps of scripts reach: plugins, the model, prompts, other scripts.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use pawl_flow::{Answer, Approval, Call, Effects, Failure, Proposal, Reached, Said, Sources, Trouble, World};
-use pawl_plugin::{CallError, Completion, Message, ModelError, Role, Shape};
+use pawl_flow::{
+    Answer, Approval, Call, Document, Effects, Failure, Proposal, Reached, Said, Sources, Trouble, World,
+};
+use pawl_plugin::{CallError, Completion, Message, ModelError, Plugin, Role, Shape};
 use serde_json::{Value, json};
 
 use super::prompts::Prompt;
@@ -84,6 +85,10 @@ impl World for Workshop {
                 let gone =
                     format!("there is no tool `{}`; `pawl tools` lists those that there are", call.tool);
                 return Err(Trouble::Refused(Failure::new("not-found", gone)));
+            };
+            let plugin = match call.document {
+                Some(document) => about(plugin.clone(), document).await?,
+                None => plugin.clone(),
             };
             let called = plugin.call_once(&tool.function, call.arguments, call.key);
             let ended = match call.time {
@@ -171,26 +176,23 @@ impl World for Workshop {
         })
     }
 
-    fn content(&self, item: &Value) -> Option<String> {
-        digest(item.get("file")?.as_str()?.as_ref()).ok()
-    }
-
     fn flow(&self, name: &str) -> Result<Sources, Failure> {
         scripts::by_name(&self.folder, name)
     }
 }
 
-/// sha256 of a file.
-fn digest(file: &Path) -> std::io::Result<String> {
-    let mut hash = ring::digest::Context::new(&ring::digest::SHA256);
-    let (mut file, mut buffer) = (std::fs::File::open(file)?, vec![0; 1 << 16]);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            read => hash.update(&buffer[..read]),
+/// The plugin as a run sees it that is about this document.
+async fn about(plugin: Plugin, document: &Document) -> Result<Plugin, Trouble> {
+    let Document { collection, file } = document.clone();
+    let narrowed = plugin.clone();
+    let opened = tokio::task::spawn_blocking(move || narrowed.with_document(&collection, &file)).await;
+    match opened.map_err(std::io::Error::other).and_then(|opened| opened) {
+        Ok(narrowed) => Ok(narrowed.unwrap_or(plugin)),
+        Err(error) => {
+            let gone = format!("{}: {error}", document.file.display());
+            Err(Trouble::Failed(Failure::new("not-found", gone)))
         }
     }
-    Ok(hash.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn role(role: Role) -> &'static str {
@@ -274,10 +276,6 @@ impl World for Nothing {
 
     fn settle<'a>(&'a self, _: &'a Approval) -> Answer<'a, ()> {
         Box::pin(std::future::ready(()))
-    }
-
-    fn content(&self, _: &Value) -> Option<String> {
-        None
     }
 
     fn flow(&self, _: &str) -> Result<Sources, Failure> {

@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::bindings::pawl::host::documents::{Document, Error, Host, Page};
 use super::folder::Folder;
 use super::wait::within;
 use crate::call::State;
+use crate::grant::Collection;
 
 /// Documents of one page.
 const PAGE: usize = 200;
@@ -55,9 +56,15 @@ fn is_id(name: &str) -> bool {
 }
 
 /// A page of the documents after `cursor`, by id.
-fn page(folder: &Path, cursor: Option<&str>) -> Result<Page, Error> {
+fn page(Collection { folder, only }: &Collection, cursor: Option<&str>) -> Result<Page, Error> {
     let failed = |error: std::io::Error| unreadable(folder, &error);
     let open = Folder::open(folder).map_err(failed)?;
+    if let Some(only) = only {
+        let size = open.file(only).and_then(|file| file.metadata()).map(|metadata| metadata.len());
+        let found = size.ok().filter(|_| cursor.is_none_or(|cursor| only.as_str() > cursor));
+        let documents = found.map(|size| document((only.clone(), size)));
+        return Ok(Page { documents: documents.into_iter().collect(), cursor: None });
+    }
     let mut first: BTreeMap<String, u64> = BTreeMap::new();
     for (count, entry) in open.path().read_dir().map_err(failed)?.enumerate() {
         if count == MAX_ENTRIES {
@@ -81,23 +88,26 @@ fn page(folder: &Path, cursor: Option<&str>) -> Result<Page, Error> {
         }
     }
     let more = first.len() > PAGE;
-    let document = |(name, size): (String, u64)| Document {
-        media_type: media_type(&name).to_owned(),
-        id: name.clone(),
-        name,
-        size,
-    };
     let documents: Vec<Document> = first.into_iter().take(PAGE).map(document).collect();
     let cursor = documents.last().filter(|_| more).map(|last| last.id.clone());
     Ok(Page { documents, cursor })
 }
 
-fn read(folder: &Path, id: &str, offset: u64, length: u32) -> Result<Vec<u8>, Error> {
+fn document((name, size): (String, u64)) -> Document {
+    Document { media_type: media_type(&name).to_owned(), id: name.clone(), name, size }
+}
+
+fn read(
+    Collection { folder, only }: &Collection,
+    id: &str,
+    offset: u64,
+    length: u32,
+) -> Result<Vec<u8>, Error> {
     if length > MAX_READ {
         return Err(Error::Limit(format!("{length} bytes in one read; {MAX_READ} at most")));
     }
     let missing = || Error::Missing(id.chars().take(MAX_NAME).collect());
-    if !is_id(id) {
+    if !is_id(id) || only.as_ref().is_some_and(|only| only != id) {
         return Err(missing());
     }
     let mut file = match Folder::open(folder).and_then(|open| open.file(id)) {
@@ -123,12 +133,12 @@ impl State {
     fn collection<T: Send + 'static>(
         &mut self,
         name: &str,
-        work: impl FnOnce(PathBuf) -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(Collection) -> Result<T, Error> + Send + 'static,
     ) -> wasmtime::Result<Result<T, Error>> {
-        let Some(folder) = self.capabilities.documents.get(name).cloned() else {
+        let Some(collection) = self.capabilities.documents.get(name).cloned() else {
             return Ok(Err(Error::NotGranted(name.chars().take(100).collect())));
         };
-        let work = async { tokio::task::spawn_blocking(|| work(folder)).await };
+        let work = async { tokio::task::spawn_blocking(|| work(collection)).await };
         Ok(within(self.deadline, work)?.unwrap_or_else(|error| {
             tracing::error!("reading documents failed in the host: {error}");
             Err(Error::Unreadable("the host failed; its log says why".to_owned()))
@@ -138,7 +148,7 @@ impl State {
 
 impl Host for State {
     fn list(&mut self, collection: String, cursor: Option<String>) -> wasmtime::Result<Result<Page, Error>> {
-        self.collection(&collection, move |folder| page(&folder, cursor.as_deref()))
+        self.collection(&collection, move |documents| page(&documents, cursor.as_deref()))
     }
 
     fn read(
@@ -148,7 +158,7 @@ impl Host for State {
         offset: u64,
         length: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
-        self.collection(&collection, move |folder| read(&folder, &id, offset, length))
+        self.collection(&collection, move |documents| read(&documents, &id, offset, length))
     }
 }
 
@@ -157,18 +167,19 @@ impl Host for State {
 mod tests {
     use super::*;
 
-    fn folder() -> (tempfile::TempDir, PathBuf) {
+    fn folder() -> (tempfile::TempDir, Collection) {
         let home = tempfile::tempdir().unwrap();
         let docs = home.path().join("docs");
         std::fs::create_dir(&docs).unwrap();
-        (home, docs.canonicalize().unwrap())
+        let folder = docs.canonicalize().unwrap();
+        (home, Collection { folder, only: None })
     }
 
     #[test]
     fn pages_give_every_document_once_in_order() {
         let (_home, docs) = folder();
         for number in 0..2 * PAGE + 7 {
-            std::fs::write(docs.join(format!("{number:04}.txt")), "x").unwrap();
+            std::fs::write(docs.folder.join(format!("{number:04}.txt")), "x").unwrap();
         }
         let mut seen = Vec::new();
         let mut cursor: Option<String> = None;
@@ -189,7 +200,7 @@ mod tests {
     fn a_last_page_that_is_full_has_no_cursor() {
         let (_home, docs) = folder();
         for number in 0..PAGE {
-            std::fs::write(docs.join(format!("{number:04}")), "").unwrap();
+            std::fs::write(docs.folder.join(format!("{number:04}")), "").unwrap();
         }
         let page = page(&docs, None).unwrap();
         assert_eq!((page.documents.len(), page.cursor), (PAGE, None));
@@ -201,15 +212,15 @@ mod tests {
         use std::os::unix::fs::symlink;
         let (home, docs) = folder();
         std::fs::write(home.path().join("secret.txt"), "secret").unwrap();
-        std::fs::write(docs.join("a.PDF"), "%PDF").unwrap();
-        std::fs::write(docs.join(".hidden"), "h").unwrap();
-        std::fs::create_dir(docs.join("sub")).unwrap();
-        std::fs::write(docs.join("sub/b.txt"), "b").unwrap();
-        symlink("../secret.txt", docs.join("link.txt")).unwrap();
-        symlink("a.PDF", docs.join("inside.pdf")).unwrap();
+        std::fs::write(docs.folder.join("a.PDF"), "%PDF").unwrap();
+        std::fs::write(docs.folder.join(".hidden"), "h").unwrap();
+        std::fs::create_dir(docs.folder.join("sub")).unwrap();
+        std::fs::write(docs.folder.join("sub/b.txt"), "b").unwrap();
+        symlink("../secret.txt", docs.folder.join("link.txt")).unwrap();
+        symlink("a.PDF", docs.folder.join("inside.pdf")).unwrap();
         rustix::fs::mknodat(
             rustix::fs::CWD,
-            docs.join("pipe"),
+            docs.folder.join("pipe"),
             rustix::fs::FileType::Fifo,
             rustix::fs::Mode::RUSR,
             0,
@@ -241,13 +252,31 @@ mod tests {
         assert!(matches!(read(&docs, "a.PDF", 0, MAX_READ + 1), Err(Error::Limit(_))));
     }
 
+    #[test]
+    fn a_collection_of_one_document_has_no_other() {
+        let (_home, docs) = folder();
+        for name in ["a", "b", "c"] {
+            std::fs::write(docs.folder.join(name), name).unwrap();
+        }
+        let one = super::super::folder::one(&docs.folder.join("b")).unwrap();
+        let listed = page(&one, None).unwrap();
+        assert_eq!(listed.documents.iter().map(|d| (d.id.as_str(), d.size)).collect::<Vec<_>>(), [("b", 1)]);
+        assert!(listed.cursor.is_none() && page(&one, Some("b")).unwrap().documents.is_empty());
+        assert_eq!(read(&one, "b", 0, 9).unwrap(), b"b");
+        assert!(matches!(read(&one, "a", 0, 9), Err(Error::Missing(_))));
+        std::fs::remove_file(docs.folder.join("b")).unwrap();
+        assert!(page(&one, None).unwrap().documents.is_empty());
+        assert!(super::super::folder::one(&docs.folder.join("b")).is_err());
+        assert!(super::super::folder::one(&docs.folder).is_err());
+    }
+
     #[cfg(target_os = "linux")]
     #[test]
     fn a_link_that_took_the_place_of_the_folder_is_not_followed() {
         let (home, docs) = folder();
-        std::fs::write(docs.join("a"), "a").unwrap();
-        std::fs::rename(&docs, home.path().join("moved")).unwrap();
-        std::os::unix::fs::symlink("moved", &docs).unwrap();
+        std::fs::write(docs.folder.join("a"), "a").unwrap();
+        std::fs::rename(&docs.folder, home.path().join("moved")).unwrap();
+        std::os::unix::fs::symlink("moved", &docs.folder).unwrap();
         assert!(matches!(page(&docs, None), Err(Error::Unreadable(_))));
         assert!(read(&docs, "a", 0, 1).is_err());
     }

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::grant::Effective;
+use crate::grant::{Collection, Effective};
 
 /// Follows the links in the paths of all granted folders. An error names the folder as the grant names it.
 pub(crate) fn settle(effective: &mut Effective) -> Result<(), String> {
@@ -14,7 +14,8 @@ pub(crate) fn settle(effective: &mut Effective) -> Result<(), String> {
     let filesystem =
         filesystem.map(|(guest, preopen)| (format!("filesystem `{guest}`"), &mut preopen.folder));
     let documents = effective.documents.iter_mut();
-    let documents = documents.map(|(name, folder)| (format!("documents `{name}`"), folder));
+    let documents =
+        documents.map(|(name, collection)| (format!("documents `{name}`"), &mut collection.folder));
     for (grant, folder) in filesystem.chain(documents) {
         *folder = real(folder).map_err(|error| {
             format!(
@@ -24,6 +25,15 @@ pub(crate) fn settle(effective: &mut Effective) -> Result<(), String> {
         })?;
     }
     Ok(())
+}
+
+/// A collection of one document. The links in the path of its folder are followed now, the file is to be none.
+pub(crate) fn one(file: &Path) -> std::io::Result<Collection> {
+    let nowhere = || std::io::Error::from(std::io::ErrorKind::InvalidInput);
+    let name = file.file_name().and_then(|name| name.to_str()).ok_or_else(nowhere)?;
+    let folder = real(file.parent().ok_or_else(nowhere)?)?;
+    Folder::open(&folder)?.file(name)?;
+    Ok(Collection { folder, only: Some(name.to_owned()) })
 }
 
 fn real(folder: &Path) -> std::io::Result<PathBuf> {
