@@ -8,6 +8,11 @@ use pawl_tests::server::{Options, Server, pawl};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
+#[path = "workflows/screening.rs"]
+mod screening;
+#[path = "workflows/triggers.rs"]
+mod triggers;
+
 const MODEL: &str = "smollm2-135m-instruct-q4_1";
 
 /// A shop that may be written, a calendar, and a folder of workflows.

@@ -77,7 +77,7 @@ async fn main() -> Result<()> {
         slowest = slowest.max(started.elapsed());
         let due = |all: usize| if last { all } else { all * (life + 1) / (plan.kills + 1) };
         let until = (!last).then(|| Instant::now() + Duration::from_millis(100 + random.below(900)));
-        let lived = live(&server, &place, &mut sent, due(plan.runs), due(plan.documents), until, &random);
+        let lived = live(&server, &mut sent, due(plan.runs), due(plan.documents), until, &random);
         lived.await?;
         // SIGKILL, in the midst of whatever it does.
         drop(server);
@@ -192,7 +192,6 @@ struct Sent {
 /// until all is done.
 async fn live(
     server: &Server,
-    place: &Place,
     sent: &mut Sent,
     runs: usize,
     documents: usize,

@@ -36,6 +36,14 @@ impl Server {
     /// # Errors
     /// Where it ends, or is not ready in time; with what it wrote.
     pub fn start(options: &Options, data: &Path) -> Result<Server> {
+        Server::start_with(options, data, &[])
+    }
+
+    /// As [`Server::start`], with more environment.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_with(options: &Options, data: &Path, environment: &[(&str, &str)]) -> Result<Server> {
         let mut command = Command::new(binary()?);
         command.args(["serve", "--listen", "127.0.0.1:0", "--model", options.model]);
         if let Some(settings) = &options.settings {
@@ -48,6 +56,7 @@ impl Server {
             .arg(data)
             .arg("--plugins")
             .arg(plugins_folder()?)
+            .envs(environment.iter().copied())
             .current_dir(data)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use jiff::Timestamp;
 use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::{broadcast, watch};
@@ -274,6 +275,23 @@ impl Embedded {
         }
         self.inner.wake(id);
         Ok(())
+    }
+
+    /// Up to when the moments of a schedule were looked at.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn seen(&self, trigger: &str) -> Result<Option<Timestamp>, FlowError> {
+        Ok(self.inner.store.read(|connection| rows::seen(connection, trigger))?)
+    }
+
+    /// Notes that the moments of a schedule were looked at, and that what was due has been begun.
+    ///
+    /// # Errors
+    /// Where it cannot be written down.
+    pub fn set_seen(&self, trigger: &str, at: Timestamp) -> Result<(), FlowError> {
+        let trigger = trigger.to_owned();
+        Ok(self.inner.store.write(move |connection| rows::set_seen(connection, &trigger, at))?)
     }
 
     /// What happens from now on.

@@ -90,6 +90,10 @@ const SCHEMA: &str = "
         PRIMARY KEY (run, step)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS pending_wake ON pending (wake) WHERE wake IS NOT NULL;
+    CREATE TABLE IF NOT EXISTS triggers (
+        name TEXT PRIMARY KEY,
+        seen INTEGER NOT NULL -- up to when its moments were looked at
+    ) STRICT;
     CREATE TABLE IF NOT EXISTS signals (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         run INTEGER NOT NULL,

@@ -7,6 +7,7 @@
 mod approvals;
 mod chat;
 mod error;
+mod hooks;
 mod jobs;
 mod models;
 mod runs;
@@ -31,6 +32,7 @@ pub(crate) use chat::call_record;
 use crate::chat::Chat;
 use crate::config::Config;
 use crate::flow::Runs;
+use crate::triggers::Triggers;
 use error::ApiError;
 
 /// The largest body that is read, in bytes.
@@ -43,6 +45,7 @@ const MAX_UPLOAD: usize = 1 << 30;
 pub(crate) struct Shared {
     pub(crate) chat: Chat,
     pub(crate) runs: Runs,
+    pub(crate) triggers: Triggers,
     pub(crate) config: Config,
 }
 
@@ -77,6 +80,7 @@ fn router(shared: App, loopback: bool) -> Router {
         .route("/v1/runs/{id}/cancel", post(runs::cancel))
         .route("/v1/runs/{id}/signals/{name}", post(runs::signal))
         .route("/v1/runs/{id}/steps/{step}", post(runs::resolve))
+        .route("/v1/hooks/{name}", post(hooks::receive))
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
         .route("/", get(|| async { Html(include_str!("api/index.html")) }))

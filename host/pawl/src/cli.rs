@@ -15,6 +15,7 @@ mod sample;
 mod screen;
 mod serve;
 mod tools;
+mod triggers;
 
 use std::process::ExitCode;
 
@@ -54,6 +55,8 @@ enum Command {
     Flow(flow::Flow),
     /// Rank a folder of résumés by requirements; called again, it goes on
     Screen(screen::Screen),
+    /// What begins workflows by itself: schedules, folders, webhooks
+    Triggers(triggers::Triggers),
     /// What waits for a person: list, approve, reject
     Approvals(approvals::Approvals),
     /// Import and look at models
@@ -98,6 +101,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Run(command) => block_on(command.run(&config)),
         Command::Runs(command) => block_on(command.run(&config)),
         Command::Jobs(command) => block_on(command.run(&config)),
+        Command::Triggers(command) => command.run(&config),
         Command::Screen(command) => block_on(command.run(config)),
         Command::Flow(command) => block_on(command.run(&config)),
         Command::Approvals(command) => block_on(command.run(&config)),

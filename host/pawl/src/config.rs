@@ -3,6 +3,8 @@
 //! Order: flag over environment over file over the embedded `default.toml`. Unknown keys are errors. After [`Config`]
 //! is made, nothing else reads the environment or a settings file.
 
+pub(crate) mod triggers;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,6 +13,7 @@ use etcetera::BaseStrategy;
 use jiff::tz::TimeZone;
 use pawl_plugin::{DatabaseGrant, Example, Grant};
 use serde::Deserialize;
+use triggers::{RawTrigger, TriggerConfig};
 
 /// The settings file that is used when none is given.
 pub(crate) const DEFAULT_TOML: &str = include_str!("default.toml");
@@ -31,6 +34,8 @@ pub(crate) enum ConfigError {
     Size { key: &'static str, value: String },
     #[error("{key} = {value} is out of range; use {least} to {most}")]
     Range { key: &'static str, value: usize, least: usize, most: usize },
+    #[error("trigger \"{name}\": {why}")]
+    Trigger { name: String, why: String },
     #[error("no home folder: set PAWL_HOME to a folder where models and data may be kept")]
     NoHome,
 }
@@ -70,6 +75,8 @@ struct Raw {
     #[serde(default)]
     workflows: RawWorkflows,
     plugins: Option<BTreeMap<String, RawPlugin>>,
+    #[serde(default)]
+    triggers: BTreeMap<String, RawTrigger>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -118,6 +125,7 @@ pub(crate) struct Config {
     pub(crate) chat: ChatConfig,
     pub(crate) workflows: WorkflowsConfig,
     pub(crate) plugins: Vec<PluginConfig>,
+    pub(crate) triggers: Vec<TriggerConfig>,
     /// Where plugins are whose settings name no folder.
     pub(crate) plugins_folder: PathBuf,
     /// pawl.lock: beside the settings file; in the data folder where there is none.
@@ -255,12 +263,12 @@ impl Config {
             }
         };
         let lock = base.join("pawl.lock");
-        let time_zone = time_zone(raw.time_zone.as_deref())?;
+        let zone = time_zone(raw.time_zone.as_deref())?;
         let plugins_folder = beside(overrides.plugins.as_deref(), "target/plugins", "plugins");
         let plugins = raw.plugins.or(default.plugins).unwrap_or_default();
         Ok(Config {
             listen: raw.listen.or(default.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7411))),
-            time_zone,
+            time_zone: zone.clone(),
             model: ModelConfig {
                 name: overrides.model.clone().or(raw.model.name).or(default.model.name).unwrap_or_default(),
                 context: within("model.context", raw.model.context.or(default.model.context), 512, 131_072)?,
@@ -307,6 +315,7 @@ impl Config {
                     name,
                 })
                 .collect(),
+            triggers: triggers::resolve(raw.triggers, &base, &zone)?,
             plugins_folder,
             onnxruntime: overrides
                 .onnxruntime

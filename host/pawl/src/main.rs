@@ -12,6 +12,7 @@ mod flow;
 mod plugins;
 mod sample;
 mod screen;
+mod triggers;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

@@ -133,14 +133,16 @@ impl Embedded {
         Ok(names)
     }
 
-    /// Goes on with a job that no living process has.
+    /// Goes on with a job that no living process has. One that is done is nobody's: once it has something to do again, it is taken by a
+    /// process that drives all.
     ///
     /// # Errors
     /// Where there is none, or another process drives it.
     pub fn go_on_job(&self, id: JobId) -> Result<(), FlowError> {
         tick::adopt_jobs(&self.inner, Some(id))?;
-        match self.job(id)?.owner {
-            Some(owner) if owner != self.inner.owner.id() => {
+        let job = self.job(id)?;
+        match job.owner {
+            Some(owner) if job.ended.is_none() && owner != self.inner.owner.id() => {
                 Err(FlowError::Job(format!("job {id} is driven by another process, such as `pawl serve`")))
             }
             _ => {

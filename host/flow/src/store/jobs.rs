@@ -266,7 +266,7 @@ pub(crate) fn advance(
     }
     connection
         .prepare_cached(
-            "UPDATE jobs SET state = 'done', ended = ?2 WHERE id = ?1 AND ended IS NULL
+            "UPDATE jobs SET state = 'done', ended = ?2, owner = NULL WHERE id = ?1 AND ended IS NULL
              AND NOT EXISTS (SELECT 1 FROM items WHERE job = ?1 AND state IN ('queued', 'running'))",
         )?
         .execute(params![job.id.number(), rows::now()])?;

@@ -81,6 +81,20 @@ pub(crate) fn run_of_origin(connection: &Connection, origin: &str) -> Result<Opt
         .optional()
 }
 
+pub(crate) fn seen(connection: &Connection, trigger: &str) -> Result<Option<Timestamp>> {
+    connection
+        .prepare_cached("SELECT seen FROM triggers WHERE name = ?1")?
+        .query_row([trigger], |row| row.get(0).map(time))
+        .optional()
+}
+
+pub(crate) fn set_seen(connection: &Connection, trigger: &str, at: Timestamp) -> Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO triggers (name, seen) VALUES (?1, ?2)")?
+        .execute(params![trigger, at.as_microsecond()])?;
+    Ok(())
+}
+
 pub(crate) const RUN: &str = "SELECT id, flow, script, input, requester, origin, parent, state, outcome, created, ended, owner, cancelled, document FROM runs";
 
 pub(crate) fn run(row: &Row<'_>) -> Result<Run> {

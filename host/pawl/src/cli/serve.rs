@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use crate::config::Config;
 use crate::flow::Runs;
 use crate::plugins::model::LateModel;
+use crate::triggers::Triggers;
 use crate::{api, app};
 
 #[derive(Debug, Args)]
@@ -54,7 +55,11 @@ impl Serve {
         });
         let model = Arc::new(LateModel::loaded(config.clone(), chat.llm.clone()));
         let runs = Runs::open(&config, chat.plugins.clone(), model, &chat.approvals, Scope::All).await?;
-        let served = api::serve(listener, api::Shared { chat, runs: runs.clone(), config }, stopped()).await;
+        let triggers = Triggers::new(config.clone(), runs.clone());
+        let mut watching = triggers.watch();
+        let shared = api::Shared { chat, runs: runs.clone(), triggers, config };
+        let served = api::serve(listener, shared, stopped()).await;
+        watching.shutdown().await;
         runs.close().await;
         served?;
         Ok(ExitCode::SUCCESS)
