@@ -28,7 +28,8 @@ pub(crate) const SCHEMA: &str = "
         state TEXT NOT NULL,
         created INTEGER NOT NULL,
         ended INTEGER,
-        owner TEXT
+        owner TEXT,
+        redacted TEXT
     ) STRICT;
     CREATE TABLE IF NOT EXISTS items (
         job INTEGER NOT NULL,

@@ -9,6 +9,7 @@ mod batch;
 mod embedded;
 pub mod journal;
 mod live;
+pub mod memory;
 pub mod request;
 mod run;
 pub mod script;
@@ -20,8 +21,10 @@ pub use approval::{Approval, ApprovalError, Approvals, Audited, Decision, Propos
 pub use batch::{Counts, Item, Job, JobId, JobState, NewItem, NewJob};
 pub use embedded::{Embedded, Event, Options, Scope, Start, content};
 pub use journal::{Entry, Failure, Journal, StepId};
+pub use memory::{Memory, Turn};
 pub use request::{Policy, Request};
 pub use run::{Document, FlowError, Resolution, Run, RunId, RunState, StepView};
 pub use script::{Called, Callee, Script, ScriptError, Sources};
 pub use store::StoreError;
+pub use store::record::{Pruned, redacted};
 pub use world::{Answer, Call, Effects, Reached, Said, Trouble, World};

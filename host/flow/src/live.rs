@@ -110,6 +110,10 @@ impl Steps for Live {
                 let wake = timeout.map(|seconds| open.began.saturating_add((seconds * 1e6) as i64));
                 self.wait(&open, Pending { wake, signal: Some(signal.clone()), ..Pending::default() })
             }
+            Request::Recall { words, most } => {
+                let world = Arc::clone(&self.inner.world);
+                self.said(open, || world.recall(words, *most))
+            }
             Request::Child { flow, input } => self.child(open, flow, input),
             Request::Emit { .. } | Request::Log { .. } => self.ended(open, Ok(Value::Null), None),
             Request::Now => self.ended(open, Ok(json!(Timestamp::now().to_string())), None),
@@ -195,7 +199,9 @@ impl Live {
         F: Future<Output = Result<Said, Trouble>>,
     {
         match self.patiently(ask) {
-            Ok(Ok(Said { value, detail })) => self.ended(open, Ok(value), Some(detail)),
+            Ok(Ok(Said { value, detail })) => {
+                self.ended(open, Ok(value), Some(detail).filter(|detail| !detail.is_null()))
+            }
             Ok(Err(Trouble::Failed(failure) | Trouble::Refused(failure))) => {
                 self.ended(open, Err(failure), None)
             }

@@ -104,6 +104,13 @@ pub enum Request {
         /// Seconds after which the step fails with `timeout`.
         timeout: Option<f64>,
     },
+    /// What people did by conversation, the nearest to some words first.
+    Recall {
+        /// Any text.
+        words: String,
+        /// Turns.
+        most: u32,
+    },
     /// Runs another flow; the value is its result.
     Child {
         /// Its name.
@@ -144,6 +151,7 @@ impl Request {
             Request::Sleep { seconds } => format!("sleep {seconds} s"),
             Request::Until { time } => format!("sleep until {time}"),
             Request::Wait { signal, .. } => format!("wait for {signal}"),
+            Request::Recall { words, .. } => format!("remember: {}", short(words)),
             Request::Child { flow, .. } => format!("run {flow}"),
             Request::Emit { value } => format!("emit: {}", short(&value.to_string())),
             Request::Log { text } => format!("log: {}", short(text)),

@@ -18,6 +18,7 @@
 //! locked loses nothing: the writer tries again, and whoever gives it more waits.
 
 pub(crate) mod jobs;
+pub(crate) mod record;
 pub(crate) mod rows;
 mod writer;
 
@@ -54,7 +55,13 @@ const SCHEMA: &str = "
         ended INTEGER,
         owner TEXT,
         cancelled INTEGER NOT NULL DEFAULT 0,
-        document TEXT
+        document TEXT,
+        redacted TEXT -- which fields are gone
+    ) STRICT;
+    CREATE INDEX IF NOT EXISTS runs_parent ON runs (parent) WHERE parent IS NOT NULL;
+    CREATE TABLE IF NOT EXISTS origins (
+        origin TEXT PRIMARY KEY, -- of a run that was deleted
+        run INTEGER NOT NULL
     ) STRICT;
     CREATE INDEX IF NOT EXISTS runs_open ON runs (owner) WHERE ended IS NULL;
     CREATE TABLE IF NOT EXISTS journal (
@@ -212,9 +219,11 @@ impl Store {
 
 /// Brings a store of an earlier Pawl up to this one.
 fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
-    for table in ["runs", "items"] {
-        if !connection.column_exists(None, table, "document")? {
-            connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN document TEXT"))?;
+    for (table, column) in
+        [("runs", "document"), ("items", "document"), ("runs", "redacted"), ("jobs", "redacted")]
+    {
+        if !connection.column_exists(None, table, column)? {
+            connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} TEXT"))?;
         }
     }
     Ok(())

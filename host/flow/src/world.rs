@@ -99,6 +99,11 @@ pub trait World: Send + Sync + 'static {
     /// Asks the model by a template.
     fn prompt<'a>(&'a self, template: &'a str, slots: &'a Value) -> Answer<'a, Result<Said, Trouble>>;
 
+    /// What people did by conversation, the nearest to some words first. A world without conversations has none.
+    fn recall<'a>(&'a self, _words: &'a str, _most: u32) -> Answer<'a, Result<Said, Trouble>> {
+        Box::pin(std::future::ready(Ok(Said { value: Value::Array(Vec::new()), detail: Value::Null })))
+    }
+
     /// Carries out what was approved and not carried out to its end, as far as that can be done without doing it twice.
     fn settle<'a>(&'a self, approval: &'a Approval) -> Answer<'a, ()>;
 

@@ -445,3 +445,78 @@ fn a_job_that_is_paused_begins_nothing() {
     assert_eq!(done(&process, id).items.done, 5);
     assert!(process.orchestrator.pause(id, true).is_err());
 }
+
+#[test]
+fn what_ended_long_ago_is_deleted_and_what_began_it_begins_it_no_more() {
+    let (runtime, outside, folder) = (runtime(), outside(), tempfile::tempdir().unwrap());
+    let mut shop = Shop::new(&outside, NEVER);
+    shop.flows.insert("inner".into(), "shop::write(#{n: input})".into());
+    let process = Process::start(folder.path(), &runtime, shop);
+    let parent = process.begin("child(\"inner\", 1)", Value::Null);
+    process.result(parent).unwrap();
+    let start = || pawl_flow::Start {
+        sources: Sources::of("once.rhai", "shop::write(#{n: 1})"),
+        input: Value::Null,
+        requester: "trigger".into(),
+        origin: Some("trigger inbox file 1".into()),
+        document: None,
+        detached: false,
+    };
+    let once = process.orchestrator.start(start()).unwrap();
+    process.result(once).unwrap();
+    let job = process
+        .orchestrator
+        .begin_job(job("if input.item.n == 0 { throw \"no\"; } shop::write(#{n: 1})"))
+        .unwrap();
+    process.orchestrator.add_items(job, items(3)).unwrap();
+    done(&process, job);
+    let open = process.begin("wait_for(\"go\") + shop::price_of(#{n: 1})", Value::Null);
+    process.until(open, |run| run.state == RunState::Waiting);
+    let now = jiff::Timestamp::now();
+    assert_eq!(process.orchestrator.prune(now - jiff::ToSpan::hours(1)).unwrap().runs, 0);
+    let pruned = process.orchestrator.prune(now).unwrap();
+    // Parent and child, the one of the trigger, two items and both attempts of the third.
+    assert_eq!((pruned.runs, pruned.jobs), (7, 1));
+    let left: Vec<_> = process.orchestrator.runs(false, 100).unwrap().into_iter().map(|run| run.id).collect();
+    assert_eq!(left, [open]);
+    assert!(process.orchestrator.steps(once, 0, 10).is_err() && process.orchestrator.job(job).is_err());
+    assert_eq!(process.orchestrator.start(start()).unwrap(), once);
+    assert_eq!(outside.effects.lock().unwrap().len(), 4);
+    process.orchestrator.signal(open, "go", &json!(5)).unwrap();
+    assert_eq!(process.result(open), Ok(json!(7)));
+}
+
+#[test]
+fn fields_are_redacted_in_what_has_ended_and_not_in_what_goes_on() {
+    let (runtime, outside, folder) = (runtime(), outside(), tempfile::tempdir().unwrap());
+    let fields = ["email".to_owned()];
+    let text = "emit(#{email: input.email, n: 1}); let n = wait_for(\"go\"); #{email: input.email, n: n}";
+    let (ended, open) = {
+        let process = Process::start(folder.path(), &runtime, Shop::new(&outside, NEVER));
+        let ended = process.begin(text, json!({"email": "ada@example.com"}));
+        process.orchestrator.signal(ended, "go", &json!(1)).unwrap();
+        process.result(ended).unwrap();
+        let open = process.begin(text, json!({"email": "bo@example.com"}));
+        process.until(open, |run| run.state == RunState::Waiting);
+        let job = process.orchestrator.begin_job(job("#{email: input.item.email}")).unwrap();
+        let item = NewItem { name: "a".into(), input: json!({"email": "cy@example.com"}), document: None };
+        process.orchestrator.add_items(job, [item]).unwrap();
+        done(&process, job);
+        assert_eq!(process.orchestrator.redact(&fields).unwrap(), 3);
+        assert_eq!(process.orchestrator.redact(&fields).unwrap(), 0);
+        let items = process.orchestrator.items(job, None, 0, 10).unwrap();
+        assert_eq!(items[0].outcome, Some(Ok(json!({"email": "[redacted]"}))));
+        (ended, open)
+    };
+    // The one that goes on is replayed with what it had.
+    let process = Process::start(folder.path(), &runtime, Shop::new(&outside, NEVER));
+    let run = process.orchestrator.run(ended).unwrap();
+    assert_eq!(
+        (run.input, run.outcome),
+        (json!({"email": "[redacted]"}), Some(Ok(json!({"email": "[redacted]", "n": 1}))))
+    );
+    let steps = process.orchestrator.steps(ended, 0, 10).unwrap();
+    assert!(!format!("{steps:?}").contains("ada@"), "{steps:?}");
+    process.orchestrator.signal(open, "go", &json!(2)).unwrap();
+    assert_eq!(process.result(open), Ok(json!({"email": "bo@example.com", "n": 2})));
+}

@@ -27,8 +27,6 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 
-pub(crate) use chat::call_record;
-
 use crate::chat::Chat;
 use crate::config::Config;
 use crate::flow::Runs;

@@ -10,6 +10,7 @@ use crate::chat::Chat;
 use crate::config::Config;
 use crate::plugins::Plugins;
 use crate::plugins::lock::LockError;
+use crate::record::Recorder;
 
 /// Why Pawl cannot be put together, and the mend.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +29,8 @@ pub(crate) enum AppError {
     Lock(LockError),
     #[error("data folder {folder}: {error}")]
     Data { folder: String, error: std::io::Error },
+    #[error("record of conversations: {0}")]
+    Record(#[from] pawl_flow::StoreError),
     #[error(transparent)]
     Approvals(#[from] pawl_flow::ApprovalError),
     #[error("a worker of the start ended early: {0}")]
@@ -66,6 +69,10 @@ pub(crate) async fn start(config: &Config) -> Result<(Chat, Duration), AppError>
     let plugins = tokio::task::spawn_blocking(move || checking.checked_by(&with)).await.map_err(worker)?;
     let home = config.home.clone();
     let approvals = tokio::task::spawn_blocking(move || Approvals::open(&home)).await.map_err(worker)??;
-    let chat = Chat { llm, plugins, approvals, limits: config.chat.clone(), arrivals: Arc::default() };
+    let (home, record) = (config.home.clone(), config.record.clone());
+    let recorder =
+        tokio::task::spawn_blocking(move || Recorder::open(&home, &record)).await.map_err(worker)??;
+    let limits = config.chat.clone();
+    let chat = Chat { llm, plugins, approvals, recorder, limits, arrivals: Arc::default() };
     Ok((chat, started.elapsed()))
 }

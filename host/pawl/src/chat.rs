@@ -19,13 +19,14 @@ use jiff::ZonedDateTime;
 use pawl_flow::Approval;
 use pawl_llm::{Llm, Sampling, StopReason};
 use pawl_plugin::CallError;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
 
 use crate::approvals::{self, Approvals, GatedError, Reached};
 use crate::config::ChatConfig;
 use crate::plugins::Plugins;
 use crate::plugins::set::Set;
+use crate::record::{Noted, Recorder};
 use decision::{Decision, Offered};
 
 /// One entry of a conversation, free of any wire format.
@@ -118,6 +119,19 @@ pub(crate) struct CallRecord {
     pub(crate) took: Duration,
 }
 
+impl CallRecord {
+    /// As it is shown and kept.
+    pub(crate) fn as_json(&self) -> Value {
+        let mut record = json!({"tool": self.tool, "arguments": self.arguments});
+        match &self.result {
+            Ok(result) => record["result"] = result.clone(),
+            Err(error) => record["error"] = json!(error),
+        }
+        record["seconds"] = json!((self.took.as_secs_f64() * 1000.0).round() / 1000.0);
+        record
+    }
+}
+
 /// What became of a call within a turn.
 enum Called {
     Ran(CallRecord),
@@ -198,6 +212,7 @@ pub(crate) struct Chat {
     pub(crate) llm: Llm,
     pub(crate) plugins: Plugins,
     pub(crate) approvals: Approvals,
+    pub(crate) recorder: Recorder,
     pub(crate) limits: ChatConfig,
     /// Told of each turn that begins, so that a warm-up makes way.
     pub(crate) arrivals: Arc<Notify>,
@@ -207,8 +222,26 @@ impl Chat {
     /// Runs one turn. Dropping the future stops the generation; a plugin call that has begun is left to its limits.
     pub(crate) async fn run(
         &self,
+        turn: Turn,
+        events: Option<&mpsc::Sender<TurnEvent>>,
+    ) -> Result<Outcome, TurnError> {
+        let mut noted = self.recorder.begin(request::last(&turn.items), &self.llm.info().name);
+        let ended = self.rounds(turn, events, &mut noted).await;
+        match &ended {
+            Ok(Outcome { text, approval, usage, .. }) => {
+                let approval = approval.as_ref().map(|approval| approval.id.as_str());
+                noted.end(text, approval, (usage.prompt, usage.completion)).await;
+            }
+            Err(error) => noted.end(&format!("(failed: {error})"), None, (0, 0)).await,
+        }
+        ended
+    }
+
+    async fn rounds(
+        &self,
         mut turn: Turn,
         events: Option<&mpsc::Sender<TurnEvent>>,
+        noted: &mut Noted,
     ) -> Result<Outcome, TurnError> {
         let started = Instant::now();
         self.arrivals.notify_waiters();
@@ -268,6 +301,7 @@ impl Chat {
                     turn.items
                         .push(Item::Call { tool: record.tool.clone(), arguments: record.arguments.clone() });
                     turn.items.push(Item::Result(self.shown(&record)));
+                    noted.call(record.as_json());
                     calls.push(record);
                 }
             }

@@ -7,6 +7,7 @@ mod doctor;
 mod eval;
 mod flow;
 mod jobs;
+mod memory;
 mod model;
 mod plugin;
 mod run;
@@ -59,6 +60,8 @@ enum Command {
     Triggers(triggers::Triggers),
     /// What waits for a person: list, approve, reject
     Approvals(approvals::Approvals),
+    /// What people did by conversation: latest, search, export
+    Memory(memory::MemoryCommand),
     /// Import and look at models
     #[command(subcommand)]
     Model(model::Model),
@@ -105,6 +108,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Screen(command) => block_on(command.run(config)),
         Command::Flow(command) => block_on(command.run(&config)),
         Command::Approvals(command) => block_on(command.run(&config)),
+        Command::Memory(command) => command.run(&config),
         Command::Model(command) => command.run(&config),
         Command::Plugin(command) => block_on(command.run(&config)),
         Command::Sample(command) => command.run(&config),

@@ -74,6 +74,8 @@ struct Raw {
     chat: RawChat,
     #[serde(default)]
     workflows: RawWorkflows,
+    #[serde(default)]
+    record: RawRecord,
     plugins: Option<BTreeMap<String, RawPlugin>>,
     #[serde(default)]
     triggers: BTreeMap<String, RawTrigger>,
@@ -105,6 +107,14 @@ struct RawWorkflows {
 
 #[derive(Debug, Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawRecord {
+    keep_days: Option<u32>,
+    chat: Option<bool>,
+    redact: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawPlugin {
     path: Option<PathBuf>,
     pin: Option<bool>,
@@ -124,6 +134,7 @@ pub(crate) struct Config {
     pub(crate) model: ModelConfig,
     pub(crate) chat: ChatConfig,
     pub(crate) workflows: WorkflowsConfig,
+    pub(crate) record: RecordConfig,
     pub(crate) plugins: Vec<PluginConfig>,
     pub(crate) triggers: Vec<TriggerConfig>,
     /// Where plugins are whose settings name no folder.
@@ -158,6 +169,17 @@ pub(crate) struct ChatConfig {
 pub(crate) struct WorkflowsConfig {
     pub(crate) folder: PathBuf,
     pub(crate) at_once: usize,
+}
+
+/// What is kept of what was done.
+#[derive(Debug, Clone)]
+pub(crate) struct RecordConfig {
+    /// Days after which what has ended is deleted; 0 keeps all.
+    pub(crate) keep_days: u32,
+    /// Whether conversations are remembered.
+    pub(crate) chat: bool,
+    /// Fields whose values are replaced: in runs once they have ended, in conversations at once.
+    pub(crate) redact: Vec<String>,
 }
 
 /// One plugin that the operator wants: where it is and what it is granted.
@@ -224,6 +246,11 @@ impl Home {
     /// Runs of workflows, and what they keep.
     pub(crate) fn runs(&self) -> PathBuf {
         self.data.join("runs")
+    }
+
+    /// What people did by conversation.
+    pub(crate) fn memory(&self) -> PathBuf {
+        self.data.join("memory.sqlite")
     }
 
     /// What was uploaded for jobs.
@@ -304,6 +331,11 @@ impl Config {
                     1,
                     1024,
                 )?,
+            },
+            record: RecordConfig {
+                keep_days: raw.record.keep_days.or(default.record.keep_days).unwrap_or_default(),
+                chat: raw.record.chat.or(default.record.chat).unwrap_or_default(),
+                redact: raw.record.redact.or(default.record.redact).unwrap_or_default(),
             },
             plugins: plugins
                 .into_iter()

@@ -10,6 +10,7 @@ mod dates;
 mod eval;
 mod flow;
 mod plugins;
+mod record;
 mod sample;
 mod screen;
 mod triggers;

@@ -45,7 +45,7 @@ impl Script {
                 ("", "tool") => (text(0).map(Callee::Tool), arguments.get(1)),
                 ("", "child") => (text(0).map(Callee::Flow), None),
                 ("llm", "prompt") => (text(0).map(Callee::Prompt), arguments.get(1)),
-                ("" | "llm", _) => (None, None),
+                ("" | "llm" | "memory", _) => (None, None),
                 (module, function) => (self.tool(module, function).map(Callee::Tool), arguments.first()),
             };
             if let Some(what) = what {
@@ -83,7 +83,7 @@ impl Script {
             let closure =
                 name.starts_with("anon$") || !name.starts_with(|c: char| c.is_alphabetic() || c == '_');
             // What is imported is looked for when it is parsed.
-            let ours = path.is_empty() || path == "llm" || plugins.contains(path);
+            let ours = path.is_empty() || matches!(path, "llm" | "memory") || plugins.contains(path);
             let missing =
                 if !ours { !self.imports().contains(path) } else { !closure && !known.contains(&full) };
             if missing {
@@ -92,6 +92,7 @@ impl Script {
                     "llm" => {
                         format!("there is no function `{full}`; there are ask, choose, extract and prompt")
                     }
+                    "memory" => format!("there is no function `{full}`; there is search"),
                     path if plugins.contains(path) => {
                         format!("there is no tool `{full}`; `pawl tools` lists those that there are")
                     }

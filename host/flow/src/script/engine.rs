@@ -22,6 +22,7 @@ const MAX_MODULES: usize = 32;
 /// Made once: a run of a few steps takes less time than its thousands of functions.
 static STANDARD: LazyLock<Shared<Module>> = LazyLock::new(|| StandardPackage::new().as_shared_module());
 static STEPS: LazyLock<Shared<Module>> = LazyLock::new(|| functions::steps().into());
+static MEMORY: LazyLock<Shared<Module>> = LazyLock::new(|| functions::memory().into());
 static MODEL: LazyLock<Shared<Module>> = LazyLock::new(|| functions::model().into());
 
 /// An engine for scripts that may call these tools and, while they are parsed, import of these sources.
@@ -30,6 +31,7 @@ pub(super) fn engine(tools: &[String], sources: Option<&Sources>) -> Engine {
     engine.register_global_module(Arc::clone(&STANDARD));
     engine.register_global_module(Arc::clone(&STEPS));
     engine.register_static_module("llm", Arc::clone(&MODEL));
+    engine.register_static_module("memory", Arc::clone(&MEMORY));
     functions::register_tools(&mut engine, tools);
     engine.set_optimization_level(OptimizationLevel::None);
     engine.set_max_operations(MAX_OPERATIONS);

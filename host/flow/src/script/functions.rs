@@ -13,6 +13,11 @@ use crate::advance::Step;
 use crate::journal::Failure;
 use crate::request::{Consent, Policy, Request};
 
+/// Turns of a search that does not say how many.
+const RECALLED: u32 = 10;
+/// The most turns of a search.
+const MAX_RECALLED: u32 = 100;
+
 pub(super) type Result<T> = std::result::Result<T, Box<EvalAltResult>>;
 
 /// Those that have no module.
@@ -97,6 +102,22 @@ pub(super) fn model() -> Module {
     module.set_native_fn("choose", |context: NativeCallContext, text: &str, options: Array| {
         let options = json(&context, &Dynamic::from_array(options))?;
         ask(&context, text.to_owned(), Some(serde_json::json!({ "enum": options })))
+    });
+    module
+}
+
+/// `memory::…`
+pub(super) fn memory() -> Module {
+    let mut module = Module::new();
+    module.set_native_fn("search", |context: NativeCallContext, words: &str| {
+        step(&context, Request::Recall { words: words.to_owned(), most: RECALLED })
+    });
+    module.set_native_fn("search", |context: NativeCallContext, words: &str, most: i64| {
+        let Some(most) = u32::try_from(most).ok().filter(|most| (1..=MAX_RECALLED).contains(most)) else {
+            let why = format!("memory::search: {most} turns; give 1 to {MAX_RECALLED}");
+            return Err(thrown(&context, &Failure::new("argument", why)));
+        };
+        step(&context, Request::Recall { words: words.to_owned(), most })
     });
     module
 }

@@ -383,7 +383,7 @@ pub(crate) fn renew(connection: &Connection, job: JobId, items: &[i64]) -> Resul
 /// A job that was done has something to do again.
 fn go_on(connection: &Connection, job: JobId) -> Result<()> {
     connection
-        .prepare_cached("UPDATE jobs SET state = 'running', ended = NULL WHERE id = ?1 AND state = 'done'")?
+        .prepare_cached("UPDATE jobs SET state = 'running', ended = NULL, redacted = NULL WHERE id = ?1 AND state = 'done'")?
         .execute([job.number()])
         .map(drop)
 }

@@ -76,7 +76,9 @@ pub(crate) fn insert_run(connection: &Connection, new: &NewRun) -> Result<(RunId
 
 pub(crate) fn run_of_origin(connection: &Connection, origin: &str) -> Result<Option<RunId>> {
     connection
-        .prepare_cached("SELECT id FROM runs WHERE origin = ?1")?
+        .prepare_cached(
+            "SELECT id FROM runs WHERE origin = ?1 UNION ALL SELECT run FROM origins WHERE origin = ?1",
+        )?
         .query_row([origin], |row| row.get(0).map(RunId::new))
         .optional()
 }

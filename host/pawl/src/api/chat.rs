@@ -125,23 +125,12 @@ fn usage(outcome: &Outcome) -> Value {
 
 /// The `pawl` object: what ran.
 fn ran(outcome: &Outcome) -> Value {
-    let calls: Vec<Value> = outcome.calls.iter().map(call_record).collect();
+    let calls: Vec<Value> = outcome.calls.iter().map(CallRecord::as_json).collect();
     let mut ran = json!({"calls": calls, "rounds": outcome.rounds, "seconds": seconds(outcome.took)});
     if let Some(Approval { id, tool, arguments, digest, .. }) = outcome.approval.as_deref() {
         ran["approval"] = json!({"id": id, "tool": tool, "arguments": arguments, "digest": digest});
     }
     ran
-}
-
-/// A call as it stands in the `pawl` object and in `pawl chat --json`.
-pub(crate) fn call_record(call: &CallRecord) -> Value {
-    let mut record = json!({"tool": call.tool, "arguments": call.arguments});
-    match &call.result {
-        Ok(result) => record["result"] = result.clone(),
-        Err(error) => record["error"] = json!(error),
-    }
-    record["seconds"] = json!(seconds(call.took));
-    record
 }
 
 fn seconds(took: std::time::Duration) -> f64 {

@@ -12,6 +12,15 @@ pub(super) fn last_two(items: &[Item]) -> String {
     texts.take(2).collect::<Vec<_>>().join("\n")
 }
 
+/// What was asked last.
+pub(super) fn last(items: &[Item]) -> &str {
+    let last = items.iter().rev().find_map(|item| match item {
+        Item::User(text) => Some(text.as_str()),
+        _ => None,
+    });
+    last.unwrap_or_default()
+}
+
 /// The tools with the user's request in the places that ask for it, as [`prompt::annotated`] writes it.
 pub(super) fn told(mut tools: Vec<Offered>, turn: &Turn) -> Vec<Offered> {
     let texts: Vec<&str> = turn

@@ -107,7 +107,7 @@ impl ChatCommand {
 
     fn end(&self, outcome: &Outcome) {
         if self.json {
-            let calls: Vec<_> = outcome.calls.iter().map(crate::api::call_record).collect();
+            let calls: Vec<_> = outcome.calls.iter().map(CallRecord::as_json).collect();
             let mut said = json!({"answer": outcome.text, "calls": calls, "rounds": outcome.rounds});
             if let Some(approval) = &outcome.approval {
                 said["approval"] = json!(approval);

@@ -19,6 +19,7 @@ use crate::chat::{CallRecord, Chat, Item, Outcome, Turn};
 use crate::config::{Config, Home};
 use crate::eval::{self, Case, Score, Suite};
 use crate::plugins::Plugins;
+use crate::record::Recorder;
 use crate::sample;
 
 #[derive(Debug, Args)]
@@ -62,7 +63,7 @@ impl Eval {
             }
             let with = chat.llm.clone();
             let plugins = tokio::task::spawn_blocking(move || plugins.checked_by(&with)).await?;
-            let chat = Chat { plugins, ..chat.clone() };
+            let chat = Chat { plugins, recorder: Recorder::none(), ..chat.clone() };
             let outcome = chat.run(turn(case, now.clone()), None).await?;
             let made: Vec<(String, Value)> = outcome.calls.iter().map(as_it_ran).collect();
             let score = eval::score(case, &made, &database);

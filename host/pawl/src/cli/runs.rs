@@ -11,6 +11,7 @@ use super::approvals::{person, visible};
 use super::run::{follow, line, open};
 use crate::config::Config;
 use crate::flow::Runs;
+use crate::record::{self, Tidied};
 
 /// Steps that are read at once.
 const PAGE: usize = 1_000;
@@ -76,6 +77,8 @@ enum Word {
         #[arg(long)]
         fail: bool,
     },
+    /// Delete and redact now what [record] in the settings says; `pawl serve` does so every hour
+    Tidy,
     /// Every step of runs as JSON lines
     Export {
         /// Such as r12; without, all that have ended
@@ -89,12 +92,12 @@ impl RunsCommand {
             Some(Word::Resume { .. } | Word::Cancel { .. }) => open(config, None).await?,
             _ => Runs::look(config).await?,
         };
-        let code = self.on(&runs).await;
+        let code = self.on(config, &runs).await;
         runs.close().await;
         code
     }
 
-    async fn on(self, runs: &Runs) -> Result<ExitCode> {
+    async fn on(self, config: &Config, runs: &Runs) -> Result<ExitCode> {
         match self.word {
             None => {
                 let (only_open, last) = (self.open, self.last);
@@ -144,6 +147,12 @@ impl RunsCommand {
                 let by = person();
                 runs.ask(move |orchestrator| orchestrator.resolve(id, &step, resolution, &by)).await?;
                 println!("{id} goes on with `pawl serve` or `pawl runs resume {id}`");
+            }
+            Some(Word::Tidy) => {
+                let Tidied { runs, jobs, turns, redacted } = record::tidy(config, runs).await?;
+                println!(
+                    "deleted {runs} runs, {jobs} jobs and {turns} turns of conversations; redacted {redacted} runs and jobs"
+                );
             }
             Some(Word::Export { id }) => export(runs, id.map(|id| id.parse()).transpose()?).await?,
         }

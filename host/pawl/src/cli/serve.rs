@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::flow::Runs;
 use crate::plugins::model::LateModel;
 use crate::triggers::Triggers;
-use crate::{api, app};
+use crate::{api, app, record};
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
@@ -57,6 +57,7 @@ impl Serve {
         let runs = Runs::open(&config, chat.plugins.clone(), model, &chat.approvals, Scope::All).await?;
         let triggers = Triggers::new(config.clone(), runs.clone());
         let mut watching = triggers.watch();
+        watching.spawn(record::keep_tidy(config.clone(), runs.clone()));
         let shared = api::Shared { chat, runs: runs.clone(), triggers, config };
         let served = api::serve(listener, shared, stopped()).await;
         watching.shutdown().await;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use pawl_flow::{
-    Answer, Approval, Call, Document, Effects, Failure, Proposal, Reached, Said, Sources, Trouble, World,
+    Answer, Approval, Call, Document, Effects, Failure, Memory, Proposal, Reached, Said, Sources, Trouble,
+    World,
 };
 use pawl_plugin::{CallError, Completion, Message, ModelError, Plugin, Role, Shape};
 use serde_json::{Value, json};
@@ -25,6 +26,7 @@ pub(crate) struct Workshop {
     model: Arc<LateModel>,
     approvals: Approvals,
     folder: PathBuf,
+    memory: PathBuf,
 }
 
 impl Workshop {
@@ -34,7 +36,8 @@ impl Workshop {
         model: Arc<LateModel>,
         approvals: Approvals,
     ) -> Workshop {
-        Workshop { plugins, model, approvals, folder: config.workflows.folder.clone() }
+        let (folder, memory) = (config.workflows.folder.clone(), config.home.memory());
+        Workshop { plugins, model, approvals, folder, memory }
     }
 
     async fn complete(&self, completion: Completion) -> Result<Said, Trouble> {
@@ -165,6 +168,24 @@ impl World for Workshop {
                 .await
                 .map_err(|error| Trouble::Failed(Failure::new("host", error.to_string())))?;
             self.complete(completion.map_err(Trouble::Refused)?).await
+        })
+    }
+
+    fn recall<'a>(&'a self, words: &'a str, most: u32) -> Answer<'a, Result<Said, Trouble>> {
+        Box::pin(async move {
+            let (file, words) = (self.memory.clone(), words.to_owned());
+            let recall = move || {
+                if file.is_file() {
+                    Memory::open(&file)?.recall(&words, most as usize)
+                } else {
+                    Ok(Vec::new())
+                }
+            };
+            let turns = tokio::task::spawn_blocking(recall).await.map_err(|error| error.to_string());
+            match turns.and_then(|turns| turns.map_err(|error| error.to_string())) {
+                Ok(turns) => Ok(Said { value: json!(turns), detail: Value::Null }),
+                Err(why) => Err(Trouble::Busy(why)),
+            }
         })
     }
 
