@@ -8,6 +8,8 @@ use pawl_tests::server::{Options, Server, pawl};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
+#[path = "workflows/record.rs"]
+mod record;
 #[path = "workflows/screening.rs"]
 mod screening;
 #[path = "workflows/triggers.rs"]

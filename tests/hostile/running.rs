@@ -1,5 +1,7 @@
 //! What a guest does when it is called: each misdeed ends as it must while a healthy plugin goes on beside it.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use pawl_plugin::{CallError, Plugin};
 use pawl_tests::hostile::{Ends, Home, alone, assembled, beside, component, peak, well};
@@ -314,5 +316,25 @@ async fn with_fuel_the_same_call_always_ends_at_the_same_place() -> Result<()> {
     .await?;
     let again = Home::new()?;
     assert_eq!(least_fuel(&again, &component).await?.0, fuel);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_nobody_waits_for_any_more_is_stopped_where_that_is_wanted() -> Result<()> {
+    let home = Home::new()?;
+    // Only one call at a time, so that the next one shows that the one before is over.
+    let slow = guest(&home, "hostile", "[limits]\ntime = '60s'\nconcurrency = 1\n")?;
+    for (function, arguments) in [("loop-forever", json!({})), ("sleep-for", json!({"seconds": 3600}))] {
+        let (plugin, stop) = slow.stoppable();
+        let call = tokio::spawn(async move { plugin.call(function, &arguments).await });
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        ensure!(!call.is_finished(), "{function} has ended");
+        drop(stop);
+        let ended = tokio::time::timeout(Duration::from_secs(20), call).await??;
+        ensure!(matches!(ended, Err(CallError::Limit { limit: "time", .. })), "{function}: {ended:?}");
+        let three = json!({"a": 1, "b": 2});
+        let after = tokio::time::timeout(Duration::from_secs(20), slow.call("add", &three));
+        ensure!(after.await?? == json!(3), "{function} holds the plugin");
+    }
     Ok(())
 }

@@ -139,10 +139,11 @@ impl Memory {
                 .prepare_cached("SELECT turn, id FROM turns WHERE id > ?1 AND at >= ?2 ORDER BY id LIMIT 1")?
                 .query_row(params![after, since.as_microsecond()], |row| Ok((row.get(1)?, turn(row)?)))
                 .optional()?;
-            match next {
-                Some((id, turn)) if each(turn) => after = id,
-                _ => return Ok(()),
+            let Some((id, turn)) = next else { return Ok(()) };
+            if !each(turn) {
+                return Ok(());
             }
+            after = id;
         }
     }
 

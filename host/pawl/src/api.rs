@@ -99,8 +99,12 @@ fn router(shared: App, loopback: bool) -> Router {
     router
 }
 
-/// Ready: the model and every plugin of the settings are loaded.
+/// Ready: the model and every plugin of the settings are loaded, and what workflows do can be written down.
 async fn ready(State(app): State<App>) -> Response {
+    if let Some(trouble) = app.runs.trouble() {
+        let text = format!("the record of workflows cannot be written: {trouble}");
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+    }
     match app.chat.plugins.now().missing() {
         [] => "ready".into_response(),
         missing => {

@@ -85,6 +85,11 @@ impl Runs {
         }
     }
 
+    /// Why nothing can be written down at the moment, while it cannot.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.orchestrator.trouble()
+    }
+
     /// What happens from now on.
     pub(crate) fn events(&self) -> tokio::sync::broadcast::Receiver<pawl_flow::Event> {
         self.orchestrator.events()

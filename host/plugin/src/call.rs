@@ -18,6 +18,7 @@ use crate::capability::random::Random;
 use crate::capability::store::{CallStore, KeyValue};
 use crate::capability::wasi::{self, Log};
 use crate::capability::{http, llm};
+use crate::deadline::{Deadline, Stopped};
 use crate::engine::MAX_WASM_STACK;
 use crate::error::CallError;
 use crate::grant::Effective;
@@ -35,7 +36,7 @@ pub(crate) struct State {
     pub(crate) step: Option<Arc<str>>,
     pub(crate) table: ResourceTable,
     /// When the call is over, whatever the guest does.
-    pub(crate) deadline: Instant,
+    pub(crate) deadline: Deadline,
     pub(crate) random: Random,
     pub(crate) network: Arc<http::Network>,
     pub(crate) http: http::Lazy,
@@ -89,6 +90,8 @@ pub(crate) struct Setting {
     pub(crate) keyvalue: KeyValue,
     pub(crate) network: Arc<http::Network>,
     pub(crate) model: llm::Slot,
+    /// Whether somebody still waits, where a call is to end with nobody.
+    pub(crate) stopped: Option<Stopped>,
 }
 
 /// Runs one function to its end. Blocks; the time limit counts from here. With the result come the writes of a trial.
@@ -100,7 +103,7 @@ pub(crate) fn run(
     step: Option<Arc<str>>,
 ) -> Result<(Value, Vec<Write>), CallError> {
     let limits = &setting.limits;
-    let deadline = Instant::now() + limits.time;
+    let deadline = Deadline::new(Instant::now() + limits.time, setting.stopped.clone());
     let log = Log::new(Arc::clone(&setting.plugin), limits.log);
     let capabilities = effects(&setting.capabilities, &mode);
     let wasi = wasi::Context::open(&setting.plugin, &capabilities, &log)?;
@@ -111,7 +114,7 @@ pub(crate) fn run(
             setting.keyvalue.clone(),
             Arc::clone(&setting.plugin),
             step.clone(),
-            deadline,
+            deadline.at,
         ),
         databases: Databases::new(mode),
         step: step.clone(),
@@ -141,10 +144,10 @@ pub(crate) fn run(
     store.set_hostcall_fuel(fuel(limits.output, function.inflation));
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|context| {
-        if Instant::now() < context.data().deadline {
-            Ok(UpdateDeadline::Continue(1))
-        } else {
+        if context.data().deadline.passed() {
             Err(wasmtime::Error::new(TimeUp))
+        } else {
+            Ok(UpdateDeadline::Continue(1))
         }
     });
     let fuelled = limits.fuel.map_or(Ok(()), |fuel| store.set_fuel(fuel));

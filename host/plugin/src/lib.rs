@@ -11,6 +11,7 @@
 mod call;
 mod capability;
 mod compiler;
+mod deadline;
 mod docs;
 mod engine;
 mod error;
@@ -57,6 +58,7 @@ use capability::database::Mode;
 pub use capability::database::Write;
 pub use capability::llm::{Answer, Completion, Message, Model, ModelError, Role, Shape};
 pub use compiler::{Compiler, compile_stdin};
+pub use deadline::Stop;
 pub use docs::embed_wit;
 pub use error::{CallError, Error};
 pub use grant::{
@@ -228,6 +230,7 @@ impl Host {
             keyvalue: self.keyvalue.clone(),
             network: Arc::clone(&self.network),
             model: Arc::clone(&self.model),
+            stopped: None,
         };
         Ok(Plugin {
             setting: Arc::new(setting),
@@ -303,6 +306,14 @@ impl Plugin {
         capabilities.documents.insert(collection.to_owned(), capability::folder::one(file)?);
         let setting = Setting { capabilities: Arc::new(capabilities), ..Setting::clone(&self.setting) };
         Ok(Some(Plugin { setting: Arc::new(setting), inner: Arc::clone(&self.inner) }))
+    }
+
+    /// The same plugin, for calls that are stopped when what comes with it is dropped, wherever they are. For calls without effects
+    /// only ([`Plugin::effects`]): of others it could not be said how far they came.
+    pub fn stoppable(&self) -> (Plugin, Stop) {
+        let (stop, stopped) = Stop::new();
+        let setting = Setting { stopped: Some(stopped), ..Setting::clone(&self.setting) };
+        (Plugin { setting: Arc::new(setting), inner: Arc::clone(&self.inner) }, stop)
     }
 
     /// The names of the interfaces that the component imports.

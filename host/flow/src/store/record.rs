@@ -155,13 +155,14 @@ pub fn redacted(value: &mut Value, fields: &[String]) -> bool {
         }
         Value::Array(items) => items.iter_mut().fold(false, |any, item| redacted(item, fields) | any),
         // What a tool or the model gave as a text may be JSON too.
-        Value::String(text) if text.starts_with(['{', '[']) => match serde_json::from_str::<Value>(text) {
-            Ok(mut inner) if redacted(&mut inner, fields) => {
+        Value::String(text) if text.starts_with(['{', '[']) => {
+            let Ok(mut inner) = serde_json::from_str::<Value>(text) else { return false };
+            let any = redacted(&mut inner, fields);
+            if any {
                 *text = inner.to_string();
-                true
             }
-            _ => false,
-        },
+            any
+        }
         _ => false,
     }
 }

@@ -80,7 +80,7 @@ impl Eval {
     fn report(&self, case: &Case, score: &Score, outcome: &Outcome, made: &[(String, Value)]) {
         if self.json {
             let line = json!({"id": case.id, "tool_right": score.tool_right, "call_right": score.call_right,
-                "why": score.why, "calls": outcome.calls.iter().map(crate::api::call_record).collect::<Vec<_>>(),
+                "why": score.why, "calls": outcome.calls.iter().map(CallRecord::as_json).collect::<Vec<_>>(),
                 "answer": outcome.text, "rounds": outcome.rounds, "seconds": outcome.took.as_secs_f64(),
                 "prompt_tokens": outcome.usage.prompt, "cached_tokens": outcome.usage.cached,
                 "completion_tokens": outcome.usage.completion, "forced_tokens": outcome.usage.forced});

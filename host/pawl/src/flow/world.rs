@@ -93,6 +93,14 @@ impl World for Workshop {
                 Some(document) => about(plugin.clone(), document).await?,
                 None => plugin.clone(),
             };
+            // Who leaves the step, at its timeout or because the run was cancelled, leaves no guest behind.
+            let (plugin, _stop) = match plugin.effects() {
+                pawl_plugin::Effects::None => {
+                    let (plugin, stop) = plugin.stoppable();
+                    (plugin, Some(stop))
+                }
+                _ => (plugin, None),
+            };
             let called = plugin.call_once(&tool.function, call.arguments, call.key);
             let ended = match call.time {
                 Some(time) => tokio::time::timeout(time, called).await.map_err(|_| {

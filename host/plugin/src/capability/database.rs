@@ -198,7 +198,7 @@ impl State {
     }
 
     fn reader(&mut self, name: &str) -> Result<(&mut db::Reader, Instant), Error> {
-        let deadline = self.deadline;
+        let deadline = self.deadline.at;
         let granted = self.granted(name)?;
         if !self.databases.readers.contains_key(name) {
             let reader = db::Reader::open(name, &granted.location, &db::Limits::default(), deadline);
@@ -252,7 +252,7 @@ impl State {
             databases.other.get_or_insert(other);
             return Err(Error::NeedsApproval);
         }
-        let deadline = self.deadline;
+        let deadline = self.deadline.at;
         if !databases.writers.contains_key(name) {
             if !databases.writers.is_empty() {
                 return Err(Error::NotAllowed("one call writes to one database".to_owned()));

@@ -139,7 +139,7 @@ impl State {
             return Ok(Err(Error::NotGranted(name.chars().take(100).collect())));
         };
         let work = async { tokio::task::spawn_blocking(|| work(collection)).await };
-        Ok(within(self.deadline, work)?.unwrap_or_else(|error| {
+        Ok(within(&self.deadline, work)?.unwrap_or_else(|error| {
             tracing::error!("reading documents failed in the host: {error}");
             Err(Error::Unreadable("the host failed; its log says why".to_owned()))
         }))

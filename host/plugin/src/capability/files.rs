@@ -5,7 +5,6 @@
 //! folders are opened, for a pipe or a device could keep a thread waiting; and no call waits past the deadline.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::filesystem::{WasiFilesystemCtxView, WasiFilesystemView as _};
@@ -21,6 +20,7 @@ use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 use super::folder::Folder;
 use super::wait::within;
 use crate::call::State;
+use crate::deadline::Deadline;
 use crate::error::CallError;
 use crate::grant::Effective;
 use crate::manifest::Access;
@@ -62,7 +62,7 @@ pub(super) fn preopen(
 /// Links `wasi:filesystem/types` in the place of the one that opens anything and waits without end.
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     types::add_to_linker::<State, HasFiles>(linker, |state| Files {
-        deadline: state.deadline,
+        deadline: state.deadline.clone(),
         view: state.filesystem(),
     })
 }
@@ -74,7 +74,7 @@ impl HasData for HasFiles {
 }
 
 struct Files<'a> {
-    deadline: Instant,
+    deadline: Deadline,
     view: WasiFilesystemCtxView<'a>,
 }
 
@@ -83,7 +83,7 @@ impl<'a> Files<'a> {
         &mut self,
         work: impl AsyncFnOnce(&mut WasiFilesystemCtxView<'a>) -> FsResult<T>,
     ) -> FsResult<T> {
-        within(self.deadline, work(&mut self.view)).unwrap_or_else(|up| Err(FsError::trap(up)))
+        within(&self.deadline, work(&mut self.view)).unwrap_or_else(|up| Err(FsError::trap(up)))
     }
 }
 
@@ -303,7 +303,7 @@ impl types::HostDescriptor for Files<'_> {
     }
 
     fn is_same_object(&mut self, a: Resource<Descriptor>, b: Resource<Descriptor>) -> wasmtime::Result<bool> {
-        within(self.deadline, Async::is_same_object(&mut self.view, a, b))?
+        within(&self.deadline, Async::is_same_object(&mut self.view, a, b))?
     }
 
     fn metadata_hash(&mut self, file: Resource<Descriptor>) -> FsResult<MetadataHashValue> {

@@ -123,7 +123,7 @@ impl WasiHttpView for State {
                     Arc::clone(&self.plugin),
                     Arc::clone(&self.capabilities),
                     Arc::clone(&self.network),
-                    self.deadline,
+                    self.deadline.at,
                     self.step.clone(),
                 ),
             })

@@ -208,7 +208,7 @@ impl State {
     ) -> wasmtime::Result<Result<String, Error>> {
         match asked {
             Ok((model, completion)) => {
-                Ok(within(self.deadline, model.complete(completion))?.map_err(Error::from))
+                Ok(within(&self.deadline, model.complete(completion))?.map_err(Error::from))
             }
             Err(error) => Ok(Err(error)),
         }
@@ -248,7 +248,7 @@ impl Host for State {
             text(texts.iter().map(String::len)).map(|()| model)
         });
         match ready {
-            Ok(model) => Ok(within(self.deadline, model.embed(texts))?.map_err(Error::from)),
+            Ok(model) => Ok(within(&self.deadline, model.embed(texts))?.map_err(Error::from)),
             Err(error) => Ok(Err(error)),
         }
     }

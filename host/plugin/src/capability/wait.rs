@@ -5,7 +5,6 @@
 //! given up, not waited for.
 
 use std::future::Future;
-use std::time::Instant;
 
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::p2::bindings::io as asynchronous;
@@ -15,10 +14,11 @@ use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, StreamErro
 use wasmtime_wasi::runtime::in_tokio;
 
 use crate::call::{State, TimeUp};
+use crate::deadline::Deadline;
 
 /// Does the work, or gives it up at the deadline.
-pub(super) fn within<T>(deadline: Instant, work: impl Future<Output = T>) -> Result<T, TimeUp> {
-    in_tokio(async { tokio::time::timeout_at(deadline.into(), work).await }).map_err(|_| TimeUp)
+pub(super) fn within<T>(deadline: &Deadline, work: impl Future<Output = T>) -> Result<T, TimeUp> {
+    in_tokio(deadline.within(work)).ok_or(TimeUp)
 }
 
 /// Links `wasi:io/poll` and `wasi:io/streams` in the place of those that wait without end.
@@ -34,13 +34,13 @@ impl HasData for HasWaiting {
 }
 
 struct Waiting<'a> {
-    deadline: Instant,
+    deadline: &'a Deadline,
     table: &'a mut ResourceTable,
 }
 
 impl Waiting<'_> {
     fn of(state: &mut State) -> Waiting<'_> {
-        Waiting { deadline: state.deadline, table: &mut state.table }
+        Waiting { deadline: &state.deadline, table: &mut state.table }
     }
 
     fn wait<T>(
