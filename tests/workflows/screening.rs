@@ -75,10 +75,14 @@ fn a_folder_is_ranked_and_the_same_command_goes_on_with_what_is_new() -> Result<
         (vec!["e-copy.txt".into()], vec!["d-poison.pdf".into()])
     );
     let failed = &results[4];
-    ensure!(failed["attempts"] == 2 && failed["code"] == "damaged", "{failed}");
+    ensure!(
+        failed["attempts"] == 2 && failed["code"] == "damaged" && !failed.to_string().contains("rhai"),
+        "{failed}"
+    );
     ensure!(results[0]["points"] == 100.0 && results[2]["lacks_must"] == true, "{results:?}");
     ensure!(results[0]["judgements"][0]["evidence"]["text"] == "German (C1)", "{}", results[0]);
-    for has in ["more/b-first.txt", "Must speak fluent German", "failed d-poison.pdf", "1 are copies"] {
+    for has in ["more/b-first.txt", "Must speak fluent German", "failed d-poison.pdf", "1 copied from others"]
+    {
         ensure!(out.contains(has), "{has} in {out}");
     }
     let page = std::fs::read_to_string(desk.path("out/report.html"))?;

@@ -48,13 +48,25 @@ pub struct Failure {
     pub code: String,
     /// For people.
     pub message: String,
+    /// Of what ended a run: the line of the script, such as `hire.rhai:3: let a = b;`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
 }
 
 impl Failure {
     /// Of a word for programs and a text for people.
     #[must_use]
     pub fn new(code: &str, message: impl Into<String>) -> Failure {
-        Failure { code: code.to_owned(), message: message.into() }
+        Failure { code: code.to_owned(), message: message.into(), place: None }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.place {
+            Some(place) => write!(f, "{} ({place})", self.message),
+            None => f.write_str(&self.message),
+        }
     }
 }
 

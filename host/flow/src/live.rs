@@ -403,7 +403,7 @@ pub(crate) fn come(
         return Ok(child.and_then(|child| {
             let id = child.id;
             child.outcome.map(|outcome| {
-                outcome.map_err(|failure| Failure::new(&failure.code, format!("{id}: {}", failure.message)))
+                outcome.map_err(|failure| Failure::new(&failure.code, format!("{id}: {failure}")))
             })
         }));
     }

@@ -188,7 +188,7 @@ impl Script {
             source.as_ref().and_then(|path| Some((format!("{path}.rhai"), self.sources.modules.get(path)?)));
         let (name, text) = module.unwrap_or_else(|| (self.sources.name.clone(), &self.sources.main));
         let text = text.lines().nth(line - 1).unwrap_or_default().trim();
-        Failure { code, message: format!("{message} ({name}:{line}: {text})") }
+        Failure { code, message, place: Some(format!("{name}:{line}: {text}")) }
     }
 }
 

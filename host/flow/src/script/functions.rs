@@ -256,7 +256,7 @@ pub(super) fn thrown(context: &NativeCallContext, failure: &Failure) -> Box<Eval
 pub(super) fn failure(value: &Dynamic) -> Option<Failure> {
     let map = value.as_map_ref().ok()?;
     let text = |key: &str| map.get(key)?.clone().into_string().ok();
-    Some(Failure { code: text("code")?, message: text("message")? })
+    Some(Failure::new(&text("code")?, text("message")?))
 }
 
 /// Whether it is that a person stopped the run.

@@ -142,7 +142,7 @@ fn ended(run: &Run, trace: bool, took: std::time::Duration) -> Result<ExitCode> 
                 "pawl: {} {}: {} ({})",
                 run.id,
                 run.state.name(),
-                visible(&failure.message),
+                visible(&failure.to_string()),
                 failure.code
             );
             Ok(ExitCode::from(1))

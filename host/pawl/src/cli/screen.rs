@@ -61,8 +61,8 @@ pub(crate) struct Screen {
 
 impl Screen {
     pub(crate) async fn run(self, config: Config) -> Result<ExitCode> {
-        let folder = self.resumes.clone();
-        let found = tokio::task::spawn_blocking(move || files::find(&folder)).await??;
+        let (folder, except) = (self.resumes.clone(), [self.out.clone(), self.requirements.clone()]);
+        let found = tokio::task::spawn_blocking(move || files::find(&folder, &except)).await??;
         for (name, why) in &found.left_out {
             eprintln!("not taken: {} ({why})", visible(name));
         }
@@ -289,8 +289,8 @@ fn table(ranking: &Ranking, top: usize) -> String {
     }
     for (count, what) in [
         (ranking.failed.len().saturating_sub(top), "more failed; the report names them"),
-        (ranking.copies.len(), "are copies of others and stand with those"),
-        (ranking.unfinished.len(), "are not done yet"),
+        (ranking.copies.len(), "copied from others; the report says from which"),
+        (ranking.unfinished.len(), "not done yet"),
     ] {
         if count > 0 {
             lines.push(format!("{count} {what}"));

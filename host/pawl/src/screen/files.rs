@@ -3,7 +3,7 @@
 //! Invariant: no link is followed, so that nothing outside of the folder is read.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pawl_flow::NewItem;
 
@@ -25,16 +25,17 @@ pub(crate) struct Found {
     pub(crate) left_out: Vec<(String, &'static str)>,
 }
 
-/// Looks through a folder. Blocks.
+/// Looks through a folder, but for some files and folders in it: the results of an earlier call, the requirements. Blocks.
 ///
 /// # Errors
 /// Where it cannot be read, or nothing in it is a résumé that can be read.
-pub(crate) fn find(folder: &Path) -> Result<Found, ScreenError> {
+pub(crate) fn find(folder: &Path, except: &[PathBuf]) -> Result<Found, ScreenError> {
     let unreadable = |source| ScreenError::Folder { folder: folder.to_owned(), source };
     let root = folder.canonicalize().map_err(unreadable)?;
     fs::read_dir(&root).map_err(unreadable)?;
     let mut found = Found::default();
-    below(&root, "", 0, &mut found);
+    let except: Vec<PathBuf> = except.iter().filter_map(|path| path.canonicalize().ok()).collect();
+    below(&root, "", 0, &except, &mut found);
     let readable = |item: &NewItem| {
         let file = item.document.as_ref().map(|document| document.file.as_path())?;
         let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
@@ -52,7 +53,7 @@ pub(crate) fn find(folder: &Path) -> Result<Found, ScreenError> {
     Ok(found)
 }
 
-fn below(folder: &Path, prefix: &str, depth: usize, found: &mut Found) {
+fn below(folder: &Path, prefix: &str, depth: usize, except: &[PathBuf], found: &mut Found) {
     let Ok(entries) = fs::read_dir(folder) else {
         found.left_out.push((prefix.to_owned(), "a folder that cannot be read"));
         return;
@@ -62,7 +63,7 @@ fn below(folder: &Path, prefix: &str, depth: usize, found: &mut Found) {
     for entry in entries {
         let raw = entry.file_name();
         let name = format!("{prefix}{}", raw.to_string_lossy());
-        if raw.as_encoded_bytes().starts_with(b".") {
+        if raw.as_encoded_bytes().starts_with(b".") || except.contains(&entry.path()) {
             continue;
         }
         let Ok(kind) = entry.file_type() else { continue };
@@ -73,7 +74,7 @@ fn below(folder: &Path, prefix: &str, depth: usize, found: &mut Found) {
         } else if name.contains('\\') {
             "a backslash is in its name; rename it"
         } else if kind.is_dir() && depth < MAX_DEPTH {
-            below(&entry.path(), &format!("{name}/"), depth + 1, found);
+            below(&entry.path(), &format!("{name}/"), depth + 1, except, found);
             continue;
         } else if kind.is_dir() {
             "a folder too deep"
@@ -105,7 +106,11 @@ mod tests {
         fs::write(home.path().join("outside.txt"), "x").unwrap();
         #[cfg(unix)]
         std::os::unix::fs::symlink(home.path(), folder.join("link")).unwrap();
-        let found = find(&folder).unwrap();
+        fs::create_dir(folder.join("out")).unwrap();
+        fs::write(folder.join("out/report.html"), "x").unwrap();
+        fs::write(folder.join("asked.txt"), "x").unwrap();
+        let found =
+            find(&folder, &[folder.join("out"), folder.join("asked.txt"), folder.join("gone")]).unwrap();
         let names: Vec<_> = found.items.iter().map(|item| item.name.as_str()).collect();
         assert_eq!(names, ["a.txt", "b/c/d.docx", "photo.jpg", "z.pdf"]);
         assert_eq!(found.items[1].input, serde_json::json!({"id": "d.docx"}));
@@ -116,15 +121,15 @@ mod tests {
     #[test]
     fn a_folder_without_a_readable_file_is_named_with_what_is_in_it() {
         let home = tempfile::tempdir().unwrap();
-        let said = find(home.path()).unwrap_err().to_string();
+        let said = find(home.path(), &[]).unwrap_err().to_string();
         assert!(
             said.contains("no file at all") && said.contains(&home.path().display().to_string()),
             "{said}"
         );
         fs::write(home.path().join("photo.jpg"), "x").unwrap();
-        let said = find(home.path()).unwrap_err().to_string();
+        let said = find(home.path(), &[]).unwrap_err().to_string();
         assert!(said.contains("only photo.jpg") && said.contains("PDF, DOCX, HTML or text"), "{said}");
-        let said = find(&home.path().join("gone")).unwrap_err().to_string();
+        let said = find(&home.path().join("gone"), &[]).unwrap_err().to_string();
         assert!(said.contains("gone") && said.contains("name a folder"), "{said}");
     }
 }
