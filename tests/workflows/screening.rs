@@ -105,6 +105,34 @@ fn a_folder_is_ranked_and_the_same_command_goes_on_with_what_is_new() -> Result<
     assert_eq!(named(&results, "ranked").iter().cloned().collect::<BTreeSet<_>>().len(), 4);
     ensure!(named(&results, "same").is_empty(), "{results:?}");
 
+    // A file that has another name, and files that are somewhere else, are what they were.
+    std::fs::rename(desk.path("cvs/f-new.txt"), desk.path("cvs/g-renamed.txt"))?;
+    std::fs::rename(desk.path("cvs"), desk.path("elsewhere"))?;
+    let runs = || -> Result<i64> {
+        let record = Connection::open_with_flags(
+            desk.path("out/record/runs/runs.sqlite"),
+            OpenFlags::SQLITE_OPEN_READ_ONLY,
+        )?;
+        Ok(record.query_row("SELECT count(*) FROM runs", [], |row| row.get(0))?)
+    };
+    let before = runs()?;
+    let moved =
+        ["screen", "--model", MODEL, "--resumes", "elsewhere", "--requirements", "asked.txt", "--out", "out"];
+    let (code, _, said) = pawl(&moved, desk.folder.path())?;
+    ensure!(code == 0, "{said}");
+    let results = desk.results("out")?;
+    assert_eq!(named(&results, "ranked")[..2], ["g-renamed.txt", "more/b-first.txt"], "{results:?}");
+    assert_eq!(runs()?, before);
+    // Another folder with the same names is other résumés.
+    std::fs::create_dir(desk.path("cvs"))?;
+    desk.put("a-second.txt", &resume("other", "native", "Terraform"))?;
+    let (code, _, said) = desk.screen(&["--out", "out"])?;
+    ensure!(code == 0 && said.contains("1 changed since"), "{said}");
+    let results = desk.results("out")?;
+    ensure!(results.len() == 1 && results[0]["points"] == 100.0, "{results:?}");
+    std::fs::remove_dir_all(desk.path("cvs"))?;
+    std::fs::rename(desk.path("elsewhere"), desk.path("cvs"))?;
+
     // The criteria as they were understood can be edited, and then are another screening.
     let rubric: Value = serde_json::from_str(&std::fs::read_to_string(desk.path("out/rubric.json"))?)?;
     let mut edited = rubric.clone();
@@ -247,6 +275,8 @@ fn what_cannot_be_screened_is_named_with_the_mend() -> Result<()> {
         );
     }
     ensure!(!desk.path("out/results.jsonl").exists());
+    let (code, _, said) = desk.screen(&["--out", "cvs"])?;
+    ensure!(code == 1 && said.contains("--out cvs is the folder of the résumés"), "{said}");
     Ok(())
 }
 

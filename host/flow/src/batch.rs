@@ -45,6 +45,7 @@ pub(crate) const SCHEMA: &str = "
         began INTEGER,
         ended INTEGER,
         document TEXT,
+        moved INTEGER NOT NULL DEFAULT 0, -- whether the document is somewhere else than when it was done
         PRIMARY KEY (job, n)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS items_state ON items (job, state, n);

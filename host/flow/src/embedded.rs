@@ -23,13 +23,12 @@ use tokio::runtime::Handle;
 use tokio::sync::{broadcast, watch};
 
 use crate::approval::Approvals;
-use crate::journal::{Failure, StepId};
+use crate::journal::{Failure, MAX_DEPTH, StepId, too_deep};
 use crate::run::{Document, FlowError, Resolution, Run, RunId, RunState, StepView};
 use crate::script::{Script, ScriptError, Sources};
 use crate::store::Store;
 use crate::store::rows::{self, NewRun};
 use crate::world::World;
-pub use jobs::content;
 use owner::Owner;
 
 /// Signals of a run that no step has taken yet.
@@ -413,6 +412,11 @@ impl Inner {
 }
 
 fn within(value: &Value, what: &str) -> Result<(), FlowError> {
+    if too_deep(value) {
+        return Err(FlowError::Limit(format!(
+            "{what} is nested more than {MAX_DEPTH} deep; make it flatter"
+        )));
+    }
     let bytes = value.to_string().len();
     if bytes > MAX_VALUE {
         return Err(FlowError::Limit(format!(

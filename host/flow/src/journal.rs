@@ -70,6 +70,22 @@ impl fmt::Display for Failure {
     }
 }
 
+/// The most that values are nested: what is written down is read back by a parser with a bound, and is wrapped a few times.
+pub(crate) const MAX_DEPTH: usize = 96;
+
+/// Whether a value is nested so deep that it could not be read back.
+pub(crate) fn too_deep(value: &serde_json::Value) -> bool {
+    fn deeper(value: &serde_json::Value, left: usize) -> bool {
+        let Some(left) = left.checked_sub(1) else { return true };
+        match value {
+            serde_json::Value::Array(items) => items.iter().any(|item| deeper(item, left)),
+            serde_json::Value::Object(fields) => fields.values().any(|field| deeper(field, left)),
+            _ => false,
+        }
+    }
+    deeper(value, MAX_DEPTH)
+}
+
 /// The SHA-256 of a request as JSON, its keys in order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestDigest([u8; 32]);

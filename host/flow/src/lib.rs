@@ -6,6 +6,7 @@
 pub mod advance;
 pub mod approval;
 mod batch;
+mod document;
 mod embedded;
 pub mod journal;
 mod live;
@@ -19,7 +20,8 @@ pub mod world;
 pub use advance::{Advance, Command, advance};
 pub use approval::{Approval, ApprovalError, Approvals, Audited, Decision, Proposal, State};
 pub use batch::{Counts, Item, Job, JobId, JobState, NewItem, NewJob};
-pub use embedded::{Embedded, Event, Options, Scope, Start, content};
+pub use document::{Content, content, read};
+pub use embedded::{Embedded, Event, Options, Scope, Start};
 pub use journal::{Entry, Failure, Journal, StepId};
 pub use memory::{Memory, Turn};
 pub use request::{Policy, Request};

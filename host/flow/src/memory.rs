@@ -74,6 +74,10 @@ impl Memory {
         // What is deleted is not to be found in the file.
         connection.pragma_update(None, "secure_delete", "on").map_err(fail)?;
         connection.execute_batch(SCHEMA).map_err(fail)?;
+        // The same for the index.
+        connection
+            .execute("INSERT INTO words (words, rank) VALUES ('secure-delete', 1)", [])
+            .map_err(fail)?;
         Ok(Memory { connection: Mutex::new(connection) })
     }
 
@@ -115,7 +119,7 @@ impl Memory {
         let (sql, argument) = if words.is_empty() {
             ("SELECT turn FROM turns WHERE ?1 = '' ORDER BY id DESC LIMIT ?2", String::new())
         } else if long.is_empty() {
-            let any = "SELECT t.turn FROM words w JOIN turns t ON t.id = w.rowid WHERE instr(w.text, ?1) > 0 ORDER BY t.id DESC LIMIT ?2";
+            let any = "SELECT t.turn FROM words w JOIN turns t ON t.id = w.rowid WHERE instr(lower(w.text), lower(?1)) > 0 ORDER BY t.id DESC LIMIT ?2";
             (any, words[0].to_owned())
         } else {
             let ranked = "SELECT t.turn FROM words w JOIN turns t ON t.id = w.rowid WHERE words MATCH ?1 ORDER BY bm25(words), t.id DESC LIMIT ?2";
@@ -159,6 +163,7 @@ impl Memory {
             .execute("DELETE FROM words WHERE rowid IN (SELECT id FROM turns WHERE at < ?1)", [before])?;
         let forgotten = transaction.execute("DELETE FROM turns WHERE at < ?1", [before])?;
         transaction.commit()?;
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         Ok(forgotten)
     }
 

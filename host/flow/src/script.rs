@@ -18,7 +18,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::advance::Steps;
-use crate::journal::Failure;
+use crate::journal::{Failure, MAX_DEPTH, too_deep};
 
 pub use calls::{Called, Callee};
 pub use engine::ENGINE;
@@ -151,6 +151,10 @@ impl Script {
         match (ended, diverged) {
             (_, Some(failure)) => Ended::Diverged(failure),
             (Ok(value), _) => match rhai::serde::from_dynamic(&value) {
+                Ok(value) if too_deep(&value) => Ended::Failed(Failure::new(
+                    "result",
+                    format!("the result is nested more than {MAX_DEPTH} deep; make it flatter"),
+                )),
                 Ok(value) => Ended::Done(value),
                 Err(error) => {
                     Ended::Failed(Failure::new("result", format!("the result is no JSON: {error}")))

@@ -58,6 +58,7 @@ const SCHEMA: &str = "
         document TEXT,
         redacted TEXT -- which fields are gone
     ) STRICT;
+    CREATE INDEX IF NOT EXISTS runs_ended ON runs (ended) WHERE ended IS NOT NULL;
     CREATE INDEX IF NOT EXISTS runs_parent ON runs (parent) WHERE parent IS NOT NULL;
     CREATE TABLE IF NOT EXISTS origins (
         origin TEXT PRIMARY KEY, -- of a run that was deleted
@@ -128,6 +129,16 @@ pub enum StoreError {
     /// The store is being closed.
     #[error("the store of runs is closed")]
     Closed,
+}
+
+impl StoreError {
+    /// Whether another process has the file at the moment.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+        let (StoreError::File { error, .. } | StoreError::Sqlite(error)) = self else { return false };
+        matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked))
+    }
 }
 
 /// The store.
@@ -217,6 +228,20 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Leaves nothing of what was deleted in the log of writes, where nobody reads from it at the moment.
+    pub(crate) fn truncate(&self) {
+        let truncated =
+            Connection::open_with_flags(&self.file, OpenFlags::SQLITE_OPEN_READ_WRITE).and_then(|own| {
+                own.busy_timeout(Duration::from_secs(1))?;
+                own.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            });
+        if let Err(error) = truncated {
+            tracing::debug!("the log of writes stays: {error}");
+        }
+    }
+}
+
 /// Brings a store of an earlier Pawl up to this one.
 fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
     for (table, column) in
@@ -225,6 +250,9 @@ fn upgrade(connection: &Connection) -> rusqlite::Result<()> {
         if !connection.column_exists(None, table, column)? {
             connection.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} TEXT"))?;
         }
+    }
+    if !connection.column_exists(None, "items", "moved")? {
+        connection.execute_batch("ALTER TABLE items ADD COLUMN moved INTEGER NOT NULL DEFAULT 0")?;
     }
     Ok(())
 }

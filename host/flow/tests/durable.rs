@@ -447,6 +447,30 @@ fn a_job_that_is_paused_begins_nothing() {
 }
 
 #[test]
+fn a_value_that_could_not_be_read_back_is_refused_at_the_door() {
+    let (runtime, outside, folder) = (runtime(), outside(), tempfile::tempdir().unwrap());
+    let process = Process::start(folder.path(), &runtime, Shop::new(&outside, NEVER));
+    let nested = |deep: usize| (0..deep).fold(json!(1), |inner, _| json!([inner]));
+    let id = process.begin("[[[input]]]", nested(80));
+    assert_eq!(process.result(id), Ok(nested(83)));
+    let id = process.begin("let x = 1; for n in 0..60 { x = [x]; } emit([input, x]); [x]", nested(60));
+    process.result(id).unwrap();
+    let id = process.begin("let x = input; for n in 0..60 { x = [x]; } x", nested(60));
+    assert_eq!(process.result(id).unwrap_err().code, "result");
+    let id = process.begin("let x = input; for n in 0..60 { x = [x]; } emit(x)", nested(60));
+    assert_eq!(process.result(id).unwrap_err().code, "argument");
+    let start = pawl_flow::Start {
+        sources: Sources::of("a.rhai", "1"),
+        input: nested(100),
+        requester: "ana".into(),
+        origin: None,
+        document: None,
+        detached: false,
+    };
+    assert!(process.orchestrator.start(start).unwrap_err().to_string().contains("nested"));
+}
+
+#[test]
 fn what_ended_long_ago_is_deleted_and_what_began_it_begins_it_no_more() {
     let (runtime, outside, folder) = (runtime(), outside(), tempfile::tempdir().unwrap());
     let mut shop = Shop::new(&outside, NEVER);
@@ -481,6 +505,7 @@ fn what_ended_long_ago_is_deleted_and_what_began_it_begins_it_no_more() {
     assert_eq!(left, [open]);
     assert!(process.orchestrator.steps(once, 0, 10).is_err() && process.orchestrator.job(job).is_err());
     assert_eq!(process.orchestrator.start(start()).unwrap(), once);
+    assert!(process.orchestrator.begin_job(self::job("1")).is_err());
     assert_eq!(outside.effects.lock().unwrap().len(), 4);
     process.orchestrator.signal(open, "go", &json!(5)).unwrap();
     assert_eq!(process.result(open), Ok(json!(7)));
@@ -506,6 +531,8 @@ fn fields_are_redacted_in_what_has_ended_and_not_in_what_goes_on() {
         assert_eq!(process.orchestrator.redact(&fields).unwrap(), 0);
         let items = process.orchestrator.items(job, None, 0, 10).unwrap();
         assert_eq!(items[0].outcome, Some(Ok(json!({"email": "[redacted]"}))));
+        // What is not known any more cannot be done again.
+        assert!(process.orchestrator.retry_failed(job).is_err());
         (ended, open)
     };
     // The one that goes on is replayed with what it had.

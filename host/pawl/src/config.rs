@@ -109,7 +109,7 @@ struct RawWorkflows {
 #[derive(Debug, Deserialize, Default)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawRecord {
-    keep_days: Option<u32>,
+    keep_days: Option<usize>,
     chat: Option<bool>,
     redact: Option<Vec<String>>,
 }
@@ -176,7 +176,7 @@ pub(crate) struct WorkflowsConfig {
 #[derive(Debug, Clone)]
 pub(crate) struct RecordConfig {
     /// Days after which what has ended is deleted; 0 keeps all.
-    pub(crate) keep_days: u32,
+    pub(crate) keep_days: usize,
     /// Whether conversations are remembered.
     pub(crate) chat: bool,
     /// Fields whose values are replaced: in runs once they have ended, in conversations at once.
@@ -277,7 +277,13 @@ impl Config {
                 )?,
             },
             record: RecordConfig {
-                keep_days: raw.record.keep_days.or(default.record.keep_days).unwrap_or_default(),
+                keep_days: raw
+                    .record
+                    .keep_days
+                    .or(default.record.keep_days)
+                    .map(|days| within("record.keep-days", Some(days), 0, 36_500))
+                    .transpose()?
+                    .unwrap_or_default(),
                 chat: raw.record.chat.or(default.record.chat).unwrap_or_default(),
                 redact: raw.record.redact.or(default.record.redact).unwrap_or_default(),
             },

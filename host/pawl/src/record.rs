@@ -2,6 +2,7 @@
 //!
 //! Runs and jobs are the orchestrator's, conversations are remembered here. Approvals and their audit are kept whatever the settings say.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,8 @@ use crate::flow::Runs;
 
 /// Between two times at which a server tidies up.
 const TIDY: Duration = Duration::from_secs(3_600);
+/// How long an upload may take until its job knows it.
+const UPLOADING: Duration = Duration::from_secs(24 * 3_600);
 /// Bytes of a call's result that are remembered.
 const MAX_RESULT: usize = 32 << 10;
 
@@ -55,14 +58,9 @@ impl Recorder {
     }
 
     /// Blocks. What cannot be remembered is said in the log and stops nobody.
-    fn keep(&self, turn: Turn) {
+    fn keep(&self, turn: &Turn) {
         let Some(memory) = &self.memory else { return };
-        let mut value = json!(turn);
-        redacted(&mut value, &self.redact);
-        let kept = serde_json::from_value(value).map_err(|error| error.to_string());
-        if let Err(error) =
-            kept.and_then(|turn: Turn| memory.remember(&turn).map_err(|error| error.to_string()))
-        {
+        if let Err(error) = memory.remember(turn) {
             tracing::error!("a turn is not on record: {error}");
         }
     }
@@ -78,6 +76,7 @@ pub(crate) struct Noted {
 impl Noted {
     /// A call that was made.
     pub(crate) fn call(&mut self, mut call: Value) {
+        redacted(&mut call, &self.recorder.redact);
         let text = call["result"].to_string();
         if text.len() > MAX_RESULT {
             let cut = &text[..text.floor_char_boundary(MAX_RESULT)];
@@ -96,12 +95,17 @@ impl Noted {
         (turn.prompt_tokens, turn.completion_tokens) = (tokens.0 as u64, tokens.1 as u64);
         let turn = self.ended(turn);
         let recorder = self.recorder.clone();
-        if let Err(error) = tokio::task::spawn_blocking(move || recorder.keep(turn)).await {
+        if let Err(error) = tokio::task::spawn_blocking(move || recorder.keep(&turn)).await {
             tracing::error!("a turn is not on record: {error}");
         }
     }
 
     fn ended(&self, mut turn: Turn) -> Turn {
+        for (name, text) in [("request", &mut turn.request), ("answer", &mut turn.answer)] {
+            if self.recorder.redact.iter().any(|field| field == name) {
+                "[redacted]".clone_into(text);
+            }
+        }
         turn.at = Timestamp::now();
         turn.seconds = (self.began.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
         turn
@@ -112,7 +116,7 @@ impl Drop for Noted {
     fn drop(&mut self) {
         if let Some(turn) = self.turn.take() {
             let (recorder, turn) = (self.recorder.clone(), self.ended(turn));
-            std::thread::spawn(move || recorder.keep(turn));
+            std::thread::spawn(move || recorder.keep(&turn));
         }
     }
 }
@@ -145,12 +149,15 @@ pub(crate) async fn tidy(config: &Config, runs: &Runs) -> Result<Tidied> {
     let mut tidied = Tidied::default();
     let RecordConfig { keep_days, redact, .. } = config.record.clone();
     if keep_days > 0 {
-        let before = Timestamp::now() - (i64::from(keep_days) * 24).hours();
+        let hours = i64::try_from(keep_days).unwrap_or_default() * 24;
+        let before = Timestamp::now() - hours.hours();
         let pruned = runs.ask(move |orchestrator| orchestrator.prune(before)).await?;
         (tidied.runs, tidied.jobs) = (pruned.runs, pruned.jobs);
         let (uploads, memory) = (config.home.uploads(), config.home.memory());
+        let known = runs.ask(|orchestrator| orchestrator.documents()).await?;
         let forget = move || {
             pruned.documents.iter().for_each(|document| delete_upload(&uploads, document));
+            sweep(&uploads, &known);
             if memory.is_file() { Memory::open(&memory)?.forget(before) } else { Ok(0) }
         };
         tidied.turns = tokio::task::spawn_blocking(forget).await??;
@@ -175,6 +182,22 @@ fn delete_upload(uploads: &Path, document: &Path) {
     }
     let mut folder: PathBuf = document.to_owned();
     while folder.pop() && folder != *uploads && std::fs::remove_dir(&folder).is_ok() {}
+}
+
+/// Deletes uploads that no job knows, such as those of a request that was cut off.
+fn sweep(uploads: &Path, known: &HashSet<PathBuf>) {
+    let old = |entry: &std::fs::DirEntry| {
+        let modified = entry.metadata().and_then(|found| found.modified()).ok();
+        modified.and_then(|time| time.elapsed().ok()).is_some_and(|age| age > UPLOADING)
+    };
+    for entry in std::fs::read_dir(uploads).into_iter().flatten().flatten().filter(old) {
+        let folder = entry.path();
+        if !known.iter().any(|document| document.starts_with(&folder))
+            && let Err(error) = std::fs::remove_dir_all(&folder)
+        {
+            tracing::error!("{}: {error}", folder.display());
+        }
+    }
 }
 
 #[cfg(test)]

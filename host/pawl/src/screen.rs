@@ -27,8 +27,10 @@ const SCRIPT: &str = include_str!("../../../workflows/screen.rhai");
 const PLUGIN: &str = "resume";
 /// The collection that it reads.
 const COLLECTION: &str = "resumes";
-/// What the plugin is granted where the settings do not have it. The résumé comes with the run.
+/// What the plugin is granted where the settings do not have it.
 const GRANT: &str = "clocks = true\nllm = { max-calls = 16, max-tokens = 700 }";
+/// What else it is granted for a server, to read what is there and what is uploaded.
+const DOCUMENTS: &str = "documents = { resumes = \"/srv/resumes\" }";
 /// How often a résumé is tried.
 const ATTEMPTS: u32 = 2;
 
@@ -103,29 +105,32 @@ pub(crate) fn plugin(set: &Set) -> Result<Plugin, ScreenError> {
         let missing = set.missing().iter().find(|missing| missing.plugin == PLUGIN);
         let why = missing.map_or_else(
             || {
-                format!(
-                    "is not in the settings: add [plugins.{PLUGIN}.grant] with {}",
-                    GRANT.replace('\n', ", ")
-                )
+                let grant = GRANT.replace('\n', ", ");
+                format!("is not in the settings: add [plugins.{PLUGIN}.grant] with {grant}, {DOCUMENTS}")
             },
             |missing| format!("is not loaded: {}", missing.why),
         );
         return Err(ScreenError::Plugin(why));
     };
-    let asks =
-        plugin.capabilities().iter().any(|state| state.capability.starts_with("llm") && state.effective());
-    if !asks {
-        let mend = format!(
-            "may not ask the model: add {} to [plugins.{PLUGIN}.grant]",
-            GRANT.lines().last().unwrap_or_default()
-        );
-        return Err(ScreenError::Plugin(mend));
+    let has = |capability: &str| {
+        plugin
+            .capabilities()
+            .iter()
+            .any(|state| state.capability.starts_with(capability) && state.effective())
+    };
+    let documents = format!("documents {COLLECTION}");
+    let model = GRANT.lines().last().unwrap_or_default();
+    for (capability, grant) in [("llm", model), (&documents, DOCUMENTS)] {
+        if !has(capability) {
+            let mend = format!("is not granted {capability}: add {grant} to [plugins.{PLUGIN}.grant]");
+            return Err(ScreenError::Plugin(mend));
+        }
     }
     Ok(plugin.clone())
 }
 
-/// Settings for a screening that keeps its record in a folder of its own, and needs no other plugin.
-pub(crate) fn settings(mut config: Config, record: PathBuf) -> Result<Config, ScreenError> {
+/// Settings for a screening of a folder that keeps its record in another one, and needs no other plugin.
+pub(crate) fn settings(mut config: Config, resumes: &Path, record: PathBuf) -> Result<Config, ScreenError> {
     config.home.data = record;
     config.plugins.retain(|plugin| plugin.name == PLUGIN);
     if config.plugins.is_empty() {
@@ -137,6 +142,9 @@ pub(crate) fn settings(mut config: Config, record: PathBuf) -> Result<Config, Sc
             grant,
             examples: Vec::new(),
         });
+    }
+    for plugin in &mut config.plugins {
+        plugin.grant.documents.insert(COLLECTION.to_owned(), resumes.to_owned());
     }
     Ok(config)
 }

@@ -91,18 +91,15 @@ impl Triggers {
             detached: false,
         };
         let run = self.runs.ask(move |orchestrator| orchestrator.start(start)).await?;
-        tracing::info!(trigger = name, %run, occasion = occasion.name, "begun");
+        tracing::debug!(trigger = name, %run, occasion = occasion.name, "begun");
         Ok(run)
     }
 
     /// Begins runs at the times of a schedule.
     async fn keep_time(self, trigger: TriggerConfig, schedule: Schedule) {
-        // Moments before the first look were missed, for nobody was there.
-        let mut late = true;
         loop {
-            match self.look(&trigger, &schedule, late).await {
-                Ok(()) => late = false,
-                Err(error) => tracing::error!(trigger = trigger.name, "{error}; trying again"),
+            if let Err(error) = self.look(&trigger, &schedule).await {
+                tracing::error!(trigger = trigger.name, "{error}; trying again");
             }
             let now = Timestamp::now();
             let wait = schedule.next(now).map_or(LONGEST, |next| {
@@ -112,16 +109,11 @@ impl Triggers {
         }
     }
 
-    async fn look(
-        &self,
-        trigger: &TriggerConfig,
-        schedule: &Schedule,
-        late: bool,
-    ) -> Result<(), TriggerError> {
+    async fn look(&self, trigger: &TriggerConfig, schedule: &Schedule) -> Result<(), TriggerError> {
         let now = Timestamp::now();
         let name = trigger.name.clone();
         let seen = self.runs.ask(move |orchestrator| orchestrator.seen(&name)).await?;
-        for moment in schedule.due(seen.unwrap_or(now), now, late) {
+        for moment in schedule.due(seen.unwrap_or(now), now) {
             let at = schedule.local(moment);
             let given = Map::from_iter([("trigger".to_owned(), json!({"name": trigger.name, "at": at}))]);
             self.begin(trigger, Occasion { name: format!("at {moment}"), given, document: None }).await?;

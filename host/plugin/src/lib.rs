@@ -294,12 +294,12 @@ impl Plugin {
     }
 
     /// The same plugin, for calls that are about one document: in this collection it finds that file and no other, whatever folder
-    /// was granted. None where its manifest does not ask for the collection.
+    /// was granted. None where it does not have the collection.
     ///
     /// # Errors
-    /// Where there is no such regular file.
+    /// Where there is no such regular file, or a link is in its path.
     pub fn with_document(&self, collection: &str, file: &Path) -> std::io::Result<Option<Plugin>> {
-        if !self.inner.manifest.capabilities.documents.iter().any(|asked| asked == collection) {
+        if !self.setting.capabilities.documents.contains_key(collection) {
             return Ok(None);
         }
         let mut capabilities = Effective::clone(&self.setting.capabilities);

@@ -1,15 +1,12 @@
 //! Jobs of the embedded orchestrator: their items become runs, so many at once.
 
-use std::io::{self, Read};
-use std::path::Path;
 use std::sync::Arc;
-
-use sha2::{Digest, Sha256};
 
 use super::{Embedded, Inner, tick};
 use crate::batch::{Item, Job, JobId, JobState, NewItem, NewJob};
+use crate::document::content;
 use crate::run::FlowError;
-use crate::store::{jobs, rows};
+use crate::store::{jobs, record, rows};
 
 /// Items of one transaction: other writes come between.
 const CHUNK: usize = 5_000;
@@ -33,6 +30,13 @@ impl Embedded {
                 format!("{at_once} at once, {attempts} attempts: give 1 to {MAX_AT_ONCE} and 1 to 100");
             return Err(FlowError::Job(wrong));
         }
+        if let Some(origin) = new.origin.clone()
+            && let Some(deleted) =
+                self.inner.store.read(|connection| record::deleted_job(connection, &origin))?
+        {
+            let gone = format!("job j{deleted} was begun by this and has been deleted by age; begin another");
+            return Err(FlowError::Job(gone));
+        }
         let owner = self.inner.owner.id().to_owned();
         Ok(self.inner.store.write(move |connection| jobs::insert(connection, &new, &digest, &owner))?)
     }
@@ -40,13 +44,16 @@ impl Embedded {
     /// Adds items; those whose names are there already are left out. Says how many are new.
     ///
     /// # Errors
-    /// Where there is no such job.
+    /// Where there is no such job, or what it was given has been redacted.
     pub fn add_items(&self, id: JobId, items: impl IntoIterator<Item = NewItem>) -> Result<usize, FlowError> {
-        self.job(id)?;
+        self.can_go_on(id)?;
         let mut items = items.into_iter().peekable();
         let mut added = 0;
         while items.peek().is_some() {
             let chunk: Vec<NewItem> = items.by_ref().take(CHUNK).collect();
+            for item in &chunk {
+                super::within(&item.input, &format!("the input of {}", item.name))?;
+            }
             added += self.inner.store.write(move |connection| jobs::add(connection, id, &chunk))?;
             self.inner.look();
         }
@@ -107,7 +114,7 @@ impl Embedded {
     /// # Errors
     /// Where there is no such job.
     pub fn retry_failed(&self, id: JobId) -> Result<usize, FlowError> {
-        self.job(id)?;
+        self.can_go_on(id)?;
         let again = self.inner.store.write(move |connection| jobs::retry(connection, id))?;
         self.inner.look();
         Ok(again)
@@ -118,7 +125,7 @@ impl Embedded {
     /// # Errors
     /// Where there is no such job.
     pub fn renew(&self, id: JobId) -> Result<Vec<String>, FlowError> {
-        self.job(id)?;
+        self.can_go_on(id)?;
         let ended = self.inner.store.read(|connection| jobs::documents(connection, id))?;
         let changed: Vec<_> = ended.into_iter().filter(jobs::Known::changed).collect();
         let (renewed, names) = (
@@ -131,6 +138,43 @@ impl Embedded {
             self.inner.look();
         }
         Ok(names)
+    }
+
+    /// Tells where the documents of items are now, by the items' names; other names are left out.
+    ///
+    /// # Errors
+    /// Where there is no such job.
+    pub fn relocate(&self, id: JobId, items: impl IntoIterator<Item = NewItem>) -> Result<(), FlowError> {
+        self.job(id)?;
+        let mut items = items.into_iter().peekable();
+        while items.peek().is_some() {
+            let chunk: Vec<NewItem> = items.by_ref().take(CHUNK).collect();
+            self.inner.store.write(move |connection| jobs::relocate(connection, id, &chunk))?;
+        }
+        Ok(())
+    }
+
+    /// How many items of a job run at the same time, from now on.
+    ///
+    /// # Errors
+    /// Where there is no such job or the number is out of range.
+    pub fn set_at_once(&self, id: JobId, at_once: u32) -> Result<(), FlowError> {
+        self.job(id)?;
+        if !(1..=MAX_AT_ONCE).contains(&at_once) {
+            return Err(FlowError::Job(format!("{at_once} at once: give 1 to {MAX_AT_ONCE}")));
+        }
+        self.inner.store.write(move |connection| jobs::set_at_once(connection, id, at_once))?;
+        Ok(())
+    }
+
+    fn can_go_on(&self, id: JobId) -> Result<(), FlowError> {
+        self.job(id)?;
+        if self.inner.store.read(|connection| record::is_closed(connection, id.number()))? {
+            let why =
+                format!("what job {id} was given has been redacted, so that it cannot go on; begin another");
+            return Err(FlowError::Job(why));
+        }
+        Ok(())
     }
 
     /// Goes on with a job that no living process has. One that is done is nobody's: once it has something to do again, it is taken by a
@@ -185,19 +229,4 @@ pub(super) fn advance(inner: &Arc<Inner>) -> Result<(), FlowError> {
         changed.begun.into_iter().for_each(|run| inner.wake(run));
     }
     Ok(())
-}
-
-/// The sha256 of a file, in hex.
-///
-/// # Errors
-/// Where it cannot be read.
-pub fn content(file: &Path) -> io::Result<String> {
-    let (mut hash, mut file, mut buffer) = (Sha256::new(), std::fs::File::open(file)?, vec![0; 1 << 16]);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            read => hash.update(&buffer[..read]),
-        }
-    }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>())
 }

@@ -1,11 +1,14 @@
 //! The record of the embedded orchestrator: what is deleted and redacted, and what triggers have seen.
 
+use std::collections::HashSet;
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 
 use super::Embedded;
 use crate::run::FlowError;
-use crate::store::record::{self, Pruned};
-use crate::store::rows;
+use crate::store::record::{self, Pruned, Redacting};
+use crate::store::{jobs, rows};
 
 impl Embedded {
     /// Deletes what ended before: runs, and jobs with their items. What began a run is remembered, so that it does not begin another.
@@ -15,10 +18,11 @@ impl Embedded {
     pub fn prune(&self, before: Timestamp) -> Result<Pruned, FlowError> {
         let (before, mut all) = (before.as_microsecond(), Pruned::default());
         loop {
-            let some = self.inner.store.write(move |connection| record::prune(connection, before))?;
-            if some.runs == 0 && some.jobs == 0 {
+            let some = self.inner.store.write(move |connection| record::prune(connection, before));
+            let Some(some) = some? else {
+                self.inner.store.truncate();
                 return Ok(all);
-            }
+            };
             all.runs += some.runs;
             all.jobs += some.jobs;
             all.documents.extend(some.documents);
@@ -31,14 +35,25 @@ impl Embedded {
     /// # Errors
     /// Where it cannot be written.
     pub fn redact(&self, fields: &[String]) -> Result<usize, FlowError> {
-        let mut all = 0;
+        let mut at = Redacting::default();
         loop {
             let fields = fields.to_vec();
-            match self.inner.store.write(move |connection| record::redact(connection, &fields))? {
-                0 => return Ok(all),
-                some => all += some,
+            match self.inner.store.write(move |connection| record::redact(connection, &fields, at))? {
+                Some(next) => at = next,
+                None => {
+                    self.inner.store.truncate();
+                    return Ok(at.done);
+                }
             }
         }
+    }
+
+    /// The documents that jobs are about.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn documents(&self) -> Result<HashSet<PathBuf>, FlowError> {
+        Ok(self.inner.store.read(jobs::all_documents)?)
     }
 
     /// Up to when the moments of a schedule were looked at.

@@ -10,7 +10,7 @@ use super::engine::MAX_ITEMS;
 use super::parallel::{AT_ONCE, parallel};
 use super::{Run, WAITS, place};
 use crate::advance::Step;
-use crate::journal::Failure;
+use crate::journal::{Failure, MAX_DEPTH, too_deep};
 use crate::request::{Consent, Policy, Request};
 
 /// Turns of a search that does not say how many.
@@ -239,8 +239,13 @@ pub(super) fn shared(context: &NativeCallContext) -> Result<Arc<Run>> {
 }
 
 fn json(context: &NativeCallContext, value: &Dynamic) -> Result<Value> {
-    rhai::serde::from_dynamic(value)
-        .map_err(|error| thrown(context, &Failure::new("argument", format!("no JSON value: {error}"))))
+    let value = rhai::serde::from_dynamic(value)
+        .map_err(|error| thrown(context, &Failure::new("argument", format!("no JSON value: {error}"))))?;
+    if too_deep(&value) {
+        let why = format!("a value is nested more than {MAX_DEPTH} deep; make it flatter");
+        return Err(thrown(context, &Failure::new("argument", why)));
+    }
+    Ok(value)
 }
 
 /// A failure as `catch` gets it: `#{code, message}`.

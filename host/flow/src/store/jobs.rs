@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::rows::{self, NewRun, json as parsed, text, time};
 use crate::batch::{Counts, Item, Job, JobId, JobState, NewItem, NewJob};
+use crate::document::content;
 use crate::journal::Failure;
 use crate::run::{Document, RunId};
 use crate::script::Sources;
@@ -228,7 +229,7 @@ pub(crate) fn advance(
     for Next { n, input, document, content } in begin {
         changed.any = true;
         if let Some(content) = content
-            && let Some(same) = same_content(connection, job.id, *n, content)?
+            && let Some(same) = same_content(connection, job.id, *n, content, input)?
         {
             connection
                 .prepare_cached(
@@ -300,13 +301,20 @@ fn end_items(connection: &Connection, job: &Job) -> Result<bool> {
     Ok(!ended.is_empty())
 }
 
-/// An earlier item with the same content.
-fn same_content(connection: &Connection, job: JobId, n: i64, content: &str) -> Result<Option<i64>> {
+/// An earlier item with the same content that is to be done in the same way; under which name its document lies makes no difference.
+fn same_content(
+    connection: &Connection,
+    job: JobId,
+    n: i64,
+    content: &str,
+    input: &Value,
+) -> Result<Option<i64>> {
     connection
         .prepare_cached(
-            "SELECT n FROM items WHERE job = ?1 AND content = ?2 AND n <> ?3 AND state <> 'same' LIMIT 1",
+            "SELECT n FROM items WHERE job = ?1 AND content = ?2 AND n <> ?3 AND state <> 'same'
+             AND json_remove(input, '$.id') IS json_remove(?4, '$.id') LIMIT 1",
         )?
-        .query_row(params![job.number(), content, n], |row| row.get(0))
+        .query_row(params![job.number(), content, n, input.to_string()], |row| row.get(0))
         .optional()
 }
 
@@ -336,23 +344,31 @@ pub(crate) struct Known {
     content: Option<String>,
     /// When it was looked at.
     at: Timestamp,
+    /// Whether it is somewhere else than it was then.
+    moved: bool,
 }
 
 impl Known {
     /// Whether the document is another now. One that is gone is what it was.
     pub(crate) fn changed(&self) -> bool {
-        let modified = std::fs::metadata(&self.document.file).and_then(|metadata| metadata.modified()).ok();
-        let modified = modified.and_then(|time| Timestamp::try_from(time).ok());
+        let Ok(metadata) = std::fs::symlink_metadata(&self.document.file) else { return false };
+        let modified = metadata.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
+        // When it was put there: a file that is moved or unpacked keeps the time of its writing.
+        #[cfg(unix)]
+        let put = Timestamp::from_second(std::os::unix::fs::MetadataExt::ctime(&metadata)).ok();
+        #[cfg(not(unix))]
+        let put = None;
         // Clocks of file systems are coarse.
-        modified.is_some_and(|time| time.saturating_add(2.seconds()).is_ok_and(|time| time >= self.at))
-            && crate::embedded::content(&self.document.file).is_ok_and(|now| Some(now) != self.content)
+        let since = |time: Timestamp| time.saturating_add(2.seconds()).is_ok_and(|time| time >= self.at);
+        (self.moved || modified.is_some_and(since) || put.is_some_and(since))
+            && content(&self.document.file).is_ok_and(|now| Some(now) != self.content)
     }
 }
 
 /// The items that have ended and are about a document.
 pub(crate) fn documents(connection: &Connection, job: JobId) -> Result<Vec<Known>> {
     let mut statement = connection.prepare_cached(
-        "SELECT i.n, i.name, i.document, coalesce(s.content, i.content), coalesce(i.began, i.ended)
+        "SELECT i.n, i.name, i.document, coalesce(s.content, i.content), coalesce(i.began, i.ended), i.moved
          FROM items i LEFT JOIN items s ON s.job = i.job AND s.n = i.same_as
          WHERE i.job = ?1 AND i.document IS NOT NULL AND i.ended IS NOT NULL",
     )?;
@@ -363,15 +379,34 @@ pub(crate) fn documents(connection: &Connection, job: JobId) -> Result<Vec<Known
             document: parsed(2, row.get_ref(2)?.as_str()?)?,
             content: row.get(3)?,
             at: time(row.get(4)?),
+            moved: row.get(5)?,
         })
     })?;
     rows.collect()
 }
 
+/// Where the documents of items are now.
+pub(crate) fn relocate(connection: &Connection, job: JobId, items: &[NewItem]) -> Result<()> {
+    let mut update = connection.prepare_cached(
+        "UPDATE items SET document = ?3, moved = 1 WHERE job = ?1 AND name = ?2 AND document IS NOT ?3",
+    )?;
+    for item in items {
+        update.execute(params![job.number(), item.name, item.document.as_ref().map(text)])?;
+    }
+    Ok(())
+}
+
+pub(crate) fn set_at_once(connection: &Connection, job: JobId, at_once: u32) -> Result<()> {
+    connection
+        .prepare_cached("UPDATE jobs SET at_once = ?2 WHERE id = ?1")?
+        .execute(params![job.number(), at_once])
+        .map(drop)
+}
+
 /// Queues items once more, and those that are the same as they were.
 pub(crate) fn renew(connection: &Connection, job: JobId, items: &[i64]) -> Result<()> {
     let mut again = connection.prepare_cached(
-        "UPDATE items SET state = 'queued', outcome = NULL, ended = NULL, content = NULL, same_as = NULL
+        "UPDATE items SET state = 'queued', outcome = NULL, ended = NULL, content = NULL, same_as = NULL, moved = 0
          WHERE job = ?1 AND (n = ?2 OR same_as = ?2)",
     )?;
     for n in items {
@@ -418,5 +453,14 @@ pub(crate) fn open_runs(connection: &Connection, job: JobId) -> Result<Vec<RunId
         "SELECT r.id FROM items i JOIN runs r ON r.id = i.run WHERE i.job = ?1 AND i.state = 'running' AND r.ended IS NULL",
     )?;
     let rows = statement.query_map([job.number()], |row| row.get(0).map(RunId::new))?;
+    rows.collect()
+}
+
+/// The documents of all items.
+pub(crate) fn all_documents(
+    connection: &Connection,
+) -> Result<std::collections::HashSet<std::path::PathBuf>> {
+    let mut statement = connection.prepare_cached("SELECT document FROM items WHERE document IS NOT NULL")?;
+    let rows = statement.query_map([], |row| Ok(parsed::<Document>(0, row.get_ref(0)?.as_str()?)?.file))?;
     rows.collect()
 }

@@ -20,6 +20,7 @@ use super::error::ApiError;
 use super::runs::script;
 use super::{screenings, wire};
 use crate::config::Config;
+use crate::screen::ScreenError;
 
 /// Items of one page of results.
 const PAGE: usize = 500;
@@ -66,6 +67,13 @@ struct Named {
     id: String,
 }
 
+async fn named(app: &App, given: Vec<Given>) -> Result<Vec<NewItem>, ApiError> {
+    let config = app.config.clone();
+    let named = tokio::task::spawn_blocking(move || items(&config, given)).await;
+    named.map_err(|error| ScreenError::Host(error.to_string()))?
+}
+
+/// Blocks.
 fn items(config: &Config, given: Vec<Given>) -> Result<Vec<NewItem>, ApiError> {
     let item = |Given { name, input, document }| {
         let document = document.map(|named| document_of(config, named)).transpose()?;
@@ -91,7 +99,8 @@ fn granted(config: &Config, collection: &str) -> Result<PathBuf, ApiError> {
     let refused =
         |why: &str| ApiError::bad_request(format!("documents \"{collection}\" {why}")).param("documents");
     match folders.into_iter().collect::<Vec<_>>()[..] {
-        [folder] => Ok(folder.clone()),
+        // Links in its path are followed now, and not when a plugin reads.
+        [folder] => folder.canonicalize().map_err(|error| refused(&format!("cannot be read: {error}"))),
         [] => Err(refused("are granted to no plugin; the settings say which are")),
         _ => {
             Err(refused("are different folders for different plugins; grant one of them under another name"))
@@ -100,10 +109,12 @@ fn granted(config: &Config, collection: &str) -> Result<PathBuf, ApiError> {
 }
 
 /// An item for each document of a collection.
-async fn all_of(config: &Config, collection: String) -> Result<Vec<NewItem>, ApiError> {
-    let folder = granted(config, &collection)?;
+async fn all_of(app: &App, collection: String) -> Result<Vec<NewItem>, ApiError> {
+    let config = app.config.clone();
     let read = move || {
-        let mut names: Vec<String> = std::fs::read_dir(&folder)?
+        let folder = granted(&config, &collection)?;
+        let entries = std::fs::read_dir(&folder).map_err(|error| ScreenError::Host(error.to_string()))?;
+        let mut names: Vec<String> = entries
             .flatten()
             .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()))
             .filter_map(|entry| entry.file_name().into_string().ok())
@@ -113,16 +124,9 @@ async fn all_of(config: &Config, collection: String) -> Result<Vec<NewItem>, Api
         let document = |name: &String| Document { collection: collection.clone(), file: folder.join(name) };
         let item =
             |name: String| NewItem { input: json!({"id": name}), document: Some(document(&name)), name };
-        Ok::<_, std::io::Error>(names.into_iter().map(item).collect())
+        Ok::<_, ApiError>(names.into_iter().map(item).collect())
     };
-    let read = tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other).and_then(|read| read);
-    read.map_err(|error| {
-        tracing::error!("documents of a job: {error}");
-        ApiError::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the documents cannot be read; the host's log says why",
-        )
-    })
+    tokio::task::spawn_blocking(read).await.map_err(|error| ScreenError::Host(error.to_string()))?
 }
 
 /// What a request brings.
@@ -162,9 +166,9 @@ pub(crate) async fn begin(
         Sent::Json(headers, body) => (headers, body),
     };
     let begin: Begin = wire::json(&headers, &body)?;
-    let mut items = items(&app.config, begin.items)?;
+    let mut items = named(&app, begin.items).await?;
     if let Some(collection) = begin.documents {
-        items.extend(all_of(&app.config, collection).await?);
+        items.extend(all_of(&app, collection).await?);
     }
     if items.is_empty() {
         let lacks =
@@ -230,7 +234,7 @@ pub(crate) async fn say(
     };
     let mut word: Word = wire::json(&headers, &body)?;
     let more = match &mut word {
-        Word::Add { items: given } => items(&app.config, std::mem::take(given))?,
+        Word::Add { items: given } => named(&app, std::mem::take(given)).await?,
         _ => Vec::new(),
     };
     let said = app.runs.ask(move |orchestrator| {

@@ -3,7 +3,7 @@
 //! Invariants: what is uploaded lies in a folder of its own under the data folder, under a name without a path; a form from a page of
 //! another site is refused.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -140,58 +140,105 @@ impl Upload {
         Ok(())
     }
 
-    /// The résumés that a job does not have yet. One of another content and the same name gets a number.
-    async fn new_items(&mut self, app: &App, id: JobId) -> Result<Vec<NewItem>, ApiError> {
-        let items = app.runs.items(id, None).await?;
-        let resumes = std::mem::take(&mut self.resumes);
-        blocking(move || {
-            let mut there: HashMap<String, Option<PathBuf>> = items
-                .into_iter()
-                .map(|Item { name, document, .. }| (name, document.map(|document| document.file)))
-                .collect();
-            let mut new = Vec::new();
-            for (name, path) in resumes {
-                let mut free = name.clone();
-                let mut number = 2;
-                let content = pawl_flow::content(&path).map_err(|error| error.to_string())?;
-                let known = loop {
-                    match there.get(&free) {
-                        None => break false,
-                        Some(file)
-                            if file.as_ref().is_some_and(|file| {
-                                pawl_flow::content(file).is_ok_and(|its| its == content)
-                            }) =>
-                        {
-                            break true;
-                        }
-                        Some(_) => {
-                            free = numbered(&name, number);
-                            number += 1;
-                        }
+    /// Gives a job the résumés that it does not have yet.
+    async fn add_to(self, app: &App, id: JobId) -> Result<Job, ApiError> {
+        let Upload { folder, resumes, .. } = self;
+        // Another form may bring files of the same names at the same moment: then names are chosen once more.
+        for _ in 0..8 {
+            let (there, sent) = (app.runs.items(id, None).await?, resumes.clone());
+            let items = blocking(move || new_items(there, &sent)).await?;
+            let (count, names) = (items.len(), items.clone());
+            if app.runs.ask(move |orchestrator| orchestrator.add_items(id, items)).await? == count {
+                let kept: HashSet<PathBuf> = names
+                    .into_iter()
+                    .filter_map(|item| item.document)
+                    .map(|document| document.file)
+                    .collect();
+                return self::kept(app, id, folder, resumes, kept).await;
+            }
+        }
+        Err(ApiError::new(
+            StatusCode::CONFLICT,
+            format!("too many forms bring files of the same names to job {id}; send this again"),
+        ))
+    }
+}
+
+/// Keeps what the job needs of an upload.
+async fn kept(
+    app: &App,
+    id: JobId,
+    folder: TempDir,
+    resumes: Vec<(String, PathBuf)>,
+    kept: HashSet<PathBuf>,
+) -> Result<Job, ApiError> {
+    let all = app.runs.ask(|orchestrator| orchestrator.documents()).await?;
+    let keep = move || {
+        if kept.is_empty() && !all.iter().any(|document| document.starts_with(folder.path())) {
+            return Ok(());
+        }
+        let folder = folder.keep();
+        for (_, file) in resumes.iter().filter(|(_, file)| !all.contains(file)) {
+            // What the job has already.
+            if let Some(own) = file.parent().filter(|own| own.starts_with(&folder)) {
+                std::fs::remove_dir_all(own).map_err(|error| error.to_string())?;
+            }
+        }
+        Ok(())
+    };
+    blocking(keep).await?;
+    Ok(app.runs.ask(move |orchestrator| orchestrator.job(id)).await?)
+}
+
+/// The résumés that a job does not have yet. One of another content and the same name gets a number. Blocks.
+fn new_items(there: Vec<Item>, resumes: &[(String, PathBuf)]) -> Result<Vec<NewItem>, String> {
+    let mut there: HashMap<String, Known> = there
+        .into_iter()
+        .map(|Item { name, document, .. }| {
+            (name, Known { file: document.map(|document| document.file), digest: None })
+        })
+        .collect();
+    let mut numbers: HashMap<&str, u32> = HashMap::new();
+    let mut new = Vec::new();
+    for (name, path) in resumes {
+        let content = pawl_flow::content(path).map_err(|error| error.to_string())?;
+        // A name that was numbered for another file goes on from there.
+        let first = *numbers.get(name.as_str()).unwrap_or(&1);
+        let mut number = if there.get_mut(name).is_some_and(|known| known.is(&content)) { 1 } else { first };
+        let free = loop {
+            let free = if number == 1 { name.clone() } else { numbered(name, number) };
+            match there.get_mut(&free) {
+                None => break Some(free),
+                Some(known) => {
+                    if known.is(&content) {
+                        break None;
                     }
-                };
-                if !known {
-                    there.insert(free.clone(), Some(path.clone()));
-                    new.push(screen::item(free, path));
+                    number += 1;
                 }
             }
-            Ok(new)
-        })
-        .await
-    }
-
-    async fn add_to(mut self, app: &App, id: JobId) -> Result<Job, ApiError> {
-        let items = self.new_items(app, id).await?;
-        if !items.is_empty() {
-            let _ = self.folder.keep();
+        };
+        numbers.insert(name, number);
+        if let Some(free) = free {
+            there.insert(free.clone(), Known { file: Some(path.clone()), digest: Some(content) });
+            new.push(screen::item(free, path.clone()));
         }
-        Ok(app
-            .runs
-            .ask(move |orchestrator| {
-                orchestrator.add_items(id, items)?;
-                orchestrator.job(id)
-            })
-            .await?)
+    }
+    Ok(new)
+}
+
+/// A document of a job, and its digest once somebody asked for it.
+struct Known {
+    file: Option<PathBuf>,
+    digest: Option<String>,
+}
+
+impl Known {
+    fn is(&mut self, content: &str) -> bool {
+        let (digest, file) = (&mut self.digest, &self.file);
+        if digest.is_none() {
+            *digest = file.as_ref().and_then(|file| pawl_flow::content(file).ok());
+        }
+        digest.as_deref() == Some(content)
     }
 }
 

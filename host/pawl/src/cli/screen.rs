@@ -66,8 +66,11 @@ impl Screen {
         for (name, why) in &found.left_out {
             eprintln!("not taken: {} ({why})", visible(name));
         }
-        let out = std::path::absolute(&self.out)?;
-        let config = screen::settings(config, out.join("record"))?;
+        let (out, resumes) = (std::path::absolute(&self.out)?, self.resumes.canonicalize()?);
+        if out.canonicalize().is_ok_and(|out| out == resumes) {
+            bail!("--out {} is the folder of the résumés; give another", self.out.display());
+        }
+        let config = screen::settings(config, &resumes, out.join("record"))?;
         make_private(&out)?;
         let loading = config.clone();
         let plugins = tokio::task::spawn_blocking(move || Plugins::load(&loading)).await??;
@@ -132,9 +135,11 @@ impl Screen {
         let rubric = out.join("rubric.json");
         std::fs::write(&rubric, serde_json::to_string_pretty(&shared.rubric)? + "\n")
             .with_context(|| format!("cannot write {}", rubric.display()))?;
-        let (items, retry) = (found.items.clone(), self.retry);
+        let (items, retry, at_once) = (found.items.clone(), self.retry, self.at_once);
         let given = runs.ask(move |orchestrator| {
             orchestrator.go_on_job(id)?;
+            orchestrator.set_at_once(id, at_once)?;
+            orchestrator.relocate(id, items.iter().cloned())?;
             let changed = orchestrator.renew(id)?;
             let again = if retry { orchestrator.retry_failed(id)? } else { 0 };
             let added = orchestrator.add_items(id, items)?;

@@ -89,9 +89,9 @@ impl World for Workshop {
                     format!("there is no tool `{}`; `pawl tools` lists those that there are", call.tool);
                 return Err(Trouble::Refused(Failure::new("not-found", gone)));
             };
-            let plugin = match call.document {
+            let (plugin, narrowed) = match call.document {
                 Some(document) => about(plugin.clone(), document).await?,
-                None => plugin.clone(),
+                None => (plugin.clone(), false),
             };
             // Who leaves the step, at its timeout or because the run was cancelled, leaves no guest behind.
             let (plugin, _stop) = match plugin.effects() {
@@ -111,6 +111,14 @@ impl World for Workshop {
             };
             match ended {
                 Ok(value) => Ok(Reached::Value(value)),
+                // What is approved is done later, by a call that finds all documents: it would not be the same.
+                Err(CallError::NeedsApproval) if narrowed => {
+                    let both = format!(
+                        "{} reads the document of this run and would write in the same call, which nobody can approve; read in one step and write in another",
+                        call.tool
+                    );
+                    Err(Trouble::Refused(Failure::new("approval", both)))
+                }
                 Err(CallError::NeedsApproval) => {
                     let writes =
                         plugin.trial_once(&tool.function, call.arguments, call.key).await.map_err(failed)?;
@@ -189,10 +197,11 @@ impl World for Workshop {
                     Ok(Vec::new())
                 }
             };
-            let turns = tokio::task::spawn_blocking(recall).await.map_err(|error| error.to_string());
-            match turns.and_then(|turns| turns.map_err(|error| error.to_string())) {
+            let failed = |why: String| Trouble::Failed(Failure::new("memory", why));
+            match tokio::task::spawn_blocking(recall).await.map_err(|error| failed(error.to_string()))? {
                 Ok(turns) => Ok(Said { value: json!(turns), detail: Value::Null }),
-                Err(why) => Err(Trouble::Busy(why)),
+                Err(error) if error.is_busy() => Err(Trouble::Busy(error.to_string())),
+                Err(error) => Err(failed(error.to_string())),
             }
         })
     }
@@ -210,13 +219,14 @@ impl World for Workshop {
     }
 }
 
-/// The plugin as a run sees it that is about this document.
-async fn about(plugin: Plugin, document: &Document) -> Result<Plugin, Trouble> {
+/// The plugin as a run sees it that is about this document, and whether that is another than any other run sees.
+async fn about(plugin: Plugin, document: &Document) -> Result<(Plugin, bool), Trouble> {
     let Document { collection, file } = document.clone();
     let narrowed = plugin.clone();
     let opened = tokio::task::spawn_blocking(move || narrowed.with_document(&collection, &file)).await;
     match opened.map_err(std::io::Error::other).and_then(|opened| opened) {
-        Ok(narrowed) => Ok(narrowed.unwrap_or(plugin)),
+        Ok(Some(narrowed)) => Ok((narrowed, true)),
+        Ok(None) => Ok((plugin, false)),
         Err(error) => {
             let gone = format!("{}: {error}", document.file.display());
             Err(Trouble::Failed(Failure::new("not-found", gone)))

@@ -33,6 +33,9 @@ pub(crate) fn find(folder: &Path, except: &[PathBuf]) -> Result<Found, ScreenErr
     let unreadable = |source| ScreenError::Folder { folder: folder.to_owned(), source };
     let root = folder.canonicalize().map_err(unreadable)?;
     fs::read_dir(&root).map_err(unreadable)?;
+    if root.to_str().is_none() {
+        return Err(unreadable(std::io::Error::other("its path is not UTF-8")));
+    }
     let mut found = Found::default();
     let except: Vec<PathBuf> = except.iter().filter_map(|path| path.canonicalize().ok()).collect();
     below(&root, "", 0, &except, &mut found);

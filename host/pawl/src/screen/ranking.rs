@@ -1,5 +1,7 @@
 //! Who is first: what came of every résumé, in the order in which a person reads it.
 
+use std::collections::HashMap;
+
 use pawl_flow::{Item, Job};
 use serde::{Deserialize, Serialize};
 
@@ -152,7 +154,24 @@ impl Ranking {
             failed: Vec::new(),
             unfinished: Vec::new(),
         };
-        items.into_iter().for_each(|item| ranking.add(item));
+        let originals = items.iter().filter(|item| item.same_as.is_none());
+        let mut stands: HashMap<String, String> =
+            originals.map(|item| (item.name.clone(), item.name.clone())).collect();
+        for item in items {
+            // Where the original is not among these any more, its first copy stands for it.
+            match item.same_as.clone() {
+                Some(original) => match stands.get(&original) {
+                    Some(same_as) => {
+                        ranking.copies.push(Copied { name: item.name, same_as: same_as.clone() });
+                    }
+                    None => {
+                        stands.insert(original, item.name.clone());
+                        ranking.add(item);
+                    }
+                },
+                None => ranking.add(item),
+            }
+        }
         ranking.ranked.sort_by(|a, b| {
             let (first, second) = (&a.screened.score, &b.screened.score);
             first
@@ -174,11 +193,7 @@ impl Ranking {
     }
 
     fn add(&mut self, item: Item) {
-        let Item { name, attempts, same_as, outcome, .. } = item;
-        if let Some(same_as) = same_as {
-            self.copies.push(Copied { name, same_as });
-            return;
-        }
+        let Item { name, attempts, outcome, .. } = item;
         let failed =
             |code: &str, why: String| Failed { name: name.clone(), code: code.to_owned(), why, attempts };
         match outcome {

@@ -1,28 +1,50 @@
 //! A folder in which each new file begins a run.
 //!
 //! It is looked at every second, which works on every file system. A file counts when two looks find the same of it, so that one
-//! that is still being written is not taken; and once for each content that it has, which its digest tells.
+//! that is still being written is not taken; and once for each content that it has, which its digest tells. Links are not followed.
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use pawl_flow::Document;
 use serde_json::{Map, Value, json};
 
 use super::{Occasion, TriggerError, Triggers};
 use crate::config::triggers::TriggerConfig;
+use crate::flow::scripts;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(1);
+/// Between two attempts to begin the run of a file.
+const AGAIN: Duration = Duration::from_secs(30);
 /// Bytes of a file whose text the script is given.
-const MAX_TEXT: u64 = 256 << 10;
+const MAX_TEXT: usize = 256 << 10;
+/// Bytes of that text as JSON, where control characters take six each.
+const MAX_JSON: usize = 512 << 10;
 /// Endings of what is not finished.
 const UNFINISHED: [&str; 5] = ["part", "tmp", "crdownload", "partial", "swp"];
 
 /// What is seen of a file.
 type Seen = (u64, SystemTime);
+
+/// What became of a file.
+enum Met {
+    Begun(Seen),
+    /// When it was tried in vain.
+    Failed(Seen, Instant),
+}
+
+impl Met {
+    fn is_due(&self, seen: &Seen) -> bool {
+        match self {
+            Met::Begun(begun) => begun != seen,
+            Met::Failed(failed, at) => failed != seen || at.elapsed() >= AGAIN,
+        }
+    }
+}
 
 /// Begins a run for each file that is there and each that comes.
 pub(super) async fn watch(
@@ -31,62 +53,70 @@ pub(super) async fn watch(
     folder: PathBuf,
     collection: Option<String>,
 ) {
-    let mut before: HashMap<String, Seen> = HashMap::new();
-    let mut taken: HashMap<String, Seen> = HashMap::new();
+    let mut before: HashMap<PathBuf, Seen> = HashMap::new();
+    let mut met: HashMap<PathBuf, Met> = HashMap::new();
     let mut trouble = String::new();
     loop {
         let looked = folder.clone();
-        let now = tokio::task::spawn_blocking(move || look(&looked)).await.map_err(std::io::Error::other);
+        let now = tokio::task::spawn_blocking(move || look(&looked)).await.map_err(io::Error::other);
         match now.and_then(|now| now) {
             Ok(now) => {
-                taken.retain(|name, _| now.contains_key(name));
                 trouble.clear();
-                let mut due: Vec<_> = now
+                met.retain(|file, _| now.contains_key(file));
+                let is_due = |file: &PathBuf, seen: &Seen| {
+                    before.get(file) == Some(seen) && met.get(file).is_none_or(|met| met.is_due(seen))
+                };
+                let mut due: Vec<(PathBuf, Seen)> = now
                     .iter()
-                    .filter(|(name, seen)| before.get(*name) == Some(seen) && taken.get(*name) != Some(seen))
+                    .filter(|(file, seen)| is_due(file, seen))
+                    .map(|(file, seen)| (file.clone(), *seen))
                     .collect();
                 due.sort();
-                for (name, seen) in due {
-                    match begin(&triggers, &trigger, folder.join(name), name, collection.as_deref()).await {
-                        Ok(()) => drop(taken.insert(name.clone(), *seen)),
-                        Err(error) => say(&trigger, &mut trouble, format!("{name}: {error}")),
-                    }
+                for (file, seen) in due {
+                    let became = match begin(&triggers, &trigger, &file, collection.as_deref()).await {
+                        Ok(()) => Met::Begun(seen),
+                        Err(error) => {
+                            tracing::error!(
+                                trigger = trigger.name,
+                                "{}: {error}; trying again",
+                                file.display()
+                            );
+                            Met::Failed(seen, Instant::now())
+                        }
+                    };
+                    met.insert(file, became);
                 }
                 before = now;
             }
-            Err(error) => say(&trigger, &mut trouble, format!("{}: {error}", folder.display())),
+            // Said once, and not every second.
+            Err(error) => {
+                let why = format!("{}: {error}", folder.display());
+                if trouble != why {
+                    tracing::error!(trigger = trigger.name, "{why}; looking again");
+                    trouble = why;
+                }
+            }
         }
         tokio::time::sleep(LOOK).await;
     }
 }
 
-/// Says what is wrong, and not every second.
-fn say(trigger: &TriggerConfig, last: &mut String, why: String) {
-    if *last != why {
-        tracing::error!(trigger = trigger.name, "{why}; looking again");
-        *last = why;
-    }
-}
-
-/// The files of a folder; links are none.
-fn look(folder: &Path) -> std::io::Result<HashMap<String, Seen>> {
+/// The files of a folder, by their paths without links.
+fn look(folder: &Path) -> io::Result<HashMap<PathBuf, Seen>> {
+    let folder = folder.canonicalize()?;
     let mut files = HashMap::new();
-    for entry in fs::read_dir(folder)? {
-        let Ok(name) =
-            entry.as_ref().map_or_else(|_| Err(()), |entry| entry.file_name().into_string().map_err(drop))
-        else {
-            continue;
-        };
+    for entry in fs::read_dir(&folder)?.flatten() {
+        let Ok(name) = entry.file_name().into_string() else { continue };
         let ending = Path::new(&name).extension().and_then(|ending| ending.to_str()).unwrap_or_default();
         if name.starts_with('.') || name.ends_with('~') || UNFINISHED.contains(&ending) {
             continue;
         }
-        let Ok(entry) = entry else { continue };
-        if let Ok(found) =
-            entry.metadata().and_then(|found| Ok((found.is_file(), found.len(), found.modified()?)))
-            && found.0
+        // Of a link, this is what the link itself is.
+        if let Ok(found) = entry.metadata()
+            && found.is_file()
+            && let Ok(modified) = found.modified()
         {
-            files.insert(name, (found.1, found.2));
+            files.insert(folder.join(name), (found.len(), modified));
         }
     }
     Ok(files)
@@ -95,28 +125,27 @@ fn look(folder: &Path) -> std::io::Result<HashMap<String, Seen>> {
 async fn begin(
     triggers: &Triggers,
     trigger: &TriggerConfig,
-    file: PathBuf,
-    name: &str,
+    file: &Path,
     collection: Option<&str>,
 ) -> Result<(), TriggerError> {
-    let (read, named) = (file.clone(), name.to_owned());
+    let (path, flows, workflow) =
+        (file.to_owned(), triggers.config.workflows.folder.clone(), trigger.workflow.clone());
     let read = move || {
-        let content = pawl_flow::content(&read)?;
-        let size = fs::metadata(&read)?.len();
-        let mut given = json!({"name": named, "size": size});
-        if size <= MAX_TEXT
-            && let Ok(text) = fs::read_to_string(&read)
-        {
-            given["text"] = Value::String(text);
-        }
-        Ok::<_, std::io::Error>((content, given))
+        // A flow that is not there is found out before a large file is read.
+        scripts::by_name(&flows, &workflow).map_err(TriggerError::Script)?;
+        pawl_flow::read(&path, MAX_TEXT).map_err(|error| TriggerError::Host(error.to_string()))
     };
-    let read = tokio::task::spawn_blocking(read).await.map_err(std::io::Error::other).and_then(|read| read);
-    let (content, given) = read.map_err(|error| TriggerError::Host(error.to_string()))?;
-    let document = collection.map(|collection| Document { collection: collection.to_owned(), file });
+    let content =
+        tokio::task::spawn_blocking(read).await.map_err(|error| TriggerError::Host(error.to_string()))??;
+    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let mut given = json!({"name": name, "size": content.size});
+    let text = content.text.map(Value::String).filter(|text| text.to_string().len() <= MAX_JSON);
+    if let Some(text) = text {
+        given["text"] = text;
+    }
+    let document =
+        collection.map(|collection| Document { collection: collection.to_owned(), file: file.to_owned() });
     let given = Map::from_iter([("file".to_owned(), given)]);
-    triggers
-        .begin(trigger, Occasion { name: format!("file {content} {name}"), given, document })
-        .await
-        .map(drop)
+    let occasion = Occasion { name: format!("file {} {name}", content.digest), given, document };
+    triggers.begin(trigger, occasion).await.map(drop)
 }

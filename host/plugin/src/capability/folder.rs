@@ -27,13 +27,13 @@ pub(crate) fn settle(effective: &mut Effective) -> Result<(), String> {
     Ok(())
 }
 
-/// A collection of one document. The links in the path of its folder are followed now, the file is to be none.
+/// A collection of one document. There is to be no link in its path.
 pub(crate) fn one(file: &Path) -> std::io::Result<Collection> {
     let nowhere = || std::io::Error::from(std::io::ErrorKind::InvalidInput);
     let name = file.file_name().and_then(|name| name.to_str()).ok_or_else(nowhere)?;
-    let folder = real(file.parent().ok_or_else(nowhere)?)?;
-    Folder::open(&folder)?.file(name)?;
-    Ok(Collection { folder, only: Some(name.to_owned()) })
+    let folder = file.parent().ok_or_else(nowhere)?;
+    Folder::open(folder)?.file(name)?;
+    Ok(Collection { folder: folder.to_owned(), only: Some(name.to_owned()) })
 }
 
 fn real(folder: &Path) -> std::io::Result<PathBuf> {
