@@ -113,7 +113,10 @@ impl Triggers {
         let now = Timestamp::now();
         let name = trigger.name.clone();
         let seen = self.runs.ask(move |orchestrator| orchestrator.seen(&name)).await?;
-        for moment in schedule.due(seen.unwrap_or(now), now) {
+        // A year of minutes takes its time.
+        let (counting, seen) = (schedule.clone(), seen.unwrap_or(now));
+        let due = tokio::task::spawn_blocking(move || counting.due(seen, now)).await;
+        for moment in due.map_err(|error| TriggerError::Host(error.to_string()))? {
             let at = schedule.local(moment);
             let given = Map::from_iter([("trigger".to_owned(), json!({"name": trigger.name, "at": at}))]);
             self.begin(trigger, Occasion { name: format!("at {moment}"), given, document: None }).await?;

@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 
 use cronexpr::{Crontab, MakeTimestamp};
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
+/// What is longer ago is not made up for.
+const LONGEST_AGO: SignedDuration = SignedDuration::from_hours(400 * 24);
 /// Moments that are made up for at most.
 const MAX_MISSED: usize = 1_000;
 
@@ -135,7 +137,7 @@ impl Schedule {
     /// The moments after `seen` and until `now` at which something is to be begun, as far as those that were missed are made up for.
     pub(crate) fn due(&self, seen: Timestamp, now: Timestamp) -> Vec<Timestamp> {
         let mut moments = VecDeque::new();
-        let mut last = seen;
+        let mut last = seen.max(now.checked_sub(LONGEST_AGO).unwrap_or(seen));
         while let Some(next) = self.next(last).filter(|next| *next <= now) {
             if moments.len() == MAX_MISSED {
                 moments.pop_front();
