@@ -226,7 +226,7 @@ async fn give_documents(server: &Server, sent: &mut Sent, documents: usize) -> R
         .map(|n| {
             let id = Place::document(n);
             let document = json!({"collection": "resumes", "id": id});
-            json!({"name": id, "input": {"n": n, "id": id}, "document": document})
+            json!({"name": id, "input": {"id": id}, "document": document})
         })
         .collect();
     if items.is_empty() {

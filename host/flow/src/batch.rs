@@ -114,7 +114,8 @@ pub struct NewItem {
     pub name: String,
     /// What the script sees as `input.item`.
     pub input: Value,
-    /// The document that it is about; items of one job whose documents have the same content are done once.
+    /// The document that it is about; items of one job whose documents have the same content, and whose inputs differ in `id` at most,
+    /// are done once.
     pub document: Option<Document>,
 }
 
