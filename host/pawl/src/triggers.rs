@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use pawl_flow::{Document, Failure, FlowError, RunId, Start};
+use pawl_plugin::Tool;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::config::triggers::{On, TriggerConfig};
-use crate::flow::{Runs, scripts};
+use crate::flow::{Runs, check, scripts};
 use crate::triggers::schedule::Schedule;
 
 /// The longest that a schedule sleeps: clocks are set, machines sleep.
@@ -48,6 +49,20 @@ struct Occasion {
     /// What the script sees beside the input of the settings.
     given: Map<String, Value>,
     document: Option<Document>,
+}
+
+/// What keeps triggers from beginning anything that could succeed: a workflow that is not there, or calls what is not. Blocks.
+pub(crate) fn faults(config: &Config, tools: &[Tool]) -> Vec<String> {
+    let folder = &config.workflows.folder;
+    let of = |trigger: &TriggerConfig| {
+        // The first of each says enough; `pawl flow check` names all.
+        let wrong = match scripts::by_name(folder, &trigger.workflow) {
+            Ok(sources) => check::check(&sources, tools, folder).first().map(ToString::to_string),
+            Err(failure) => Some(failure.message),
+        };
+        wrong.map(|wrong| format!("trigger {}: {wrong}", trigger.name))
+    };
+    config.triggers.iter().filter_map(of).collect()
 }
 
 impl Triggers {

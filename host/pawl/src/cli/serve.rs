@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use crate::config::Config;
 use crate::flow::Runs;
 use crate::plugins::model::LateModel;
-use crate::triggers::Triggers;
+use crate::triggers::{self, Triggers};
 use crate::{api, app, record};
 
 #[derive(Debug, Args)]
@@ -37,6 +37,10 @@ impl Serve {
         let plugins = chat.plugins.now();
         for missing in plugins.missing() {
             eprintln!("pawl: plugin {} is not loaded: {}", missing.plugin, missing.why);
+        }
+        let (checking, tools) = (config.clone(), plugins.tools().cloned().collect::<Vec<_>>());
+        for fault in tokio::task::spawn_blocking(move || triggers::faults(&checking, &tools)).await? {
+            eprintln!("pawl: {fault}");
         }
         eprintln!(
             "ready on http://{address} in {:.1} s ({}, {} plugins, {} tools)",
