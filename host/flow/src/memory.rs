@@ -75,9 +75,11 @@ impl Memory {
         connection.pragma_update(None, "secure_delete", "on").map_err(fail)?;
         connection.execute_batch(SCHEMA).map_err(fail)?;
         // The same for the index.
-        connection
-            .execute("INSERT INTO words (words, rank) VALUES ('secure-delete', 1)", [])
-            .map_err(fail)?;
+        let told = "SELECT 1 FROM words_config WHERE k = 'secure-delete' AND v = 1";
+        if connection.query_row(told, [], |_| Ok(())).optional().map_err(fail)?.is_none() {
+            let tell = "INSERT INTO words (words, rank) VALUES ('secure-delete', 1)";
+            connection.execute(tell, []).map_err(fail)?;
+        }
         Ok(Memory { connection: Mutex::new(connection) })
     }
 

@@ -226,9 +226,7 @@ impl Store {
     pub(crate) fn abandon(&self) {
         self.writer.abandon();
     }
-}
 
-impl Store {
     /// Leaves nothing of what was deleted in the log of writes, where nobody reads from it at the moment.
     pub(crate) fn truncate(&self) {
         let truncated =

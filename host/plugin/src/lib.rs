@@ -56,6 +56,7 @@ use crate::weight::Weight;
 
 use capability::database::Mode;
 pub use capability::database::Write;
+pub use capability::documents::is_document_id;
 pub use capability::llm::{Answer, Completion, Message, Model, ModelError, Role, Shape};
 pub use compiler::{Compiler, compile_stdin};
 pub use deadline::Stop;

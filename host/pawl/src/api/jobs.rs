@@ -86,7 +86,7 @@ fn items(config: &Config, given: Vec<Given>) -> Result<Vec<NewItem>, ApiError> {
 fn document_of(config: &Config, named: Named) -> Result<Document, ApiError> {
     let Named { collection, id } = named;
     let folder = granted(config, &collection)?;
-    if id.is_empty() || id.starts_with('.') || id.contains(['/', '\\', '\0']) || id.len() > 255 {
+    if !pawl_plugin::is_document_id(&id) {
         return Err(ApiError::bad_request(format!("\"{id}\" is no name of a document")).param("items"));
     }
     Ok(Document { file: folder.join(id), collection })

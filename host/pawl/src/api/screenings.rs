@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use axum::extract::Multipart;
 use axum::extract::multipart::{Field, MultipartError};
@@ -142,19 +142,17 @@ impl Upload {
 
     /// Gives a job the résumés that it does not have yet.
     async fn add_to(self, app: &App, id: JobId) -> Result<Job, ApiError> {
-        let Upload { folder, resumes, .. } = self;
+        // Before the job knows of them: what it needs does not go with a client that hangs up. What it does not need goes afterwards.
+        let (folder, resumes) = (self.folder.keep(), self.resumes);
         // Another form may bring files of the same names at the same moment: then names are chosen once more.
         for _ in 0..8 {
             let (there, sent) = (app.runs.items(id, None).await?, resumes.clone());
             let items = blocking(move || new_items(there, &sent)).await?;
-            let (count, names) = (items.len(), items.clone());
+            let count = items.len();
             if app.runs.ask(move |orchestrator| orchestrator.add_items(id, items)).await? == count {
-                let kept: HashSet<PathBuf> = names
-                    .into_iter()
-                    .filter_map(|item| item.document)
-                    .map(|document| document.file)
-                    .collect();
-                return self::kept(app, id, folder, resumes, kept).await;
+                let there = app.runs.items(id, None).await?;
+                blocking(move || delete_others(&folder, &resumes, there)).await?;
+                return Ok(app.runs.ask(move |orchestrator| orchestrator.job(id)).await?);
             }
         }
         Err(ApiError::new(
@@ -164,30 +162,17 @@ impl Upload {
     }
 }
 
-/// Keeps what the job needs of an upload.
-async fn kept(
-    app: &App,
-    id: JobId,
-    folder: TempDir,
-    resumes: Vec<(String, PathBuf)>,
-    kept: HashSet<PathBuf>,
-) -> Result<Job, ApiError> {
-    let all = app.runs.ask(|orchestrator| orchestrator.documents()).await?;
-    let keep = move || {
-        if kept.is_empty() && !all.iter().any(|document| document.starts_with(folder.path())) {
-            return Ok(());
-        }
-        let folder = folder.keep();
-        for (_, file) in resumes.iter().filter(|(_, file)| !all.contains(file)) {
-            // What the job has already.
-            if let Some(own) = file.parent().filter(|own| own.starts_with(&folder)) {
-                std::fs::remove_dir_all(own).map_err(|error| error.to_string())?;
-            }
-        }
-        Ok(())
-    };
-    blocking(keep).await?;
-    Ok(app.runs.ask(move |orchestrator| orchestrator.job(id)).await?)
+/// Deletes what of an upload no item of its job is about. Blocks.
+fn delete_others(folder: &Path, resumes: &[(String, PathBuf)], items: Vec<Item>) -> Result<(), String> {
+    let needed: HashSet<PathBuf> =
+        items.into_iter().filter_map(|item| item.document).map(|document| document.file).collect();
+    for own in resumes.iter().filter(|(_, file)| !needed.contains(file)).filter_map(|(_, file)| file.parent())
+    {
+        std::fs::remove_dir_all(own).map_err(|error| error.to_string())?;
+    }
+    // Where nothing of it is needed.
+    let _ = std::fs::remove_dir(folder);
+    Ok(())
 }
 
 /// The résumés that a job does not have yet. One of another content and the same name gets a number. Blocks.

@@ -84,7 +84,7 @@ impl Screen {
         let plugins = plugins.with_model(Arc::clone(&model));
         let approvals = Approvals::open(&config.home)?;
         let runs = Runs::open(&config, plugins, model, &approvals, Scope::All).await?;
-        let id = self.begin(&config, &runs, &shared, &found, &out).await?;
+        let id = self.begin(&config, &runs, &shared, &found, (&resumes, &out)).await?;
         let names: HashSet<String> = found.items.into_iter().map(|item| item.name).collect();
         let done = tokio::select! {
             job = follow(&runs, id) => { job?; true }
@@ -109,10 +109,9 @@ impl Screen {
         runs: &Runs,
         shared: &Shared,
         found: &Found,
-        out: &Path,
+        (resumes, out): (&Path, &Path),
     ) -> Result<JobId> {
-        let folder = self.resumes.canonicalize()?;
-        let title = folder.file_name().map_or_else(|| "résumés".into(), |name| name.to_string_lossy());
+        let title = resumes.file_name().map_or_else(|| "résumés".into(), |name| name.to_string_lossy());
         let requester = "pawl screen".to_owned();
         let name = format!("Screening of {title}");
         let new = screen::job(

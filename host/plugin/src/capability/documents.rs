@@ -50,8 +50,8 @@ fn media_type(name: &str) -> &'static str {
     known.map_or("application/octet-stream", |(_, media_type)| media_type)
 }
 
-/// Whether this is the name of a file in the folder itself, and not a hidden one.
-fn is_id(name: &str) -> bool {
+/// Whether this is the name of a file in the folder itself, and not a hidden one: all that a document can be called.
+pub fn is_document_id(name: &str) -> bool {
     !name.is_empty() && name.len() <= MAX_NAME && !name.starts_with('.') && !name.contains(['/', '\\', '\0'])
 }
 
@@ -71,7 +71,8 @@ fn page(Collection { folder, only }: &Collection, cursor: Option<&str>) -> Resul
             return Err(Error::Limit(format!("the folder has more than {MAX_ENTRIES} entries")));
         }
         let entry = entry.map_err(failed)?;
-        let Some(name) = entry.file_name().to_str().map(str::to_owned).filter(|name| is_id(name)) else {
+        let Some(name) = entry.file_name().to_str().map(str::to_owned).filter(|name| is_document_id(name))
+        else {
             continue;
         };
         let later = cursor.is_none_or(|cursor| name.as_str() > cursor)
@@ -107,7 +108,7 @@ fn read(
         return Err(Error::Limit(format!("{length} bytes in one read; {MAX_READ} at most")));
     }
     let missing = || Error::Missing(id.chars().take(MAX_NAME).collect());
-    if !is_id(id) || only.as_ref().is_some_and(|only| only != id) {
+    if !is_document_id(id) || only.as_ref().is_some_and(|only| only != id) {
         return Err(missing());
     }
     let mut file = match Folder::open(folder).and_then(|open| open.file(id)) {

@@ -9,7 +9,7 @@
 mod clock;
 mod config;
 pub(crate) mod database;
-mod documents;
+pub(crate) mod documents;
 mod files;
 pub(crate) mod folder;
 pub(crate) mod http;
