@@ -39,7 +39,7 @@ fn follow(scorer: &mut Scorer, request: &Value) -> Result<Vec<usize>> {
         None => None,
     };
     let mut top = Vec::new();
-    scorer.restart()?;
+    scorer.restart();
     for token in answer {
         let logits = scorer.push(&next)?;
         let best = logits.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));

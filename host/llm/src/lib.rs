@@ -2,28 +2,34 @@
 //!
 //! The life of one request, in order:
 //!
-//! 1. [`Runtime::load`] opens the ONNX Runtime library, [`Llm::load`] a model folder (`model.rs`, `runtime.rs`); a GGUF
+//! 1. [`Runtime::load`] opens the ONNX Runtime library, [`Llm::load`] a model folder (`model.rs`, `runtime/`); a GGUF
 //!    file becomes such a folder by [`import_gguf`] (`import/`).
 //! 2. [`Llm::render`] turns messages into a [`Prompt`] by the model's own chat template (`template.rs`,
 //!    `vocabulary.rs`). Message contents are plain text: a special token written in a message stays letters.
 //! 3. [`Llm::generate`] queues a [`Request`] for the model thread and returns a [`Generation`] (`scheduler.rs`).
 //! 4. The grammar is compiled (`grammar.rs`, `schema.rs`); what cannot be enforced is refused, nothing is decoded more
 //!    freely than it says.
-//! 5. The prompt is evaluated, except for what the KV cache still holds of the request before (`generate.rs`), or was kept aside
-//!    of an earlier one (`prefixes.rs`).
-//! 6. Step by step: fast-forward what the grammar forces, mask, sample (`sampler.rs`), commit (`generate.rs`).
+//! 5. It joins the requests that run (`engine.rs`): the tokens of all are evaluated together (`backend.rs`, `runtime/`, `cpu/`),
+//!    except for what is known of the beginning of its prompt (`pages.rs`).
+//! 6. Step by step: fast-forward what the grammar forces, mask, foresee (`lookup.rs`), sample (`sampler.rs`), commit
+//!    (`answer.rs`).
 //! 7. [`Event`]s reach the caller: pieces of valid UTF-8 (`text.rs`), and one [`Finish`].
 //!
-//! Imports nothing of the other crates of Pawl. `ort` is named in `runtime.rs` only.
+//! Imports nothing of the other crates of Pawl. `ort` is named in `runtime/` only.
 
+mod answer;
+mod backend;
 mod bounds;
+mod cpu;
+mod engine;
 mod error;
 mod generate;
 mod grammar;
 mod import;
+mod lookup;
 mod model;
+mod pages;
 mod pattern;
-mod prefixes;
 mod prompt;
 mod runtime;
 mod sampler;
@@ -36,10 +42,12 @@ mod vocabulary;
 
 use std::{fmt, path::Path, sync::Arc};
 
+#[doc(hidden)]
+pub use engine::Shortcuts;
 pub use error::Error;
 pub use generate::{Event, Finish, Output, Request, StopReason, Usage};
 pub use grammar::{Grammar, holds, json_in_lark, quotes};
-pub use import::{IMPORTER_VERSION, ImportError, ImportProgress, ImportReport};
+pub use import::{IMPORTER_VERSION, ImportError, ImportProgress, ImportReport, Operators};
 pub use model::{ModelInfo, ModelOptions};
 pub use prompt::Prompt;
 pub use runtime::Runtime;
@@ -49,9 +57,11 @@ pub use score::Scorer;
 pub use template::{Message, json_text};
 
 use crate::{
-    generate::{Decoder, Shortcuts},
+    backend::Backend,
+    engine::{Decoder, Ready},
     grammar::Grammars,
     model::Model,
+    runtime::Loaded,
     scheduler::Scheduler,
     template::Template,
     vocabulary::Vocabulary,
@@ -61,7 +71,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Llm {
     shared: Arc<Shared>,
-    scheduler: Scheduler,
+    scheduler: Scheduler<Request>,
 }
 
 struct Shared {
@@ -74,45 +84,24 @@ struct Shared {
 impl Llm {
     /// Loads a model folder in the layout of Hugging Face's ONNX exports. Takes seconds; not for async code.
     pub fn load(runtime: &Runtime, folder: &Path, options: &ModelOptions) -> Result<Llm, Error> {
-        Llm::load_with(
-            runtime,
-            folder,
-            options,
-            Shortcuts { prefix_cache: true, fast_forward: true, single: true },
-        )
+        Llm::load_with(runtime, folder, options, Shortcuts::default())
     }
 
-    /// [`Llm::load`] with shortcuts taken away, to show by comparison that they change nothing but the time. Without
-    /// `single` every evaluation rounds alike, so that answers must be equal to the letter.
+    /// [`Llm::load`] with shortcuts taken away, to show by comparison that they change nothing but the time.
     #[doc(hidden)]
-    pub fn load_plain(
-        runtime: &Runtime,
-        folder: &Path,
-        options: &ModelOptions,
-        prefix_cache: bool,
-        fast_forward: bool,
-    ) -> Result<Llm, Error> {
-        Llm::load_with(runtime, folder, options, Shortcuts { prefix_cache, fast_forward, single: false })
-    }
-
-    fn load_with(
+    pub fn load_with(
         runtime: &Runtime,
         folder: &Path,
         options: &ModelOptions,
         shortcuts: Shortcuts,
     ) -> Result<Llm, Error> {
         let Model { info, graph, vocabulary, grammars, template } = Model::load(runtime, folder, options)?;
-        let decoder = Decoder::new(
-            graph,
-            vocabulary.clone(),
-            grammars.clone(),
-            info.context,
-            info.eos.clone(),
-            shortcuts,
-            options.prefix_bytes,
-        );
-        let scheduler = Scheduler::start(&info.name, decoder)?;
-        Ok(Llm { shared: Arc::new(Shared { info, vocabulary, grammars, template }), scheduler })
+        let shared = Arc::new(Shared { info, vocabulary, grammars, template });
+        let scheduler = match graph {
+            Loaded::Paged(graph) => start(&shared, *graph, options, shortcuts)?,
+            Loaded::Graph(graph) => start(&shared, *graph, options, shortcuts)?,
+        };
+        Ok(Llm { shared, scheduler })
     }
 
     /// What is known of the model.
@@ -139,11 +128,34 @@ impl Llm {
         self.shared.grammars.matcher(grammar)
     }
 
-    /// Queues a request and returns at once; one runs at a time, in the order of arrival. When 64 wait already the
-    /// generation ends with [`Error::Busy`].
+    /// Queues a request and returns at once; [`ModelOptions::slots`] run at a time, in the order of arrival. When 64 wait
+    /// already the generation ends with [`Error::Busy`].
     pub fn generate(&self, request: Request) -> Generation {
         self.scheduler.submit(request)
     }
+}
+
+/// Starts the threads of a model.
+fn start<B: Backend>(
+    shared: &Arc<Shared>,
+    backend: B,
+    options: &ModelOptions,
+    shortcuts: Shortcuts,
+) -> Result<Scheduler<Request>, Error> {
+    let Shared { info, vocabulary, grammars, .. } = &**shared;
+    let (context, slots) = (info.context, options.slots.max(1));
+    let decoder = Decoder::new(backend, vocabulary.clone(), info.eos.clone(), context, slots, shortcuts);
+    let (vocabulary, grammars) = (vocabulary.clone(), grammars.clone());
+    let prepare = move |request: Request| {
+        let prompt = request.prompt.ids(&vocabulary)?.to_vec();
+        request.check()?;
+        if prompt.len() >= context {
+            return Err(Error::PromptTooLong { prompt: prompt.len(), context });
+        }
+        let matcher = grammars.matcher(&request.grammar)?;
+        Ok(Ready { request, prompt, matcher })
+    };
+    Scheduler::start(&info.name, decoder, prepare)
 }
 
 impl fmt::Debug for Llm {
@@ -156,7 +168,8 @@ impl fmt::Debug for Llm {
 pub fn import_gguf(
     gguf: &Path,
     folder: &Path,
+    operators: Operators,
     progress: &mut dyn FnMut(ImportProgress),
 ) -> Result<ImportReport, Error> {
-    Ok(import::import_gguf(gguf, folder, progress)?)
+    Ok(import::import_gguf(gguf, folder, operators, progress)?)
 }

@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::{
     Error,
     grammar::Grammars,
-    runtime::{Graph, KvShape, Runtime},
+    runtime::{self, Beside, Limits, Loaded, Runtime},
     template::Template,
     vocabulary::Vocabulary,
 };
@@ -31,15 +31,19 @@ pub struct ModelOptions {
     pub context: usize,
     /// Threads of one evaluation.
     pub threads: usize,
-    /// Bytes of keys and values that are kept of earlier prompts, beside the KV cache; 0 keeps none.
-    pub prefix_bytes: usize,
+    /// Requests that run at once.
+    pub slots: usize,
+    /// Bytes of keys and values, beside those of one whole context, for requests at once and for what is kept of earlier
+    /// prompts.
+    pub kv_bytes: usize,
 }
 
 impl Default for ModelOptions {
-    /// 8192 tokens, one thread a core that this process may use, 256 MiB of earlier prompts (of the default model, 4,681 tokens).
+    /// 8192 tokens, one thread a core that this process may use, 8 requests at once, 256 MiB of keys and values beside one
+    /// context's (of the default model, 9,362 tokens).
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-        ModelOptions { context: 8192, threads, prefix_bytes: 256 << 20 }
+        ModelOptions { context: 8192, threads, slots: 8, kv_bytes: 256 << 20 }
     }
 }
 
@@ -58,8 +62,8 @@ pub struct ModelInfo {
     pub layers: usize,
     /// Tokens that end an answer.
     pub eos: Vec<u32>,
-    /// Whether the KV cache is written in place (our imports) or grows with every step (other exports).
-    pub shared_kv_cache: bool,
+    /// Whether the graph is of our own operators, which evaluate all requests together.
+    pub batched: bool,
     /// Threads of one evaluation.
     pub threads: usize,
 }
@@ -67,7 +71,7 @@ pub struct ModelInfo {
 /// The parts of a loaded model.
 pub(crate) struct Model {
     pub(crate) info: ModelInfo,
-    pub(crate) graph: Graph,
+    pub(crate) graph: Loaded,
     pub(crate) vocabulary: Arc<Vocabulary>,
     pub(crate) grammars: Arc<Grammars>,
     pub(crate) template: Template,
@@ -76,6 +80,7 @@ pub(crate) struct Model {
 /// Largest of the small files; tokenizer.json has a limit of its own.
 const MAX_CONFIG_BYTES: u64 = 4 << 20;
 const MAX_TOKENIZER_BYTES: u64 = 128 << 20;
+const MAX_LAYERS: usize = 1024;
 
 impl Model {
     /// Reads the folder; graph and tokenizer are loaded side by side.
@@ -95,12 +100,17 @@ impl Model {
         };
         let (graph, tokens) = std::thread::scope(|scope| {
             let tokens = scope.spawn(load_tokenizer);
-            let graph = Graph::load(runtime, &graph_path, options.threads, context, config.kv);
+            let limits = Limits { threads: options.threads, context, kv_bytes: options.kv_bytes };
+            let graph = runtime::load(runtime, &graph_path, config.beside, limits);
             let gone = || Err(Error::Tokenizer("loading it failed".into()));
             (graph, tokens.join().unwrap_or_else(|_| gone()))
         });
         let (graph, (vocabulary, grammars)) = (graph?, tokens?);
-        if let (Some(rows), Some(columns)) = (config.vocabulary, graph.info().vocabulary)
+        let (layers, columns) = match &graph {
+            Loaded::Paged(graph) => (graph.layers(), Some(graph.vocabulary())),
+            Loaded::Graph(graph) => (graph.info().layers, graph.info().vocabulary),
+        };
+        if let (Some(rows), Some(columns)) = (config.vocabulary, columns)
             && rows != columns
         {
             let message = format!("`vocab_size` is {rows}, but the graph gives {columns} logits");
@@ -113,9 +123,9 @@ impl Model {
             architecture: config.architecture,
             context,
             vocabulary: vocabulary.size(),
-            layers: graph.info().layers,
+            layers,
             eos: config.eos,
-            shared_kv_cache: graph.info().shared,
+            batched: matches!(graph, Loaded::Paged(_)),
             threads: options.threads.max(1),
         };
         Ok(Model { info, graph, vocabulary, grammars, template })
@@ -127,7 +137,7 @@ struct Config {
     architecture: String,
     context: Option<usize>,
     vocabulary: Option<usize>,
-    kv: KvShape,
+    beside: Beside,
     eos: Vec<u32>,
 }
 
@@ -156,7 +166,11 @@ impl Config {
             architecture: config.get("model_type").and_then(Value::as_str).unwrap_or("unknown").to_owned(),
             context: number("max_position_embeddings"),
             vocabulary: number("vocab_size"),
-            kv: KvShape { heads: number("num_key_value_heads").unwrap_or(heads), head_size },
+            beside: Beside {
+                layers: number("num_hidden_layers").unwrap_or(0).min(MAX_LAYERS),
+                kv_heads: number("num_key_value_heads").unwrap_or(heads),
+                head_size,
+            },
             eos,
         })
     }

@@ -1,71 +1,151 @@
-//! The model thread: one request at a time, in the order of arrival.
+//! The threads between a caller and the engine: two that prepare requests (a grammar may take a second to compile), and the
+//! model thread, which steps the engine and lets new requests join between steps.
 //!
-//! Invariants: the thread alone touches the session and its KV cache; at most [`QUEUE`] requests wait, one more is
-//! refused at once; a generation whose receiver is gone stops at the next step, or never starts; whatever happens in the
-//! thread, every generation ends with an event or an error.
+//! Invariants: the model thread alone touches the session and its KV cache; at most [`QUEUE`] requests wait, one more is
+//! refused at once; a generation whose receiver is gone never starts, or ends at the next step; whatever happens in the
+//! threads, every generation ends with an event or an error.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, Sender, channel},
+    },
+};
 
 use tokio::sync::mpsc;
 
 use crate::{
     Error,
-    generate::{Event, Finish, Output, Request},
+    generate::{Event, Finish, Output},
 };
 
 /// Requests that may wait.
 pub(crate) const QUEUE: usize = 64;
+/// Threads that prepare requests.
+const PREPARERS: usize = 2;
 /// The grammar engine recurses.
 const STACK_BYTES: usize = 16 << 20;
 
-struct Job<R> {
-    request: R,
+/// The way to a generation's receiver.
+#[derive(Clone, Debug)]
+pub(crate) struct Events {
     /// Unbounded: a request has at most as many events as the context has tokens, and the model thread must not wait for
     /// a slow reader.
-    events: mpsc::UnboundedSender<Result<Event, Error>>,
+    sender: mpsc::UnboundedSender<Result<Event, Error>>,
 }
 
-/// What the thread owns.
-pub(crate) trait Engine<R>: Send + 'static {
-    /// Runs one request. `listener` gets every piece of text, and empty ones between steps; `false` cancels.
-    fn generate(&mut self, request: &R, listener: &mut dyn FnMut(String) -> bool) -> Result<Finish, Error>;
+impl Events {
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
 
-    /// Forgets everything, after a request that panicked.
-    fn reset(&mut self) -> Result<(), Error>;
+    /// Nothing for an empty text.
+    pub(crate) fn text(&self, text: String) {
+        if !text.is_empty() {
+            self.send(Ok(Event::Text(text)));
+        }
+    }
+
+    pub(crate) fn send(&self, event: Result<Event, Error>) {
+        // A caller that is gone needs no answer.
+        let _ = self.sender.send(event);
+    }
+}
+
+/// What the model thread owns.
+pub(crate) trait Engine: Send + 'static {
+    /// A request that is prepared.
+    type Ready: Send + 'static;
+
+    /// Whether another request can be admitted.
+    fn has_room(&self) -> bool;
+
+    /// Whether there is nothing to step.
+    fn is_idle(&self) -> bool;
+
+    /// Takes a request in.
+    fn admit(&mut self, ready: Self::Ready, events: Events);
+
+    /// One step of all that were admitted.
+    fn step(&mut self);
+
+    /// Ends all that were admitted and forgets everything, after a panic.
+    fn abandon(&mut self, error: &Error);
+}
+
+/// The requests that wait, counted.
+struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    /// One more, unless there are [`QUEUE`].
+    fn enter(count: &Arc<AtomicUsize>) -> Option<Waiting> {
+        let more = |waiting| (waiting < QUEUE).then_some(waiting + 1);
+        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Waiting(count.clone()))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+struct Job<R> {
+    request: R,
+    events: Events,
+    waiting: Waiting,
 }
 
 /// The way to the model thread, which ends when the last copy is dropped.
-pub(crate) struct Scheduler<R = Request> {
-    jobs: mpsc::Sender<Job<R>>,
+pub(crate) struct Scheduler<R> {
+    jobs: Sender<Job<R>>,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl<R> Clone for Scheduler<R> {
     fn clone(&self) -> Self {
-        Scheduler { jobs: self.jobs.clone() }
+        Scheduler { jobs: self.jobs.clone(), waiting: self.waiting.clone() }
     }
 }
 
 impl<R: Send + 'static> Scheduler<R> {
-    /// Starts the thread.
-    pub(crate) fn start(name: &str, engine: impl Engine<R>) -> Result<Scheduler<R>, Error> {
-        let (jobs, queue) = mpsc::channel(QUEUE);
-        let thread = std::thread::Builder::new().name(format!("model {name}")).stack_size(STACK_BYTES);
-        let started = thread.spawn(move || serve(engine, queue));
-        started.map_err(|e| Error::Stopped(format!("it cannot be started: {e}")))?;
-        Ok(Scheduler { jobs })
+    /// Starts the threads. `prepare` makes a request ready, or refuses it.
+    pub(crate) fn start<E: Engine>(
+        name: &str,
+        engine: E,
+        prepare: impl Fn(R) -> Result<E::Ready, Error> + Send + Sync + 'static,
+    ) -> Result<Scheduler<R>, Error> {
+        let thread = |name: String, work: Box<dyn FnOnce() + Send>| {
+            let thread = std::thread::Builder::new().name(name).stack_size(STACK_BYTES);
+            thread.spawn(work).map_err(|e| Error::Stopped(format!("it cannot be started: {e}")))
+        };
+        let (jobs, requests) = channel();
+        let (made, ready) = channel();
+        thread(format!("model {name}"), Box::new(move || serve(engine, &ready)))?;
+        let (requests, prepare) = (Arc::new(Mutex::new(requests)), Arc::new(prepare));
+        for _ in 0..PREPARERS {
+            let (requests, prepare, made) = (requests.clone(), prepare.clone(), made.clone());
+            let work = move || prepare_all(&requests, &*prepare, &made);
+            thread(format!("grammar {name}"), Box::new(work))?;
+        }
+        Ok(Scheduler { jobs, waiting: Arc::default() })
     }
 
     /// Queues a request; a refusal is the generation's only event.
     pub(crate) fn submit(&self, request: R) -> Generation {
-        let (events, receiver) = mpsc::unbounded_channel();
-        let refusal = match self.jobs.try_send(Job { request, events: events.clone() }) {
-            Ok(()) => None,
-            Err(mpsc::error::TrySendError::Full(_)) => Some(Error::Busy { waiting: QUEUE }),
-            Err(mpsc::error::TrySendError::Closed(_)) => Some(Error::Stopped(GONE.into())),
-        };
-        if let Some(refusal) = refusal {
-            // The receiver is alive: it is right here.
-            let _ = events.send(Err(refusal));
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let events = Events { sender };
+        match Waiting::enter(&self.waiting) {
+            None => events.send(Err(Error::Busy { waiting: QUEUE })),
+            Some(waiting) => {
+                let job = Job { request, events: events.clone(), waiting };
+                if self.jobs.send(job).is_err() {
+                    events.send(Err(Error::Stopped(GONE.into())));
+                }
+            }
         }
         Generation { events: receiver, over: false }
     }
@@ -73,36 +153,67 @@ impl<R: Send + 'static> Scheduler<R> {
 
 const GONE: &str = "load the model again";
 
-fn serve<R>(mut engine: impl Engine<R>, mut queue: mpsc::Receiver<Job<R>>) {
-    while let Some(Job { request, events }) = queue.blocking_recv() {
+/// Prepares requests until nobody can send any more.
+fn prepare_all<R, T>(
+    requests: &Mutex<Receiver<Job<R>>>,
+    prepare: &(dyn Fn(R) -> Result<T, Error> + Send + Sync),
+    made: &Sender<Job<T>>,
+) {
+    loop {
+        let next = requests.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Job { request, events, waiting }) = next else { return };
         if events.is_closed() {
             continue;
         }
-        let mut listener = |text: String| {
-            if text.is_empty() { !events.is_closed() } else { events.send(Ok(Event::Text(text))).is_ok() }
-        };
-        let outcome = catch_unwind(AssertUnwindSafe(|| engine.generate(&request, &mut listener)));
-        let event = match outcome {
-            Ok(Ok(finish)) => Ok(Event::End(finish)),
-            Ok(Err(error)) => Err(error),
-            Err(panic) => {
-                let message = panic_message(&*panic);
-                tracing::error!(message, "the model thread panicked on a request");
-                // What the cache holds is not sure any more.
-                if engine.reset().is_err() {
-                    return;
+        match catch_unwind(AssertUnwindSafe(|| prepare(request))) {
+            Ok(Ok(request)) => {
+                if made.send(Job { request, events: events.clone(), waiting }).is_err() {
+                    events.send(Err(Error::Stopped(GONE.into())));
                 }
-                Err(Error::Stopped(format!("it failed on this request ({message})")))
             }
-        };
-        // A caller that is gone needs no answer.
-        let _ = events.send(event);
+            Ok(Err(error)) => events.send(Err(error)),
+            Err(panic) => events.send(Err(stopped(&*panic))),
+        }
     }
 }
 
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+fn serve<E: Engine>(mut engine: E, ready: &Receiver<Job<E::Ready>>) {
+    loop {
+        while engine.has_room() {
+            let next = if engine.is_idle() { ready.recv().ok() } else { ready.try_recv().ok() };
+            match next {
+                Some(Job { request, events, waiting }) => {
+                    drop(waiting);
+                    if !events.is_closed() {
+                        guarded(&mut engine, Some(&events), |engine| engine.admit(request, events.clone()));
+                    }
+                }
+                // Idle, and nobody can send any more.
+                None if engine.is_idle() => return,
+                None => break,
+            }
+        }
+        guarded(&mut engine, None, E::step);
+    }
+}
+
+/// Runs a part of the engine; after a panic in it nothing that it held is sure any more.
+fn guarded<E: Engine>(engine: &mut E, events: Option<&Events>, work: impl FnOnce(&mut E)) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(engine))) {
+        let error = stopped(&*panic);
+        engine.abandon(&error);
+        if let Some(events) = events {
+            events.send(Err(error));
+        }
+    }
+}
+
+fn stopped(panic: &(dyn std::any::Any + Send)) -> Error {
     let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+    let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    let message = message.unwrap_or_else(|| "no message".into());
+    tracing::error!(message, "a thread of the model panicked");
+    Error::Stopped(format!("it failed on this request ({message})"))
 }
 
 /// A running generation; dropping it cancels at the next step.
@@ -163,95 +274,5 @@ fn take(event: Event, text: &mut String) -> Option<Finish> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::mpsc::{Receiver, Sender, channel};
-
-    use super::*;
-    use crate::{StopReason, Usage};
-
-    /// What a fake request does.
-    enum Act {
-        Say(&'static str),
-        Panic,
-        /// Tells that it runs, then waits for a signal before every piece.
-        Wait(Sender<()>, Receiver<()>),
-    }
-
-    struct Fake {
-        sound: bool,
-    }
-
-    impl Engine<Act> for Fake {
-        fn generate(&mut self, act: &Act, listener: &mut dyn FnMut(String) -> bool) -> Result<Finish, Error> {
-            match act {
-                Act::Say(text) => {
-                    listener((*text).to_owned());
-                }
-                Act::Panic => panic!("on purpose"),
-                Act::Wait(running, signal) => {
-                    let _ = running.send(());
-                    while signal.recv().is_ok() {
-                        if !listener(String::new()) {
-                            return Err(Error::Cancelled);
-                        }
-                    }
-                }
-            }
-            Ok(Finish { reason: StopReason::Stop, usage: Usage::default() })
-        }
-
-        fn reset(&mut self) -> Result<(), Error> {
-            if self.sound { Ok(()) } else { Err(Error::Inference("broken".into())) }
-        }
-    }
-
-    fn start(sound: bool) -> Scheduler<Act> {
-        Scheduler::start("fake", Fake { sound }).expect("a thread")
-    }
-
-    #[test]
-    fn panic_fails_its_request_only() {
-        let scheduler = start(true);
-        let (bad, good) = (scheduler.submit(Act::Panic), scheduler.submit(Act::Say("hello")));
-        let error = bad.finish_blocking().expect_err("it panicked");
-        assert!(matches!(&error, Error::Stopped(m) if m.contains("on purpose")), "{error}");
-        assert_eq!(good.finish_blocking().expect("the thread lives").text, "hello");
-    }
-
-    #[test]
-    fn dead_thread_leaves_nobody_waiting() {
-        let scheduler = start(false);
-        let (bad, next) = (scheduler.submit(Act::Panic), scheduler.submit(Act::Say("hello")));
-        assert!(matches!(bad.finish_blocking(), Err(Error::Stopped(_))));
-        assert!(matches!(next.finish_blocking(), Err(Error::Stopped(_))));
-        assert!(matches!(scheduler.submit(Act::Say("x")).finish_blocking(), Err(Error::Stopped(_))));
-    }
-
-    #[test]
-    fn queue_is_bounded() {
-        let scheduler = start(true);
-        let ((running, is_running), (go, signal)) = (channel(), channel());
-        let first = scheduler.submit(Act::Wait(running, signal));
-        is_running.recv().expect("it runs");
-        let mut waiting: Vec<_> = (0..=QUEUE).map(|_| scheduler.submit(Act::Say("x"))).collect();
-        let refused = waiting.pop().map(Generation::finish_blocking);
-        assert!(matches!(refused, Some(Err(Error::Busy { waiting: QUEUE }))));
-        drop(go);
-        assert!(first.finish_blocking().is_ok());
-        assert!(waiting.into_iter().all(|generation| generation.finish_blocking().is_ok()));
-    }
-
-    #[test]
-    fn dropped_generation_is_cancelled_and_never_started_when_it_waits() {
-        let scheduler = start(true);
-        let ((running, is_running), (go, signal)) = (channel(), channel());
-        let first = scheduler.submit(Act::Wait(running.clone(), signal));
-        is_running.recv().expect("it runs");
-        let (_never, blocked) = channel();
-        drop(scheduler.submit(Act::Wait(running, blocked)));
-        drop(first);
-        go.send(()).expect("the first still waits for this");
-        assert_eq!(scheduler.submit(Act::Say("after")).finish_blocking().expect("its turn").text, "after");
-        assert!(is_running.try_recv().is_err(), "the second never ran");
-    }
-}
+#[path = "scheduler_tests.rs"]
+mod tests;

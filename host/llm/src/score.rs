@@ -5,36 +5,84 @@
 
 use std::path::Path;
 
-use crate::{Error, ModelOptions, Runtime, model::Model};
+use crate::{
+    Error, ModelOptions, Runtime,
+    backend::{Backend, Part},
+    model::Model,
+    runtime::Loaded,
+    vocabulary::Vocabulary,
+};
 
 /// A model that is told its tokens.
 pub struct Scorer {
-    model: Model,
+    vocabulary: std::sync::Arc<Vocabulary>,
+    text: Box<dyn Told>,
 }
 
 impl Scorer {
     /// Loads a model folder, as [`crate::Llm::load`] does.
     pub fn load(runtime: &Runtime, folder: &Path, options: &ModelOptions) -> Result<Scorer, Error> {
-        Ok(Scorer { model: Model::load(runtime, folder, options)? })
+        let model = Model::load(runtime, folder, options)?;
+        let text: Box<dyn Told> = match model.graph {
+            Loaded::Paged(graph) => Box::new(Text { backend: *graph, sequence: None, tokens: Vec::new() }),
+            Loaded::Graph(graph) => Box::new(Text { backend: *graph, sequence: None, tokens: Vec::new() }),
+        };
+        Ok(Scorer { vocabulary: model.vocabulary, text })
     }
 
     /// Text to tokens; nothing in it is special.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
-        self.model.vocabulary.encode_plain(text)
+        self.vocabulary.encode_plain(text)
     }
 
     /// Begins a new text.
-    pub fn restart(&mut self) -> Result<(), Error> {
-        self.model.graph.truncate(0)
+    pub fn restart(&mut self) {
+        self.text.restart();
     }
 
     /// Appends tokens, at least one, and returns the logits `[vocabulary]` after the last.
     pub fn push(&mut self, tokens: &[u32]) -> Result<&[f32], Error> {
-        let rows = self.model.graph.info().vocabulary.unwrap_or(usize::MAX);
+        let rows = self.vocabulary.size();
         if let Some(token) = tokens.iter().find(|token| **token as usize >= rows) {
             return Err(Error::Request(format!("token {token} is beyond the {rows} that the model has")));
         }
-        self.model.graph.evaluate(tokens)?;
-        Ok(self.model.graph.logits())
+        self.text.push(tokens)
+    }
+}
+
+/// A text that grows.
+trait Told {
+    fn restart(&mut self);
+    fn push(&mut self, tokens: &[u32]) -> Result<&[f32], Error>;
+}
+
+struct Text<B: Backend> {
+    backend: B,
+    sequence: Option<B::Sequence>,
+    tokens: Vec<u32>,
+}
+
+impl<B: Backend> Told for Text<B> {
+    fn restart(&mut self) {
+        self.sequence = None;
+        self.tokens.clear();
+        self.backend.reset();
+    }
+
+    fn push(&mut self, tokens: &[u32]) -> Result<&[f32], Error> {
+        let mut sequence = match self.sequence.take() {
+            Some(sequence) => sequence,
+            None => self.backend.open(&[], false)?,
+        };
+        let held = self.tokens.len();
+        self.tokens.extend_from_slice(tokens);
+        let all = self.tokens.len();
+        if tokens.is_empty() || !self.backend.reserve(&mut sequence, &self.tokens[..held], all) {
+            return Err(Error::Request(format!("{} tokens after {held} do not fit", tokens.len())));
+        }
+        let part = Part { sequence: &mut sequence, tokens: &self.tokens, wanted: vec![(all, None)] };
+        self.backend.evaluate(vec![part])?;
+        self.sequence = Some(sequence);
+        Ok(self.backend.logits(0))
     }
 }

@@ -4,19 +4,20 @@
 
 mod support;
 
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
-use pawl_llm::{Error, Grammar, Llm};
-use support::{answer, folder, load, options, runtime, shared};
+use pawl_llm::{Error, Grammar, Llm, Operators};
+use support::{answer, folder, gguf, load, options, runtime, shared};
 use tempfile::TempDir;
 
 /// The smallest model's folder by links, for a test to change a file of.
 fn copy() -> TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(folder()).unwrap().flatten() {
-        symlink(entry.path(), copy.path().join(entry.file_name())).unwrap();
-    }
-    copy
+    copy_of(&folder())
 }
 
 fn replace(folder: &Path, name: &str, bytes: impl AsRef<[u8]>) {
@@ -29,10 +30,32 @@ fn refusal(folder: &Path) -> String {
     Llm::load(&runtime(), folder, &options(256)).expect_err("it is refused").to_string()
 }
 
+/// The smallest model as a graph of the runtime's own operators, which keeps its cache in place.
+fn portable() -> &'static Path {
+    static PORTABLE: OnceLock<TempDir> = OnceLock::new();
+    let make = || {
+        let home = tempfile::tempdir().unwrap();
+        pawl_llm::import_gguf(&gguf(), &home.path().join("model"), Operators::Portable, &mut |_| {}).unwrap();
+        home
+    };
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| PORTABLE.get_or_init(make).path().join("model"))
+}
+
+/// A folder by links, for a test to change a file of.
+fn copy_of(folder: &Path) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        symlink(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    copy
+}
+
 /// An export that says nothing of its cache gets the growing one.
 fn growing() -> TempDir {
-    let copy = copy();
-    let mut graph = fs::read(folder().join("model.onnx")).unwrap();
+    let folder = portable();
+    let copy = copy_of(folder);
+    let mut graph = fs::read(folder.join("model.onnx")).unwrap();
     let key = b"pawl.kv_cache";
     let at = graph.windows(key.len()).position(|w| w == key).expect("the import says how the cache is kept");
     graph[at + key.len() - 1] = b'X';
@@ -40,8 +63,8 @@ fn growing() -> TempDir {
     // The graph names its data by a relative path, which must not lead out of the folder.
     let data = copy.path().join("model.onnx.data");
     fs::remove_file(&data).unwrap();
-    fs::hard_link(folder().join("model.onnx.data"), &data)
-        .or_else(|_| fs::copy(folder().join("model.onnx.data"), &data).map(drop))
+    fs::hard_link(folder.join("model.onnx.data"), &data)
+        .or_else(|_| fs::copy(folder.join("model.onnx.data"), &data).map(drop))
         .unwrap();
     copy
 }
@@ -50,11 +73,12 @@ fn growing() -> TempDir {
 fn growing_cache_gives_the_same_answers() {
     let growing = growing();
     let growing = load(growing.path(), 1024);
-    assert!(!growing.info().shared_kv_cache && shared().info().shared_kv_cache);
+    let in_place = load(portable(), 1024);
+    assert!(!growing.info().batched && !in_place.info().batched && shared().info().batched);
     let words = "Lamps, chairs and tables are sold in five regions. ".repeat(15);
     for question in ["How many regions?", "How many goods?"] {
         let text = format!("{words}{question}");
-        let (a, b) = (answer(&growing, &text, Grammar::Free, 30), answer(shared(), &text, Grammar::Free, 30));
+        let (a, b) = (answer(&growing, &text, Grammar::Free, 30), answer(&in_place, &text, Grammar::Free, 30));
         assert_eq!(a.text, b.text);
     }
     let usage = answer(&growing, &format!("{words}What?"), Grammar::Free, 5).finish.usage;
@@ -63,7 +87,7 @@ fn growing_cache_gives_the_same_answers() {
     let other = "Doctors see their patients in three wards of the clinic. ".repeat(15);
     answer(&growing, &other, Grammar::Free, 5);
     let text = format!("{words}How many regions?");
-    let (a, b) = (answer(&growing, &text, Grammar::Free, 30), answer(shared(), &text, Grammar::Free, 30));
+    let (a, b) = (answer(&growing, &text, Grammar::Free, 30), answer(&in_place, &text, Grammar::Free, 30));
     assert_eq!(a.text, b.text);
     assert!(a.finish.usage.cached_tokens > 100, "{:?}", a.finish.usage);
 }
@@ -98,7 +122,8 @@ fn usual_inputs_of_exports_are_fed() {
         let folder = with_input(name, dimensions);
         let llm = load(folder.path(), 256);
         let text = answer(&llm, "What is the capital of France?", Grammar::Free, 8).text;
-        assert_eq!(text, answer(shared(), "What is the capital of France?", Grammar::Free, 8).text);
+        let usual = load(portable(), 256);
+        assert_eq!(text, answer(&usual, "What is the capital of France?", Grammar::Free, 8).text);
     }
 }
 

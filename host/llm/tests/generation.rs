@@ -4,7 +4,7 @@
 
 mod support;
 
-use pawl_llm::{Error, Event, Generation, Grammar, Llm, Message, Sampling, StopReason};
+use pawl_llm::{Error, Event, Generation, Grammar, Llm, Message, ModelOptions, Sampling, Shortcuts, StopReason};
 use serde_json::json;
 use support::{answer, folder, load, options, request, runtime, shared};
 
@@ -30,13 +30,105 @@ fn same_seed_same_answer() {
     assert_ne!(sampled(1), sampled(2));
 }
 
-fn plain(prefix_cache: bool, fast_forward: bool) -> Llm {
-    Llm::load_plain(&runtime(), &folder(), &options(1024), prefix_cache, fast_forward).unwrap()
+fn plain(shortcuts: Shortcuts) -> Llm {
+    Llm::load_with(&runtime(), &folder(), &options(1024), shortcuts).unwrap()
+}
+
+/// Without any shortcut.
+const NONE: Shortcuts = Shortcuts { prefix_cache: false, fast_forward: false, foresight: false, chunk: 1000 };
+
+/// Questions that are alike and different, with the grammars that plugins use.
+fn questions() -> Vec<(String, Grammar)> {
+    let form = json!({"type": "object", "required": ["first_name", "occupation", "answers"], "properties": {
+        "first_name": {"type": "string", "maxLength": 20}, "occupation": {"enum": ["teacher", "train driver"]},
+        "answers": {"type": "array", "minItems": 2, "maxItems": 2, "items": {"type": "boolean"}}},
+        "additionalProperties": false});
+    let text = "Agnes Sorel drives the night train from Arles to Lyon. She was born in Nîmes and reads two papers a day.";
+    let quoting = json!({"type": "object", "required": ["who", "where"], "properties": {
+        "who": {"type": "string", "x-pawl": {"quote": text}}, "where": {"type": "string", "x-pawl": {"quote": text}}},
+        "additionalProperties": false});
+    let words = "Lamps, chairs and tables are sold in five regions. ".repeat(12);
+    vec![
+        (format!("{words}Repeat this word by word."), Grammar::Free),
+        (format!("{words}How many regions?"), Grammar::Free),
+        ("Invent a person.".into(), Grammar::JsonSchema(form.clone())),
+        (format!("{text} Who drives, and where was she born?"), Grammar::JsonSchema(quoting)),
+        ("填写表格".into(), Grammar::JsonSchema(form)),
+        (format!("{words}Which of them is sold?"), Grammar::Choice(vec!["lamps".into(), "boats".into()])),
+        ("Count from one to twenty, then again from one to twenty.".into(), Grammar::Free),
+        (format!("{text} Quote a sentence."), Grammar::Quotation(text.into())),
+    ]
+}
+
+#[test]
+fn shortcuts_and_company_change_no_letter_of_a_greedy_answer() {
+    let all = Shortcuts::default();
+    let questions = questions();
+    let bare = plain(NONE);
+    let told: Vec<String> = questions
+        .iter()
+        .map(|(text, grammar)| answer(&bare, text, grammar.clone(), 60).text)
+        .collect();
+    let mut foreseen = 0;
+    for (name, shortcuts) in [
+        ("all", all),
+        ("prefixes", Shortcuts { prefix_cache: true, ..NONE }),
+        ("forced tokens", Shortcuts { fast_forward: true, ..NONE }),
+        ("foresight", Shortcuts { foresight: true, ..NONE }),
+        ("forced tokens and foresight", Shortcuts { fast_forward: true, foresight: true, ..NONE }),
+        ("chunks of 7", Shortcuts { chunk: 7, ..NONE }),
+        ("chunks of 33", Shortcuts { chunk: 33, ..all }),
+    ] {
+        let llm = plain(shortcuts);
+        let mut one_by_one = Vec::new();
+        for (text, grammar) in &questions {
+            let output = answer(&llm, text, grammar.clone(), 60);
+            foreseen += output.finish.usage.foreseen_tokens;
+            one_by_one.push(output.text);
+        }
+        assert_eq!(one_by_one, told, "{name}, one after the other");
+        let running: Vec<_> = questions
+            .iter()
+            .map(|(text, grammar)| llm.generate(request(&llm, text, grammar.clone(), 60)))
+            .collect();
+        let at_once: Vec<String> = running.into_iter().map(|g| g.finish_blocking().unwrap().text).collect();
+        assert_eq!(at_once, told, "{name}, all at once");
+    }
+    assert!(foreseen > 40, "{foreseen} tokens were foreseen");
+}
+
+#[test]
+fn sampled_answers_do_not_depend_on_company_either() {
+    let llm = plain(Shortcuts::default());
+    let make = |seed| {
+        let mut request = request(&llm, "Tell me a story of the sea.", Grammar::Free, LONG);
+        request.sampling = Sampling { temperature: 0.8, top_p: 0.9, seed };
+        request
+    };
+    let alone: Vec<String> =
+        (0..6).map(|seed| llm.generate(make(seed)).finish_blocking().unwrap().text).collect();
+    let running: Vec<_> = (0..6).map(|seed| llm.generate(make(seed))).collect();
+    let at_once: Vec<String> = running.into_iter().map(|g| g.finish_blocking().unwrap().text).collect();
+    assert_eq!(at_once, alone);
+}
+
+#[test]
+fn answers_that_give_up_their_pages_are_none_the_worse() {
+    // Room for one context and no more: of eight long answers most have to make way again and again.
+    let tight = ModelOptions { kv_bytes: 0, ..options(512) };
+    let llm = Llm::load(&runtime(), &folder(), &tight).unwrap();
+    let ask = |n: usize| request(&llm, &format!("Tell me story number {n} of the sea."), Grammar::Free, 150);
+    let alone: Vec<String> =
+        (0..8).map(|n| llm.generate(ask(n)).finish_blocking().unwrap().text).collect();
+    let running: Vec<_> = (0..8).map(|n| llm.generate(ask(n))).collect();
+    let at_once: Vec<String> = running.into_iter().map(|g| g.finish_blocking().unwrap().text).collect();
+    assert_eq!(at_once, alone);
 }
 
 #[test]
 fn kept_prefix_changes_nothing_but_the_time() {
-    let (with, without) = (plain(true, true), plain(false, true));
+    let (with, without) =
+        (plain(Shortcuts::default()), plain(Shortcuts { prefix_cache: false, ..Shortcuts::default() }));
     let words = "Lamps, chairs and tables are sold in five regions. ".repeat(20);
     for (round, question) in ["How many regions?", "How many goods?", "What is sold?"].iter().enumerate() {
         let text = format!("{words}{question}");
@@ -47,14 +139,15 @@ fn kept_prefix_changes_nothing_but_the_time() {
         let cached = kept.finish.usage.cached_tokens;
         assert!(if round == 0 { cached == 0 } else { cached > 200 }, "{cached} in round {round}");
     }
-    // The very same prompt: all but two tokens are kept.
+    // The very same prompt: all but the last token is known.
     let usage = answer(&with, &format!("{words}What is sold?"), Grammar::Free, 3).finish.usage;
-    assert_eq!(usage.cached_tokens, usage.prompt_tokens - 2);
+    assert_eq!(usage.cached_tokens, usage.prompt_tokens - 1);
 }
 
 #[test]
 fn a_prompt_that_comes_back_after_another_one_is_not_evaluated_again_and_answered_alike() {
-    let (with, without) = (plain(true, true), plain(false, true));
+    let (with, without) =
+        (plain(Shortcuts::default()), plain(Shortcuts { prefix_cache: false, ..Shortcuts::default() }));
     let shop = "Lamps, chairs and tables are sold in five regions. ".repeat(20);
     let clinic = "Doctors see their patients in three wards of the clinic. ".repeat(20);
     for (round, (words, question)) in
@@ -88,7 +181,8 @@ fn what_ran_before_changes_no_answer() {
 
 #[test]
 fn fast_forward_changes_nothing_but_the_time() {
-    let (fast, slow) = (plain(true, true), plain(true, false));
+    let (fast, slow) =
+        (plain(Shortcuts::default()), plain(Shortcuts { fast_forward: false, ..Shortcuts::default() }));
     let schema = json!({"type": "object", "required": ["first_name", "occupation", "answers"], "properties": {
         "first_name": {"type": "string", "maxLength": 20}, "occupation": {"enum": ["teacher", "train driver"]},
         "answers": {"type": "array", "minItems": 2, "maxItems": 2, "items": {"type": "boolean"}}},
@@ -143,7 +237,8 @@ fn dropped_generation_makes_way_for_the_next() {
 
 #[test]
 fn full_queue_refuses_at_once() {
-    let llm = load(&folder(), 2048);
+    let one = ModelOptions { slots: 1, ..options(2048) };
+    let llm = Llm::load(&runtime(), &folder(), &one).unwrap();
     // Made beforehand: on a busy machine the first would end while the last are still being rendered.
     let made: Vec<_> =
         (0..70).map(|_| request(&llm, "Tell me everything about the sea.", Grammar::Free, 2000)).collect();
@@ -175,7 +270,8 @@ fn prompt_that_does_not_fit_is_refused_with_both_lengths() {
 #[test]
 fn answer_stops_where_the_context_ends() {
     let llm = load(&folder(), 64);
-    let output = answer(&llm, "Count to a million.", Grammar::Free, 1000);
+    let endless = Grammar::Regex("([a-z]+ ){900}".into());
+    let output = answer(&llm, "Count to a million.", endless, 1000);
     assert_eq!(output.finish.reason, StopReason::Length);
     let usage = output.finish.usage;
     assert_eq!(usage.prompt_tokens + usage.completion_tokens, 64);

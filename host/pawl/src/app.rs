@@ -48,7 +48,7 @@ pub(crate) fn load_model(config: &Config) -> Result<Llm, AppError> {
     let runtime = Runtime::load(&config.onnxruntime).map_err(AppError::Runtime)?;
     let mut options = ModelOptions {
         context: config.model.context,
-        prefix_bytes: config.model.prefix_cache,
+        kv_bytes: config.model.prefix_cache,
         ..ModelOptions::default()
     };
     if let Some(threads) = config.model.threads {

@@ -15,7 +15,8 @@ use sha2::{Digest, Sha256};
 use super::ImportProgress;
 use super::error::ImportError;
 use super::gguf::{Gguf, Tensor};
-use super::quant::{Blocks, Layout, push_floats};
+use super::quant::{Blocks, Layout, TensorType, finite, push_floats};
+use crate::cpu::layout::{self, Format, LANES};
 
 /// Bytes of a tensor that are decoded at once.
 const CHUNK: u64 = 2 << 20;
@@ -34,6 +35,8 @@ pub(crate) enum Target {
     Floats { at: u64 },
     /// Codes `[rows, columns]` (packed), scales `[rows, groups]`, offsets `[rows, groups]` and `[groups, rows]`.
     Blocks { codes: u64, scales: u64, by_row: Option<u64>, by_column: Option<u64>, layout: Layout },
+    /// The layout of our own kernels.
+    Packed { at: u64, format: Format },
     /// Rotary tables `[positions, head / 2]`.
     Rope { cos: u64, sin: u64, base: f64, positions: u64, head: u64 },
 }
@@ -134,8 +137,42 @@ impl<'a> Worker<'a> {
                     None => Ok(()),
                 }
             }
+            Target::Packed { at, format } => self.packed(&job.tensors, at, format),
             Target::Rope { cos, sin, base, positions, head } => self.rope(cos, sin, base, positions, head),
         }
+    }
+
+    /// Strips of eight rows, as many at once as fit a chunk.
+    fn packed(&mut self, tensors: &[Tensor], mut at: u64, format: Format) -> Result<(), ImportError> {
+        for tensor in tensors {
+            let row_bytes = tensor.bytes / tensor.rows();
+            let strips = (CHUNK / (row_bytes * LANES as u64)).max(1);
+            let (mut start, mut strip) = (0, Vec::new());
+            while start < tensor.bytes && !self.stop.load(Ordering::Relaxed) {
+                let length = (strips * row_bytes * LANES as u64).min(tensor.bytes - start);
+                self.source.resize(length as usize, 0);
+                self.gguf.read(tensor, start, &mut self.source)?;
+                if !finite(tensor.kind, &self.source) {
+                    return Err(ImportError::NotFinite(tensor.name.clone()));
+                }
+                if tensor.kind == TensorType::Bf16 {
+                    let wide = self.source.chunks_exact(2).flat_map(|pair| [0, 0, pair[0], pair[1]]);
+                    self.source = wide.collect();
+                }
+                let width = self.source.len() / (length / row_bytes) as usize;
+                strip.clear();
+                let rows: Vec<&[u8]> = self.source.chunks_exact(width).collect();
+                for rows in rows.chunks(LANES) {
+                    layout::pack(format, rows, &mut strip);
+                }
+                self.write(at, &strip)?;
+                at += strip.len() as u64;
+                start += length;
+                // the receiver outlives the workers; a progress report that nobody reads harms nothing
+                let _ = self.progress.send(length);
+            }
+        }
+        Ok(())
     }
 
     fn floats(&mut self, tensors: &[Tensor], mut at: u64) -> Result<(), ImportError> {

@@ -1,4 +1,5 @@
-//! A model's hyperparameters and tensors -> its ONNX graph, and a plan of what goes where in the data file.
+//! A model's hyperparameters and tensors -> a graph of ONNX Runtime's own operators, which runs on every processor and
+//! device that has them, and a plan of what goes where in the data file.
 //!
 //! Operators: ONNX Runtime's `ContribOperators.md` (MatMulNBits, GroupQueryAttention, GatherBlockQuantized,
 //! SkipSimplifiedLayerNormalization, QuickGelu).
@@ -58,6 +59,16 @@ impl Builder<'_> {
         self.multiply(last[0], head.as_ref().unwrap_or(&table), None, "head", "logits");
         self.outputs(vocabulary);
 
+        self.finish(shape, vocabulary, tied)
+    }
+
+    /// What was built, unless a tensor was left over.
+    pub(crate) fn finish(
+        self,
+        shape: &Hyperparameters,
+        vocabulary: u64,
+        tied: bool,
+    ) -> Result<Plan, ImportError> {
         if let Some(tensor) = self.unused() {
             let (tensor, architecture) = (tensor.to_owned(), shape.architecture.name().to_owned());
             return Err(ImportError::UnusedTensor { tensor, architecture });
@@ -166,7 +177,7 @@ impl Builder<'_> {
     }
 
     /// `x + residual`, and its RMS norm by the weight `name`: (normed, sum).
-    fn add_and_norm(
+    pub(crate) fn add_and_norm(
         &mut self,
         shape: &Hyperparameters,
         name: &str,
@@ -197,7 +208,7 @@ impl Builder<'_> {
         Ok(name.to_owned())
     }
 
-    fn vector(&mut self, name: &str, length: u64) -> Result<String, ImportError> {
+    pub(crate) fn vector(&mut self, name: &str, length: u64) -> Result<String, ImportError> {
         let tensor = self.tensor(name, &[length])?;
         self.floats(name, &[tensor])
     }
@@ -214,8 +225,8 @@ impl Builder<'_> {
         self.graph.output.insert(0, value_info("logits", DataType::Float, &shape));
     }
 
-    /// Rotary tables, small constants, and the two lengths that attention wants of the mask.
-    fn constants(&mut self, shape: &Hyperparameters) {
+    /// Rotary tables `rope.cos` and `rope.sin`.
+    pub(crate) fn rotary(&mut self, shape: &Hyperparameters) {
         let dims = [shape.context, shape.head / 2];
         let bytes = dims[0] * dims[1] * 4;
         let (cos, sin) = (self.allocate(bytes), self.allocate(bytes));
@@ -224,6 +235,11 @@ impl Builder<'_> {
         let target =
             Target::Rope { cos, sin, base: shape.rope_base, positions: shape.context, head: shape.head };
         self.jobs.push(Job { tensors: vec![], target });
+    }
+
+    /// Rotary tables, small constants, and the two lengths that attention wants of the mask.
+    fn constants(&mut self, shape: &Hyperparameters) {
+        self.rotary(shape);
         self.constant_i64("axis_1", &[1]);
         self.constant_i64("minus_one", &[-1]);
         self.constant_i64("end", &[i64::MAX]);

@@ -1,7 +1,7 @@
 //! GGUF -> a model folder that ONNX Runtime runs: one file in, no Python, nothing lost.
 //!
-//! `gguf.rs` and `header.rs` read the file, `architecture.rs` the model's shape, `graph.rs` plans the ONNX graph out of
-//! the pieces in `builder.rs`, `data.rs` decodes the weights (`quant.rs`) to their places, `onnx.rs` is the wire format,
+//! `gguf.rs` and `header.rs` read the file, `architecture.rs` the model's shape, `packed.rs` and `graph.rs` plan the ONNX graph
+//! (of our own operators, of ONNX Runtime's) out of the pieces in `builder.rs`, `data.rs` decodes the weights (`quant.rs`) to their places, `onnx.rs` is the wire format,
 //! `tokenizer.rs` translates the vocabulary, `staging.rs` makes the folder appear whole or not at all.
 //!
 //! Invariants: the weights are those that llama.cpp multiplies with (no requantization); a file that is truncated,
@@ -15,6 +15,7 @@ mod gguf;
 mod graph;
 mod header;
 mod onnx;
+mod packed;
 mod quant;
 mod staging;
 mod tokenizer;
@@ -32,10 +33,36 @@ use gguf::Gguf;
 use staging::Staging;
 use tokenizer::Vocabulary;
 
+use crate::cpu::avx2::Simd;
+
 /// Written into the stamp; raised when an import by an older version should be made again.
-pub const IMPORTER_VERSION: u32 = 1;
+pub const IMPORTER_VERSION: u32 = 2;
 /// The stamp of a finished import.
 pub(crate) const STAMP_FILE: &str = "pawl.json";
+
+/// Which operators a model's graph is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operators {
+    /// Our own, for x86-64 processors with AVX2: sequences are batched, weights take what they take in the GGUF file.
+    Own,
+    /// ONNX Runtime's, for other processors and for devices; one sequence at a time.
+    Portable,
+}
+
+impl Operators {
+    /// The fastest that this processor can run.
+    pub fn for_this_machine() -> Operators {
+        if Simd::detect().is_some() { Operators::Own } else { Operators::Portable }
+    }
+
+    /// The name in a folder's stamp.
+    pub fn name(self) -> &'static str {
+        match self {
+            Operators::Own => "own",
+            Operators::Portable => "portable",
+        }
+    }
+}
 
 /// How far an import is, in bytes of work (decoding and hashing the source).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,11 +98,22 @@ pub struct ImportReport {
 pub(crate) fn import_gguf(
     gguf: &Path,
     folder: &Path,
+    operators: Operators,
     progress: &mut dyn FnMut(ImportProgress),
 ) -> Result<ImportReport, ImportError> {
     let gguf = Gguf::open(gguf)?;
     let shape = Hyperparameters::read(&gguf)?;
-    let plan = graph::plan(&gguf, &shape)?;
+    let plan = match operators {
+        Operators::Own => packed::plan(&gguf, &shape)?,
+        Operators::Portable => graph::plan(&gguf, &shape)?,
+    };
+    let (layers, width) = (shape.layers.to_string(), (shape.kv_heads * shape.head).to_string());
+    let properties: &[(&str, &str)] = match operators {
+        Operators::Own => {
+            &[("pawl.kv_cache", "paged"), ("pawl.layers", &layers), ("pawl.kv_width", &width)]
+        }
+        Operators::Portable => &[("pawl.kv_cache", "shared")],
+    };
     let vocabulary = Vocabulary::read(&gguf, plan.vocabulary)?;
     let mut quantization = BTreeMap::new();
     for tensor in gguf.tensors().values() {
@@ -87,7 +125,7 @@ pub(crate) fn import_gguf(
     write_json(&staging, "generation_config.json", &generation_config(&vocabulary))?;
     write_json(&staging, "tokenizer.json", &tokenizer_json(&vocabulary)?)?;
     write_json(&staging, "tokenizer_config.json", &vocabulary.config(shape.context))?;
-    staging.write("model.onnx", &onnx::model(plan.graph, &[("pawl.kv_cache", "shared")]))?;
+    staging.write("model.onnx", &onnx::model(plan.graph, properties))?;
     let data = staging.path(onnx::DATA_FILE);
     let source_sha256 = data::fill(&gguf, plan.jobs, plan.bytes, &data, progress)?;
     let report = ImportReport {
@@ -100,15 +138,16 @@ pub(crate) fn import_gguf(
         source_bytes: gguf.size(),
         data_bytes: plan.bytes,
     };
-    write_json(&staging, STAMP_FILE, &stamp(&gguf, &report))?;
+    write_json(&staging, STAMP_FILE, &stamp(&gguf, operators, &report))?;
     staging.finish()?;
     Ok(report)
 }
 
 /// What the folder was made from and by what.
-fn stamp(gguf: &Gguf, report: &ImportReport) -> Value {
+fn stamp(gguf: &Gguf, operators: Operators, report: &ImportReport) -> Value {
     json!({
         "importer_version": IMPORTER_VERSION,
+        "operators": operators.name(),
         "source": {
             "file": gguf.path().file_name().map(|name| name.to_string_lossy()),
             "sha256": report.source_sha256,

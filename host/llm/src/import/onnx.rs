@@ -1,10 +1,12 @@
 //! The part of ONNX's protobuf schema that an imported model uses, and short constructors for it.
 //!
-//! Specification: `onnx.proto` (field numbers, proto2), IR version 8, default opset 17, `com.microsoft` opset 1.
+//! Specification: `onnx.proto` (field numbers, proto2), IR version 8, default opset 17, `com.microsoft` and our own opset 1.
 //! Invariant: weights live in [`DATA_FILE`] as external data at offsets aligned to [`ALIGNMENT`], so that the
 //! runtime can map them; only constants of a few bytes are inside the model file.
 
 use prost::Message;
+
+use crate::runtime::DOMAIN;
 
 /// The file beside `model.onnx` that holds the weights.
 pub(crate) const DATA_FILE: &str = "model.onnx.data";
@@ -92,6 +94,10 @@ pub(crate) struct AttributeProto {
     pub(crate) f: Option<f32>,
     #[prost(int64, optional, tag = "3")]
     pub(crate) i: Option<i64>,
+    #[prost(bytes = "vec", optional, tag = "4")]
+    pub(crate) s: Option<Vec<u8>>,
+    #[prost(int64, repeated, packed = "false", tag = "8")]
+    pub(crate) ints: Vec<i64>,
     #[prost(int32, optional, tag = "20")]
     pub(crate) r#type: Option<i32>,
 }
@@ -170,6 +176,26 @@ pub(crate) fn int(name: &str, value: u64) -> AttributeProto {
     }
 }
 
+/// An attribute of text.
+pub(crate) fn text(name: &str, value: &str) -> AttributeProto {
+    AttributeProto {
+        name: Some(name.to_owned()),
+        s: Some(value.as_bytes().to_vec()),
+        r#type: Some(3),
+        ..Default::default()
+    }
+}
+
+/// An attribute that is a list of integers.
+pub(crate) fn ints(name: &str, values: &[u64]) -> AttributeProto {
+    AttributeProto {
+        name: Some(name.to_owned()),
+        ints: values.iter().map(|value| *value as i64).collect(),
+        r#type: Some(7),
+        ..Default::default()
+    }
+}
+
 /// The integer attribute `axis`, which may count from the end.
 pub(crate) fn axis(value: i64) -> AttributeProto {
     AttributeProto { name: Some("axis".to_owned()), i: Some(value), r#type: Some(2), ..Default::default() }
@@ -222,7 +248,7 @@ pub(crate) fn model(graph: GraphProto, properties: &[(&str, &str)]) -> Vec<u8> {
         producer_name: Some("pawl".to_owned()),
         producer_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
         graph: Some(graph),
-        opset_import: vec![opset("", 17), opset(MICROSOFT, 1)],
+        opset_import: vec![opset("", 17), opset(MICROSOFT, 1), opset(DOMAIN, 1)],
         metadata_props: properties.iter().map(|(key, value)| entry(key, *value)).collect(),
     }
     .encode_to_vec()

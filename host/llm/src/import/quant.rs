@@ -5,6 +5,7 @@
 //! codes, one scale and offset per block, and equals what ggml dequantizes to, up to one f32 rounding.
 
 use super::error::ImportError;
+use crate::cpu::layout::{self, Format};
 
 /// For messages: every type that [`TensorType`] has.
 pub(crate) const SUPPORTED: &str = "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K and Q6_K";
@@ -101,6 +102,22 @@ impl TensorType {
             Self::Q4K => 144,
             Self::Q5K => 176,
             Self::Q6K => 210,
+        }
+    }
+
+    /// The format for our own kernels.
+    pub(crate) fn format(self) -> Format {
+        match self {
+            Self::F32 | Self::Bf16 => Format::F32,
+            Self::F16 => Format::F16,
+            Self::Q4_0 => Format::Q4_0,
+            Self::Q4_1 => Format::Q4_1,
+            Self::Q5_0 => Format::Q5_0,
+            Self::Q5_1 => Format::Q5_1,
+            Self::Q8_0 => Format::Q8_0,
+            Self::Q4K => Format::Q4K,
+            Self::Q5K => Format::Q5K,
+            Self::Q6K => Format::Q6K,
         }
     }
 
@@ -259,17 +276,21 @@ pub(crate) fn push_floats(kind: TensorType, bytes: &[u8], values: &mut Vec<f32>)
     }
 }
 
+/// Whether all numbers, or all scales and offsets of whole blocks, are finite.
+pub(crate) fn finite(kind: TensorType, bytes: &[u8]) -> bool {
+    if kind.layout().is_none() {
+        let mut values = Vec::new();
+        push_floats(kind, bytes, &mut values);
+        return values.iter().all(|value| value.is_finite());
+    }
+    let mut blocks = Blocks::default();
+    blocks.push(kind, bytes);
+    blocks.finite()
+}
+
 /// The IEEE 754 half-precision number at `at`, exactly.
 fn half(bytes: &[u8], at: usize) -> f32 {
-    let bits = u16::from_le_bytes([bytes[at], bytes[at + 1]]);
-    let sign = u32::from(bits >> 15) << 31;
-    let (exponent, fraction) = (u32::from(bits >> 10 & 31), u32::from(bits & 0x3ff));
-    match exponent {
-        // zero and subnormal: fraction * 2^-24, which an f32 holds exactly
-        0 => f32::from_bits((fraction as f32 * f32::from_bits(0x3380_0000)).to_bits() | sign),
-        31 => f32::from_bits(sign | 0x7f80_0000 | fraction << 13),
-        _ => f32::from_bits(sign | (exponent + 112) << 23 | fraction << 13),
-    }
+    layout::half([bytes[at], bytes[at + 1]])
 }
 
 /// Names for the message about a type that is not supported.

@@ -32,6 +32,11 @@ pub(crate) fn folder() -> PathBuf {
     folder
 }
 
+/// The file that it was imported from.
+pub(crate) fn gguf() -> PathBuf {
+    home().join("gguf").join(format!("{MODEL}.gguf"))
+}
+
 pub(crate) fn runtime() -> Runtime {
     let folder = home().join("runtime");
     let library = std::fs::read_dir(&folder).ok().into_iter().flatten().flatten().map(|entry| entry.path());

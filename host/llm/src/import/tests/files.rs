@@ -8,7 +8,7 @@ use super::super::architecture::Hyperparameters;
 use super::super::error::ImportError;
 use super::super::gguf::Gguf;
 use super::super::tokenizer::Vocabulary;
-use super::super::{graph, import_gguf};
+use super::super::{graph, import_gguf, Operators};
 use super::Tested;
 use super::sample::{HIDDEN, Meta, Sample};
 
@@ -221,7 +221,7 @@ fn a_weight_that_is_not_finite_stops_the_import() -> Tested {
     let mut sample = Sample::model(8);
     sample.tensors[4].bytes[0..2].copy_from_slice(&[0x00, 0x7c]);
     let target = folder.path().join("model");
-    let error = import_gguf(&sample.write(folder.path())?, &target, &mut |_| {});
+    let error = import_gguf(&sample.write(folder.path())?, &target, Operators::Own, &mut |_| {});
     let error = error.err().ok_or("accepted")?.to_string();
     assert!(error.contains("`blk.0.attn_output.weight`") && error.contains("not finite"), "{error}");
     Ok(())

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::super::error::ImportError;
 use super::super::staging::Staging;
-use super::super::{IMPORTER_VERSION, STAMP_FILE, import_gguf};
+use super::super::{IMPORTER_VERSION, STAMP_FILE, import_gguf, Operators};
 use super::Tested;
 use super::sample::Sample;
 
@@ -29,7 +29,7 @@ fn a_finished_folder_holds_every_file_and_a_stamp() -> Tested {
     let home = tempfile::tempdir()?;
     let folder = home.path().join("models").join("tiny");
     let mut last = (0, 0);
-    let report = import_gguf(&Sample::model(8).write(home.path())?, &folder, &mut |progress| {
+    let report = import_gguf(&Sample::model(8).write(home.path())?, &folder, Operators::Own, &mut |progress| {
         assert!(progress.done_bytes >= last.0);
         last = (progress.done_bytes, progress.total_bytes);
     })?;
@@ -65,7 +65,7 @@ fn an_import_that_fails_leaves_nothing() -> Tested {
     let mut sample = Sample::model(8);
     sample.tensors[3].bytes[1] = 0x7c;
     let source = sample.write(home.path())?;
-    assert!(import_gguf(&source, &home.path().join("model"), &mut |_| {}).is_err());
+    assert!(import_gguf(&source, &home.path().join("model"), Operators::Own, &mut |_| {}).is_err());
     assert_eq!(names(home.path())?, ["sample.gguf"]);
     Ok(())
 }
@@ -74,11 +74,11 @@ fn an_import_that_fails_leaves_nothing() -> Tested {
 fn an_import_that_fails_leaves_the_earlier_one() -> Tested {
     let home = tempfile::tempdir()?;
     let folder = home.path().join("model");
-    import_gguf(&Sample::model(8).write(home.path())?, &folder, &mut |_| {})?;
+    import_gguf(&Sample::model(8).write(home.path())?, &folder, Operators::Own, &mut |_| {})?;
     let before = fs::read(folder.join(STAMP_FILE))?;
     let mut sample = Sample::model(8);
     sample.tensors[3].bytes[1] = 0x7c;
-    assert!(import_gguf(&sample.write(home.path())?, &folder, &mut |_| {}).is_err());
+    assert!(import_gguf(&sample.write(home.path())?, &folder, Operators::Own, &mut |_| {}).is_err());
     assert_eq!(fs::read(folder.join(STAMP_FILE))?, before);
     assert_eq!(names(home.path())?, ["model", "sample.gguf"]);
     Ok(())
@@ -88,8 +88,8 @@ fn an_import_that_fails_leaves_the_earlier_one() -> Tested {
 fn an_earlier_import_is_replaced() -> Tested {
     let home = tempfile::tempdir()?;
     let folder = home.path().join("model");
-    import_gguf(&Sample::model(8).write(home.path())?, &folder, &mut |_| {})?;
-    import_gguf(&Sample::model(2).write(home.path())?, &folder, &mut |_| {})?;
+    import_gguf(&Sample::model(8).write(home.path())?, &folder, Operators::Own, &mut |_| {})?;
+    import_gguf(&Sample::model(2).write(home.path())?, &folder, Operators::Own, &mut |_| {})?;
     assert_eq!(json(&folder.join(STAMP_FILE))?["quantization"]["Q4_0"], 8);
     assert_eq!(names(home.path())?, ["model", "sample.gguf"]);
     Ok(())

@@ -2,7 +2,8 @@
 
 use prost::Message as _;
 
-use super::super::import_gguf;
+use super::super::{Operators, import_gguf};
+use crate::cpu::matmul::Matrix;
 use super::super::onnx::{ModelProto, TensorProto};
 use super::super::quant::{Blocks, TensorType, push_floats};
 use super::Tested;
@@ -146,9 +147,13 @@ struct Imported {
 
 impl Imported {
     fn of(sample: &Sample) -> Result<Self, Box<dyn std::error::Error>> {
+        Imported::with(sample, Operators::Portable)
+    }
+
+    fn with(sample: &Sample, operators: Operators) -> Result<Self, Box<dyn std::error::Error>> {
         let home = tempfile::tempdir()?;
         let folder = home.path().join("model");
-        import_gguf(&sample.write(home.path())?, &folder, &mut |_| {})?;
+        import_gguf(&sample.write(home.path())?, &folder, operators, &mut |_| {})?;
         let model = ModelProto::decode(std::fs::read(folder.join("model.onnx"))?.as_slice())?;
         Ok(Self { model, data: std::fs::read(folder.join("model.onnx.data"))? })
     }
@@ -209,6 +214,43 @@ fn an_imported_file_holds_the_weights_of_every_type() -> Tested {
             }
         }
     }
+    Ok(())
+}
+
+#[test]
+fn our_own_operators_get_the_weights_of_every_type() -> Tested {
+    for kind in ALL {
+        let sample = Sample::model(kind);
+        let imported = Imported::with(&sample, Operators::Own)?;
+        let format = TensorType::from_id(kind, "t")?.format();
+        for tensor in sample.tensors.iter().filter(|tensor| tensor.dimensions.len() == 2) {
+            let (columns, rows) = (tensor.dimensions[0] as usize, tensor.dimensions[1] as usize);
+            let bytes = imported.bytes(&tensor.name);
+            let matrix = Matrix::new(format, rows, columns, bytes).ok_or("another size")?;
+            let mut found = vec![0.0; columns];
+            let all = expected(kind, &tensor.bytes);
+            for (row, expected) in all.chunks_exact(columns).enumerate() {
+                matrix.unpack(row, &mut found);
+                let found: Vec<f64> = found.iter().copied().map(f64::from).collect();
+                assert_close(kind, &found, expected);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn our_own_graph_says_what_it_keeps_and_shares_a_tied_head() -> Tested {
+    let imported = Imported::with(&Sample::model(8), Operators::Own)?;
+    let properties = imported.model.metadata_props.iter();
+    let properties: Vec<_> =
+        properties.map(|p| (p.key.as_deref().unwrap_or_default(), p.value.as_deref().unwrap_or_default())).collect();
+    assert_eq!(properties, [("pawl.kv_cache", "paged"), ("pawl.layers", "1"), ("pawl.kv_width", "128")]);
+    let graph = imported.model.graph.as_ref().ok_or("no graph")?;
+    let user = |op: &str| graph.node.iter().find(|node| node.op_type.as_deref() == Some(op));
+    let (embed, head) = (user("Embed").ok_or("no Embed")?, user("Head").ok_or("no Head")?);
+    assert_eq!(embed.input[1], head.input[1]);
+    assert_eq!(graph.input.len(), 1);
     Ok(())
 }
 

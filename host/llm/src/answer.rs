@@ -1,0 +1,317 @@
+//! One answer while it is made: what the grammar forces, what may come next, and what is committed.
+//!
+//! Invariants:
+//! - a token is committed to the matcher before it is shown;
+//! - which tokens are committed depends on the request and the logits alone. What is foreseen ([`Choice::foreseen`]) follows
+//!   the very steps that would be taken without it, on a copy of the matcher, and is thrown away from the first choice on
+//!   that turned out otherwise;
+//! - prompt and answer together never pass the context.
+
+use std::time::Instant;
+
+use llguidance::Matcher;
+use toktrie::{SimpleVob, TokenId};
+
+use crate::{
+    Error, Request, StopReason, Usage,
+    backend::Wanted,
+    generate::{Event, Finish},
+    grammar, lookup,
+    sampler::Sampler,
+    scheduler::Events,
+    text::TextBuffer,
+    vocabulary::Vocabulary,
+};
+
+/// Foreseen choices of a step at most.
+pub(crate) const FORESIGHT: usize = 4;
+/// Foreseen tokens of a step at most, forced ones among them.
+const FORESEEN: usize = 12;
+/// A mask of more tokens than this part of the vocabulary has all logits computed.
+const FEW: usize = 4;
+
+/// The model's own choice of a token.
+#[derive(Default)]
+pub(crate) struct Choice {
+    /// What the grammar allows; `None` for everything.
+    mask: Option<SimpleVob>,
+    /// What will probably be chosen, and what the grammar forces after it; to be evaluated in the same step.
+    foreseen: Vec<TokenId>,
+}
+
+/// How an answer goes on.
+pub(crate) enum Next {
+    /// The logits after its last token are needed.
+    Choose,
+    End(StopReason),
+}
+
+/// What does not change from answer to answer.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    pub(crate) vocabulary: &'a Vocabulary,
+    pub(crate) eos: &'a [TokenId],
+    /// Commit what the grammar forces without asking the model.
+    pub(crate) fast_forward: bool,
+}
+
+/// The state of one answer.
+pub(crate) struct Answer {
+    /// Prompt and answer.
+    pub(crate) tokens: Vec<TokenId>,
+    pub(crate) usage: Usage,
+    matcher: Option<Matcher>,
+    sampler: Sampler,
+    text: TextBuffer,
+    events: Events,
+    /// Tokens that may still come.
+    budget: usize,
+    /// The choices that wait for logits.
+    pub(crate) choices: Vec<Choice>,
+    /// How many of the foreseen choices come true, in the long run.
+    luck: f32,
+    started: Instant,
+    /// When the first logits were there.
+    prefilled: Option<Instant>,
+}
+
+impl Answer {
+    /// `matcher` is that of the request's grammar; prompt and answer have room for `context` tokens.
+    pub(crate) fn new(
+        request: &Request,
+        prompt: &[TokenId],
+        matcher: Option<Matcher>,
+        context: usize,
+        events: Events,
+    ) -> Answer {
+        Answer {
+            tokens: prompt.to_vec(),
+            usage: Usage { prompt_tokens: prompt.len(), ..Usage::default() },
+            matcher,
+            sampler: Sampler::new(request.sampling),
+            text: TextBuffer::new(&request.stop),
+            events,
+            budget: request.max_tokens.min(context.saturating_sub(prompt.len())),
+            choices: Vec::new(),
+            luck: 0.5,
+            started: Instant::now(),
+            prefilled: None,
+        }
+    }
+
+    /// Whether nobody waits for it any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.events.is_closed()
+    }
+
+    /// Commits what the grammar forces, up to the next choice.
+    pub(crate) fn advance(&mut self, rules: Rules<'_>) -> Result<Next, Error> {
+        loop {
+            if rules.fast_forward {
+                for token in forced(&mut self.matcher) {
+                    if let Some(reason) = self.commit(rules, token, true)? {
+                        return Ok(Next::End(reason));
+                    }
+                }
+            }
+            if self.budget == 0 {
+                return Ok(Next::End(StopReason::Length));
+            }
+            let mask = mask(&mut self.matcher)?;
+            let Some(token) = rules.only(mask.as_ref()) else {
+                self.choices = vec![Choice { mask, foreseen: Vec::new() }];
+                return Ok(Next::Choose);
+            };
+            if let Some(reason) = self.commit(rules, token, true)? {
+                return Ok(Next::End(reason));
+            }
+        }
+    }
+
+    /// Foresees up to `most` of the next choices.
+    pub(crate) fn foresee(&mut self, rules: Rules<'_>, most: usize) -> Result<(), Error> {
+        self.choices.truncate(1);
+        self.choices.iter_mut().for_each(|choice| choice.foreseen.clear());
+        let most = most.min((self.luck * FORESIGHT as f32).ceil() as usize);
+        let room = FORESEEN.min(self.budget.saturating_sub(1));
+        let mut proposal = lookup::proposal(&self.tokens).iter().copied();
+        let mut matcher = None;
+        let mut count = 0;
+        while self.choices.len() <= most && count < room {
+            let (Some(token), Some(choice)) = (proposal.next(), self.choices.last_mut()) else { break };
+            let allowed = choice.mask.as_ref().is_none_or(|mask| mask.is_allowed(token));
+            if !allowed || rules.eos.contains(&token) {
+                break;
+            }
+            let matcher = matcher.get_or_insert_with(|| self.matcher.clone());
+            consume(matcher, token)?;
+            choice.foreseen.push(token);
+            count += 1;
+            // What follows it without a choice.
+            let mask = loop {
+                if matcher.as_ref().is_some_and(Matcher::is_stopped) {
+                    return Ok(());
+                }
+                let mut run = if rules.fast_forward { forced(matcher) } else { Vec::new() };
+                let mut next = None;
+                if run.is_empty() {
+                    let mask = mask(matcher)?;
+                    match rules.only(mask.as_ref()) {
+                        Some(token) => run.push(token),
+                        None => next = Some(mask),
+                    }
+                }
+                if let Some(mask) = next {
+                    break mask;
+                }
+                for token in run {
+                    if rules.eos.contains(&token) || count >= room {
+                        return Ok(());
+                    }
+                    consume(matcher, token)?;
+                    choice.foreseen.push(token);
+                    count += 1;
+                    // Where the text copied is forced, the proposal goes on behind it.
+                    if proposal.clone().next() == Some(token) {
+                        proposal.next();
+                    }
+                }
+            };
+            self.choices.push(Choice { mask, foreseen: Vec::new() });
+        }
+        Ok(())
+    }
+
+    /// All that is foreseen, in order.
+    pub(crate) fn foreseen(&self) -> impl Iterator<Item = TokenId> + '_ {
+        self.choices.iter().flat_map(|choice| choice.foreseen.iter().copied())
+    }
+
+    /// Which logits the choices need: after how many of the tokens and the foreseen ones, and of which tokens.
+    pub(crate) fn wanted(&self, rules: Rules<'_>) -> Vec<(usize, Wanted)> {
+        let few = rules.vocabulary.size() / FEW;
+        let mut at = self.tokens.len();
+        let each = self.choices.iter().map(|choice| {
+            let place = at;
+            at += choice.foreseen.len();
+            let mask = choice.mask.as_ref().filter(|mask| mask.num_set() < few);
+            let rows = mask.map(|mask| {
+                let mut rows = Vec::new();
+                mask.iter_set_entries(|token| rows.push(token as TokenId));
+                rows
+            });
+            (place, rows)
+        });
+        each.collect()
+    }
+
+    /// Takes the logits of each of the choices and commits what they choose, as far as it was foreseen and one further.
+    pub(crate) fn choose<'l>(
+        &mut self,
+        rules: Rules<'_>,
+        mut logits: impl FnMut(usize) -> &'l [f32],
+    ) -> Result<Option<StopReason>, Error> {
+        self.prefilled.get_or_insert_with(Instant::now);
+        let choices = std::mem::take(&mut self.choices);
+        let guesses = choices.iter().filter(|choice| !choice.foreseen.is_empty()).count();
+        let mut right = 0;
+        let mut outcome = None;
+        for (row, choice) in choices.iter().enumerate() {
+            let logits = logits(row);
+            // The rows behind the last token mean nothing.
+            let logits = &logits[..logits.len().min(rules.vocabulary.size())];
+            let token = self.sampler.sample(logits, choice.mask.as_ref());
+            let token =
+                token.ok_or_else(|| Error::Inference("no allowed token has a number as its logit".into()))?;
+            outcome = self.commit(rules, token, false)?;
+            let Some((guess, forced)) = choice.foreseen.split_first() else { break };
+            if outcome.is_some() || *guess != token {
+                break;
+            }
+            right += 1;
+            for token in forced {
+                if outcome.is_none() {
+                    outcome = self.commit(rules, *token, true)?;
+                }
+            }
+            if outcome.is_some() {
+                break;
+            }
+        }
+        self.usage.foreseen_tokens += right;
+        if guesses > 0 {
+            self.luck = 0.75 * self.luck + 0.25 * right as f32 / guesses as f32;
+        }
+        Ok(outcome)
+    }
+
+    /// Makes `token` part of the answer.
+    fn commit(
+        &mut self,
+        rules: Rules<'_>,
+        token: TokenId,
+        forced: bool,
+    ) -> Result<Option<StopReason>, Error> {
+        if rules.eos.contains(&token) {
+            return Ok(Some(StopReason::Stop));
+        }
+        if self.budget == 0 {
+            return Ok(Some(StopReason::Length));
+        }
+        consume(&mut self.matcher, token)?;
+        self.tokens.push(token);
+        self.budget -= 1;
+        self.usage.completion_tokens += 1;
+        self.usage.forced_tokens += usize::from(forced);
+        let text = self.text.push(rules.vocabulary.bytes(token));
+        self.events.text(text);
+        if self.text.stopped() {
+            return Ok(Some(StopReason::StopString));
+        }
+        match &self.matcher {
+            Some(matcher) if matcher.is_stopped() => {
+                let reason = matcher.stop_reason();
+                let complex = || Error::Grammar(format!("it grew too complex while decoding ({reason})"));
+                reason.is_ok().then_some(Some(StopReason::Stop)).ok_or_else(complex)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Tells the end.
+    pub(crate) fn finish(mut self, outcome: Result<StopReason, Error>) {
+        let end = outcome.map(|reason| {
+            let rest = self.text.finish();
+            self.events.text(rest);
+            let now = Instant::now();
+            let prefilled = self.prefilled.unwrap_or(now);
+            self.usage.prefill = prefilled - self.started;
+            self.usage.decode = now - prefilled;
+            Event::End(Finish { reason, usage: self.usage })
+        });
+        self.events.send(end);
+    }
+}
+
+impl Rules<'_> {
+    /// The only token that a mask allows.
+    fn only(self, mask: Option<&SimpleVob>) -> Option<TokenId> {
+        let mask = mask.filter(|mask| self.fast_forward && mask.num_set() == 1)?;
+        mask.first_bit_set().map(|token| token as TokenId)
+    }
+}
+
+/// Tokens that the grammar forces now; none when there is no grammar.
+fn forced(matcher: &mut Option<Matcher>) -> Vec<TokenId> {
+    matcher.as_mut().map(Matcher::compute_ff_tokens).unwrap_or_default()
+}
+
+fn mask(matcher: &mut Option<Matcher>) -> Result<Option<SimpleVob>, Error> {
+    let mask = matcher.as_mut().map(Matcher::compute_mask).transpose();
+    mask.map_err(|e| Error::Grammar(grammar::clean(&e.to_string())))
+}
+
+fn consume(matcher: &mut Option<Matcher>, token: TokenId) -> Result<(), Error> {
+    let consumed = matcher.as_mut().map_or(Ok(()), |matcher| matcher.consume_token(token));
+    consumed.map_err(|e| Error::Grammar(grammar::clean(&e.to_string())))
+}

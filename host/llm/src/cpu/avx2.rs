@@ -1,0 +1,625 @@
+//! The inner loops, in AVX2, FMA and F16C: products of packed weights, and the float arithmetic around attention.
+//!
+//! One of the files with `unsafe`: unaligned loads and stores through references of the right size, and the calls into
+//! functions that need the processor's features, which only a [`Simd`] can make. Invariant: a token's result does not
+//! depend on what is computed beside it: every tile runs the same operations in the same order for each of its tokens.
+
+#![expect(unsafe_code, reason = "vector loads and stores, and calls that need AVX2")]
+
+use std::arch::x86_64::{
+    __m128i, __m256, __m256i, _MM_HINT_T0, _mm_prefetch, _mm_cvtsi64_si128, _mm_loadu_si128, _mm_storeu_si128, 
+    _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps, _mm256_and_ps, _mm256_and_si256, _mm256_castsi256_ps,
+    _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_cvtph_ps, _mm256_cvtps_epi32,
+    _mm256_cvtps_ph, _mm256_div_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256,
+    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_or_si256,
+    _mm256_round_ps, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps,
+    _mm256_setzero_ps, _mm256_setzero_si256, _mm256_slli_epi16, _mm256_slli_epi32,
+    _mm256_srli_epi16, _mm256_storeu_ps, _mm256_storeu_si256, _mm256_sub_ps,
+};
+
+use super::{
+    activations::{BLOCK, Quantized, Row},
+    layout::{Format, LANES},
+};
+
+/// Tokens of a tile.
+pub(crate) const TILE: usize = 4;
+/// Blocks of columns that are multiplied with all tokens before the next: what a tile's [`Spread`] has room for in the
+/// nearest cache, and a multiple of the blocks that a super-block has.
+pub(crate) const CHUNK: usize = 8;
+
+/// A block of up to [`TILE`] tokens as the loops load it: every four codes and every number repeated for eight rows.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
+pub(crate) struct Spread {
+    quads: [[[i8; 32]; 8]; TILE],
+    scale: [[f32; LANES]; TILE],
+    sum: [[f32; LANES]; TILE],
+    halves: [[[f32; LANES]; TILE]; 2],
+}
+
+impl Default for Spread {
+    fn default() -> Spread {
+        let numbers = [[0.0; LANES]; TILE];
+        Spread { quads: [[[0; 32]; 8]; TILE], scale: numbers, sum: numbers, halves: [numbers; 2] }
+    }
+}
+
+/// The proof that the processor has what the loops need.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Simd(());
+
+impl Simd {
+    /// `None` on a processor without AVX2, FMA and F16C.
+    pub(crate) fn detect() -> Option<Simd> {
+        let has = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        has.then_some(Simd(()))
+    }
+
+    /// The product of a strip of packed weights with one token.
+    pub(crate) fn single(self, format: Format, strip: &[u8], row: Row<'_>) -> [f32; LANES] {
+        /// What is the same for every format.
+        macro_rules! each {
+            ($($name:ident)*) => {
+                match format {
+                    // SAFETY: a `Simd` exists on processors with these features only.
+                    $(Format::$name => unsafe { single::<{ Format::$name as u8 }>(strip, row) },)*
+                    Format::F32 | Format::F16 => [0.0; LANES],
+                }
+            };
+        }
+        each!(Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q4K Q5K Q6K)
+    }
+
+    /// Adds to `sums`, one of up to [`TILE`] tokens each, the products of up to [`CHUNK`] blocks of a strip with `x`.
+    pub(crate) fn tile(
+        self,
+        format: Format,
+        part: &[u8],
+        next: &[u8],
+        x: &[Spread],
+        sums: &mut [[f32; LANES]],
+    ) {
+        macro_rules! each {
+            ($($name:ident)*) => {
+                match format {
+                    $(Format::$name => self.tile_of::<{ Format::$name as u8 }>(part, next, x, sums),)*
+                    Format::F32 | Format::F16 => {}
+                }
+            };
+        }
+        each!(Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q4K Q5K Q6K)
+    }
+
+    fn tile_of<const F: u8>(self, part: &[u8], next: &[u8], x: &[Spread], sums: &mut [[f32; LANES]]) {
+        // SAFETY: as above.
+        unsafe {
+            if let Ok(sums) = <&mut [_; 4]>::try_from(&mut *sums) {
+                tile::<F, 4>(part, next, x, sums);
+            } else if let Ok(sums) = <&mut [_; 3]>::try_from(&mut *sums) {
+                tile::<F, 3>(part, next, x, sums);
+            } else if let Ok(sums) = <&mut [_; 2]>::try_from(&mut *sums) {
+                tile::<F, 2>(part, next, x, sums);
+            } else if let Ok(sums) = <&mut [_; 1]>::try_from(&mut *sums) {
+                tile::<F, 1>(part, next, x, sums);
+            }
+        }
+    }
+
+    /// Repeats a block of up to [`TILE`] tokens for eight rows.
+    pub(crate) fn spread(self, rows: &[Row<'_>], block: usize, out: &mut Spread) {
+        // SAFETY: as above.
+        unsafe { spread(rows, block, out) }
+    }
+
+    /// The product of one strip of float weights with one token.
+    pub(crate) fn float_product(self, half: bool, strip: &[u8], x: &[f32]) -> [f32; LANES] {
+        // SAFETY: as above.
+        unsafe { if half { float_strip::<true>(strip, x) } else { float_strip::<false>(strip, x) } }
+    }
+
+    /// Codes and scales of a row of floats, a multiple of [`BLOCK`] long.
+    pub(crate) fn quantize(self, x: &[f32], codes: &mut [i8], blocks: &mut [Quantized]) {
+        // SAFETY: as above.
+        unsafe { quantize(x, codes, blocks) }
+    }
+
+    /// `gate / (1 + exp(-gate)) * up`, lane by lane.
+    pub(crate) fn gated(self, gate: &[f32; LANES], up: &[f32; LANES]) -> [f32; LANES] {
+        // SAFETY: as above.
+        unsafe { gated(gate, up) }
+    }
+
+    /// Floats to half precision, rounded to the nearest.
+    pub(crate) fn to_half(self, from: &[f32; LANES], to: &mut [u16; LANES]) {
+        // SAFETY: as above.
+        unsafe { to_half(from, to) }
+    }
+
+    /// Adds to `scores[g][p]` the sum over `d` of `queries[g][d] * keys[d][p]`; `keys` has rows of [`super::paged::PAGE`]
+    /// half-precision numbers, and as many as a query has.
+    pub(crate) fn scores<const G: usize>(self, queries: [&[f32]; G], keys: &[u16], at: usize) -> [[f32; 16]; G] {
+        // SAFETY: as above.
+        unsafe { scores(queries, keys, at) }
+    }
+
+    /// Adds to `sums[g]` the sum over `p` of `weights[g][p] * values[p][at..at + 16]`.
+    pub(crate) fn weigh<const G: usize>(
+        self,
+        weights: [&[f32]; G],
+        values: &[u16],
+        size: usize,
+        at: usize,
+        sums: &mut [[f32; 16]; G],
+    ) {
+        // SAFETY: as above.
+        unsafe { weigh(weights, values, size, at, sums) }
+    }
+
+    /// `exp(x - most)` in place, and the sum of these, in the order of eight lanes.
+    pub(crate) fn exponentials(self, x: &mut [f32], most: f32) -> f32 {
+        // SAFETY: as above.
+        unsafe { exponentials(x, most) }
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn load(bytes: &[u8; 32]) -> __m256i {
+    // SAFETY: 32 bytes, any alignment.
+    unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn load_half(bytes: &[u8; 16]) -> __m256 {
+    // SAFETY: 16 bytes, any alignment.
+    _mm256_cvtph_ps(unsafe { _mm_loadu_si128(bytes.as_ptr().cast::<__m128i>()) })
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn load_halves(numbers: &[u16; LANES]) -> __m256 {
+    // SAFETY: 16 bytes, any alignment.
+    _mm256_cvtph_ps(unsafe { _mm_loadu_si128(numbers.as_ptr().cast::<__m128i>()) })
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn load_floats(numbers: &[f32; LANES]) -> __m256 {
+    // SAFETY: 32 bytes, any alignment.
+    unsafe { _mm256_loadu_ps(numbers.as_ptr()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn store(to: &mut [f32; LANES], from: __m256) {
+    // SAFETY: 32 bytes, any alignment.
+    unsafe { _mm256_storeu_ps(to.as_mut_ptr(), from) }
+}
+
+/// `N` of the slice from `at` on.
+#[inline(always)]
+fn part<T, const N: usize>(slice: &[T], at: usize) -> &[T; N] {
+    match slice[at..].first_chunk() {
+        Some(part) => part,
+        None => panic!("{N} of {} from {at}", slice.len()),
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn unsigned(bytes: &[u8; 8]) -> __m256 {
+    _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(i64::from_le_bytes(*bytes))))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn signed(bytes: &[u8; 8]) -> __m256 {
+    _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_cvtsi64_si128(i64::from_le_bytes(*bytes))))
+}
+
+/// The codes of the columns `8 * pair ..` of a block: two vectors of eight rows by four columns each. `high` holds the
+/// fifth and sixth bits and moves on with the pairs.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn pair<const F: u8>(codes: &[u8], high: &mut __m256i, pair: usize) -> (__m256i, __m256i) {
+    let low = _mm256_set1_epi8(15);
+    let both = load(part(codes, pair * 32));
+    let (first, second) = (_mm256_and_si256(both, low), _mm256_and_si256(_mm256_srli_epi16(both, 4), low));
+    match Format::of(F).bits() {
+        5 => {
+            let bit = _mm256_set1_epi8(16);
+            if pair == 0 {
+                *high = load(part(codes, 128));
+            }
+            let (a, b) = (_mm256_slli_epi16(*high, 4), _mm256_slli_epi16(*high, 3));
+            *high = _mm256_srli_epi16(*high, 2);
+            (
+                _mm256_or_si256(first, _mm256_and_si256(a, bit)),
+                _mm256_or_si256(second, _mm256_and_si256(b, bit)),
+            )
+        }
+        6 => {
+            let bits = _mm256_set1_epi8(0x30);
+            *high = if pair.is_multiple_of(2) {
+                load(part(codes, 128 + pair * 16))
+            } else {
+                _mm256_srli_epi16(*high, 4)
+            };
+            let (a, b) = (_mm256_slli_epi16(*high, 4), _mm256_slli_epi16(*high, 2));
+            (
+                _mm256_or_si256(first, _mm256_and_si256(a, bits)),
+                _mm256_or_si256(second, _mm256_and_si256(b, bits)),
+            )
+        }
+        _ => (first, second),
+    }
+}
+
+/// What a block is scaled and moved by, for eight rows: `head` are the factors of its super-block.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn factors<const F: u8>(head: &[u8], block: &[u8]) -> (__m256, __m256) {
+    match Format::of(F) {
+        Format::Q4K | Format::Q5K => {
+            let scale = _mm256_mul_ps(load_half(part(head, 0)), unsigned(part(block, 0)));
+            let minimum = _mm256_mul_ps(load_half(part(head, 16)), unsigned(part(block, 8)));
+            (scale, _mm256_sub_ps(_mm256_setzero_ps(), minimum))
+        }
+        Format::Q4_1 | Format::Q5_1 => (load_half(part(block, 0)), load_half(part(block, 16))),
+        format => {
+            let scale = load_half(part(block, 0));
+            (scale, _mm256_mul_ps(scale, _mm256_set1_ps(-format.zero())))
+        }
+    }
+}
+
+/// [`factors`] of half a block.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn half_factors(head: &[u8], block: &[u8], half: usize) -> (__m256, __m256) {
+    let scale = _mm256_mul_ps(load_half(part(head, 0)), signed(part(block, half * 8)));
+    (scale, _mm256_mul_ps(scale, _mm256_set1_ps(-32.0)))
+}
+
+/// A block of the tokens of a tile, or of one token as it is.
+#[derive(Clone, Copy)]
+struct Input<'a> {
+    spread: &'a Spread,
+    codes: &'a [i8; BLOCK],
+    numbers: &'a Quantized,
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn quad<const SPREAD: bool>(x: Input<'_>, t: usize, at: usize) -> __m256i {
+    if SPREAD {
+        // SAFETY: 32 bytes, any alignment.
+        return unsafe { _mm256_loadu_si256(x.spread.quads[t][at].as_ptr().cast()) };
+    }
+    let four: &[i8; 4] = part(x.codes, at * 4);
+    _mm256_set1_epi32(i32::from_le_bytes([four[0] as u8, four[1] as u8, four[2] as u8, four[3] as u8]))
+}
+
+/// One of the numbers of a token of an [`Input`], for eight rows.
+macro_rules! number {
+    ($x:ident.halves[$t:expr][$half:expr]) => {
+        if SPREAD { load_floats(&$x.spread.halves[$half][$t]) } else { _mm256_set1_ps($x.numbers.halves[$half]) }
+    };
+    ($x:ident.$name:ident[$t:expr]) => {
+        if SPREAD { load_floats(&$x.spread.$name[$t]) } else { _mm256_set1_ps($x.numbers.$name) }
+    };
+}
+
+/// Adds to `sums` the products of one block.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn block<const F: u8, const T: usize, const SPREAD: bool>(
+    head: &[u8],
+    block: &[u8],
+    x: Input<'_>,
+    sums: &mut [__m256; T],
+) {
+    let format = Format::of(F);
+    let (ones, zeros) = (_mm256_set1_epi16(1), _mm256_setzero_si256());
+    let codes = &block[format.scale_bytes()..];
+    let mut high = zeros;
+    if format.bits() == 6 {
+        for half in 0..2 {
+            let mut totals = [zeros; T];
+            for at in half * 2..half * 2 + 2 {
+                let (a, b) = pair::<F>(codes, &mut high, at);
+                for t in 0..T {
+                    let first = _mm256_maddubs_epi16(a, quad::<SPREAD>(x, t, at * 2));
+                    let second = _mm256_maddubs_epi16(b, quad::<SPREAD>(x, t, at * 2 + 1));
+                    let four = _mm256_madd_epi16(_mm256_add_epi16(first, second), ones);
+                    totals[t] = _mm256_add_epi32(totals[t], four);
+                }
+            }
+            let (scale, offset) = half_factors(head, block, half);
+            for t in 0..T {
+                let total = _mm256_cvtepi32_ps(totals[t]);
+                sums[t] = _mm256_fmadd_ps(_mm256_mul_ps(scale, number!(x.scale[t])), total, sums[t]);
+                sums[t] = _mm256_fmadd_ps(offset, number!(x.halves[t][half]), sums[t]);
+            }
+        }
+        return;
+    }
+    let mut totals = [zeros; T];
+    if format.bits() == 8 {
+        // 255 * 127 * 2 does not fit 16 bits: the high and the low half of a code by themselves.
+        let low = _mm256_set1_epi8(15);
+        let mut short = [[zeros; 2]; T];
+        for at in 0..8 {
+            let weights = load(part(codes, at * 32));
+            let halves =
+                [_mm256_and_si256(weights, low), _mm256_and_si256(_mm256_srli_epi16(weights, 4), low)];
+            for t in 0..T {
+                let x = quad::<SPREAD>(x, t, at);
+                for half in 0..2 {
+                    let product = _mm256_maddubs_epi16(halves[half], x);
+                    short[t][half] = _mm256_add_epi16(short[t][half], product);
+                }
+            }
+        }
+        for t in 0..T {
+            let high = _mm256_madd_epi16(short[t][1], _mm256_set1_epi16(16));
+            totals[t] = _mm256_add_epi32(_mm256_madd_epi16(short[t][0], ones), high);
+        }
+    } else {
+        // As many products as 16 bits hold: 8 of 15 * 127 * 2, 4 of 31 * 127 * 2.
+        let runs = if format.bits() == 4 { 1 } else { 2 };
+        for run in 0..runs {
+            let mut short = [zeros; T];
+            for at in run * 4 / runs..(run + 1) * 4 / runs {
+                let (a, b) = pair::<F>(codes, &mut high, at);
+                for t in 0..T {
+                    let first = _mm256_maddubs_epi16(a, quad::<SPREAD>(x, t, at * 2));
+                    let second = _mm256_maddubs_epi16(b, quad::<SPREAD>(x, t, at * 2 + 1));
+                    short[t] = _mm256_add_epi16(_mm256_add_epi16(short[t], first), second);
+                }
+            }
+            for t in 0..T {
+                totals[t] = _mm256_add_epi32(totals[t], _mm256_madd_epi16(short[t], ones));
+            }
+        }
+    }
+    let (scale, offset) = factors::<F>(head, block);
+    for t in 0..T {
+        let total = _mm256_cvtepi32_ps(totals[t]);
+        sums[t] = _mm256_fmadd_ps(_mm256_mul_ps(scale, number!(x.scale[t])), total, sums[t]);
+        sums[t] = _mm256_fmadd_ps(offset, number!(x.sum[t]), sums[t]);
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn single<const F: u8>(strip: &[u8], row: Row<'_>) -> [f32; LANES] {
+    let format = Format::of(F);
+    let (head, bytes, together) = (format.head_bytes(), format.block_bytes(), format.blocks_together());
+    let mut sums = [_mm256_setzero_ps()];
+    let (codes, _) = row.codes.as_chunks::<BLOCK>();
+    let mut x = codes.iter().zip(row.blocks);
+    for group in strip.chunks_exact(head + together * bytes) {
+        let (head, blocks) = group.split_at(head);
+        for (weights, (codes, numbers)) in blocks.chunks_exact(bytes).zip(&mut x) {
+            block::<F, 1, false>(head, weights, Input { spread: &NOTHING, codes, numbers }, &mut sums);
+        }
+    }
+    let mut out = [0.0; LANES];
+    store(&mut out, sums[0]);
+    out
+}
+
+/// For the half of an [`Input`] that is not looked at.
+static NOTHING: Spread = Spread {
+    quads: [[[0; 32]; 8]; TILE],
+    scale: [[0.0; LANES]; TILE],
+    sum: [[0.0; LANES]; TILE],
+    halves: [[[0.0; LANES]; TILE]; 2],
+};
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn tile<const F: u8, const T: usize>(
+    strip: &[u8],
+    next: &[u8],
+    x: &[Spread],
+    out: &mut [[f32; LANES]; T],
+) {
+    let format = Format::of(F);
+    let (head, bytes, together) = (format.head_bytes(), format.block_bytes(), format.blocks_together());
+    let numbers = Quantized::default();
+    let mut ahead = next.chunks(64);
+    let mut sums = [_mm256_setzero_ps(); T];
+    for t in 0..T {
+        sums[t] = load_floats(&out[t]);
+    }
+    for (group, x) in strip.chunks_exact(head + together * bytes).zip(x.chunks(together)) {
+        let (head, blocks) = group.split_at(head);
+        for (weights, spread) in blocks.chunks_exact(bytes).zip(x) {
+            for line in ahead.by_ref().take(bytes.div_ceil(64)) {
+                _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+            }
+            block::<F, T, true>(head, weights, Input { spread, codes: &[0; BLOCK], numbers: &numbers }, &mut sums);
+        }
+    }
+    for t in 0..T {
+        store(&mut out[t], sums[t]);
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn spread(rows: &[Row<'_>], block: usize, out: &mut Spread) {
+    for (t, row) in rows.iter().enumerate().take(TILE) {
+        let codes: &[i8; BLOCK] = part(row.codes, block * BLOCK);
+        let numbers = &row.blocks[block];
+        for (at, four) in codes.as_chunks::<4>().0.iter().enumerate() {
+            let four = [four[0] as u8, four[1] as u8, four[2] as u8, four[3] as u8];
+            let eight = _mm256_set1_epi32(i32::from_le_bytes(four));
+            // SAFETY: 32 bytes, any alignment.
+            unsafe { _mm256_storeu_si256(out.quads[t][at].as_mut_ptr().cast(), eight) };
+        }
+        out.scale[t] = [numbers.scale; LANES];
+        out.sum[t] = [numbers.sum; LANES];
+        out.halves[0][t] = [numbers.halves[0]; LANES];
+        out.halves[1][t] = [numbers.halves[1]; LANES];
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn float_strip<const HALF: bool>(strip: &[u8], x: &[f32]) -> [f32; LANES] {
+    let mut sums = [_mm256_setzero_ps(); 4];
+    let width = if HALF { 16 } else { 32 };
+    for (at, (column, x)) in strip.chunks_exact(width).zip(x).enumerate() {
+        let weights = if HALF {
+            load_half(part(column, 0))
+        } else {
+            _mm256_castsi256_ps(load(part(column, 0)))
+        };
+        sums[at % 4] = _mm256_fmadd_ps(weights, _mm256_set1_ps(*x), sums[at % 4]);
+    }
+    let mut out = [0.0; LANES];
+    store(&mut out, _mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3])));
+    out
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn quantize(x: &[f32], codes: &mut [i8], blocks: &mut [Quantized]) {
+    let magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(i32::MAX));
+    for ((x, codes), block) in x.chunks_exact(BLOCK).zip(codes.chunks_exact_mut(BLOCK)).zip(blocks) {
+        let parts: [__m256; 4] = std::array::from_fn(|at| load_floats(part(x, at * LANES)));
+        let most = parts.map(|part| _mm256_and_ps(part, magnitude));
+        let most = _mm256_max_ps(_mm256_max_ps(most[0], most[1]), _mm256_max_ps(most[2], most[3]));
+        let mut lanes = [0.0; LANES];
+        store(&mut lanes, most);
+        let most = lanes.into_iter().fold(0.0, f32::max);
+        // A row that is not finite gives codes that mean nothing, and a scale that is not finite.
+        let scale = most / 127.0;
+        let inverse = _mm256_set1_ps(if most > 0.0 { 127.0 / most } else { 0.0 });
+        let mut sums = [0_i32; 2];
+        for (at, part) in parts.into_iter().enumerate() {
+            let mut eight = [0_i32; LANES];
+            let rounded = _mm256_cvtps_epi32(_mm256_mul_ps(part, inverse));
+            // SAFETY: 32 bytes, any alignment.
+            unsafe { _mm256_storeu_si256(eight.as_mut_ptr().cast(), rounded) };
+            for (code, number) in codes[at * LANES..].iter_mut().zip(eight) {
+                *code = number.clamp(-127, 127) as i8;
+                sums[at / 2] += i32::from(*code);
+            }
+        }
+        let halves = sums.map(|sum| sum as f32 * scale);
+        *block = Quantized { scale, sum: (sums[0] + sums[1]) as f32 * scale, halves };
+    }
+}
+
+/// `e^x`, to a few units in the last place; 0 below -87, and at most `e^88`. Polynomial and range reduction as in
+/// Cephes' `expf`.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn exp(x: __m256) -> __m256 {
+    let least = _mm256_set1_ps(-87.3);
+    let bounded = _mm256_min_ps(_mm256_max_ps(x, least), _mm256_set1_ps(88.3));
+    // 8: to the nearest, without an exception.
+    let whole = _mm256_round_ps::<8>(_mm256_mul_ps(bounded, _mm256_set1_ps(std::f32::consts::LOG2_E)));
+    let rest = _mm256_fnmadd_ps(whole, _mm256_set1_ps(0.693_359_4), bounded);
+    let rest = _mm256_fnmadd_ps(whole, _mm256_set1_ps(-2.121_944_4e-4), rest);
+    let mut sum = _mm256_set1_ps(1.987_569_2e-4);
+    for factor in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1] {
+        sum = _mm256_fmadd_ps(sum, rest, _mm256_set1_ps(factor));
+    }
+    let sum = _mm256_fmadd_ps(sum, _mm256_mul_ps(rest, rest), _mm256_add_ps(rest, _mm256_set1_ps(1.0)));
+    let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(whole), _mm256_set1_epi32(127));
+    _mm256_mul_ps(sum, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)))
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn gated(gate: &[f32; LANES], up: &[f32; LANES]) -> [f32; LANES] {
+    let (gate, up) = (load_floats(gate), load_floats(up));
+    let negative = _mm256_sub_ps(_mm256_setzero_ps(), gate);
+    let below = _mm256_add_ps(_mm256_set1_ps(1.0), exp(negative));
+    let mut out = [0.0; LANES];
+    store(&mut out, _mm256_mul_ps(_mm256_div_ps(gate, below), up));
+    out
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn to_half(from: &[f32; LANES], to: &mut [u16; LANES]) {
+    let half = _mm256_cvtps_ph::<0>(load_floats(from));
+    // SAFETY: 16 bytes, any alignment.
+    unsafe { _mm_storeu_si128(to.as_mut_ptr().cast::<__m128i>(), half) };
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn scores<const G: usize>(queries: [&[f32]; G], keys: &[u16], at: usize) -> [[f32; 16]; G] {
+    let zero = _mm256_setzero_ps();
+    let mut sums = [[zero; 2]; G];
+    for (d, keys) in keys.chunks_exact(super::paged::PAGE).enumerate() {
+        let (first, second) = (load_halves(part(keys, at)), load_halves(part(keys, at + LANES)));
+        for g in 0..G {
+            let query = _mm256_set1_ps(queries[g][d]);
+            sums[g][0] = _mm256_fmadd_ps(query, first, sums[g][0]);
+            sums[g][1] = _mm256_fmadd_ps(query, second, sums[g][1]);
+        }
+    }
+    let mut out = [[0.0; 16]; G];
+    for g in 0..G {
+        let (first, second) = out[g].split_at_mut(LANES);
+        if let (Some(first), Some(second)) = (first.first_chunk_mut(), second.first_chunk_mut()) {
+            store(first, sums[g][0]);
+            store(second, sums[g][1]);
+        }
+    }
+    out
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn weigh<const G: usize>(
+    weights: [&[f32]; G],
+    values: &[u16],
+    size: usize,
+    at: usize,
+    sums: &mut [[f32; 16]; G],
+) {
+    let count = weights[0].len();
+    let mut totals = [[_mm256_setzero_ps(); 2]; G];
+    for g in 0..G {
+        totals[g] = [load_floats(part(&sums[g], 0)), load_floats(part(&sums[g], LANES))];
+    }
+    for (p, values) in values.chunks_exact(size).take(count).enumerate() {
+        let (first, second) = (load_halves(part(values, at)), load_halves(part(values, at + LANES)));
+        for g in 0..G {
+            let weight = _mm256_set1_ps(weights[g][p]);
+            totals[g][0] = _mm256_fmadd_ps(weight, first, totals[g][0]);
+            totals[g][1] = _mm256_fmadd_ps(weight, second, totals[g][1]);
+        }
+    }
+    for g in 0..G {
+        let (first, second) = sums[g].split_at_mut(LANES);
+        if let (Some(first), Some(second)) = (first.first_chunk_mut(), second.first_chunk_mut()) {
+            store(first, totals[g][0]);
+            store(second, totals[g][1]);
+        }
+    }
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn exponentials(x: &mut [f32], most: f32) -> f32 {
+    let most = _mm256_set1_ps(most);
+    let mut sums = _mm256_setzero_ps();
+    let (eights, rest) = x.as_chunks_mut::<LANES>();
+    for eight in eights {
+        let power = exp(_mm256_sub_ps(load_floats(eight), most));
+        sums = _mm256_add_ps(sums, power);
+        store(eight, power);
+    }
+    let mut last = [f32::NEG_INFINITY; LANES];
+    last[..rest.len()].copy_from_slice(rest);
+    let mut powers = [0.0; LANES];
+    store(&mut powers, exp(_mm256_sub_ps(load_floats(&last), most)));
+    rest.copy_from_slice(&powers[..rest.len()]);
+    let mut lanes = [0.0; LANES];
+    store(&mut lanes, sums);
+    lanes.into_iter().sum::<f32>() + rest.iter().sum::<f32>()
+}

@@ -1,0 +1,266 @@
+//! Tokens times packed matrices, over all threads.
+//!
+//! A task is a run of strips. One token streams the weights once; several go through them in chunks of columns, so that
+//! the chunk of a strip is multiplied with all tokens while it is near.
+
+use std::{cell::RefCell, ops::Range};
+
+use super::{
+    Parallel,
+    activations::Activations,
+    avx2::{CHUNK, Simd, Spread, TILE},
+    columns::Columns,
+    layout::{Format, LANES},
+};
+
+/// Strips that several tokens go through before the next: their sums stay in the second cache.
+const GROUP: usize = 32;
+/// Tasks that one token's product is cut into, so that a thread that was held up leaves work to the others.
+const TASKS: usize = 16;
+
+/// A packed matrix.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Matrix<'a> {
+    format: Format,
+    rows: usize,
+    columns: usize,
+    bytes: &'a [u8],
+}
+
+/// Tokens to multiply with: `[tokens, columns]`, as floats and as codes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tokens<'a> {
+    pub(crate) count: usize,
+    pub(crate) floats: &'a [f32],
+    pub(crate) codes: &'a Activations,
+}
+
+/// What a thread needs besides, kept from task to task.
+#[derive(Default)]
+struct Scratch {
+    sums: Vec<[f32; LANES]>,
+    more: Vec<[f32; LANES]>,
+    spreads: Vec<Spread>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+impl<'a> Matrix<'a> {
+    /// `None` where the sizes do not fit each other.
+    pub(crate) fn new(format: Format, rows: usize, columns: usize, bytes: &'a [u8]) -> Option<Matrix<'a>> {
+        let fits = rows > 0
+            && columns > 0
+            && columns.is_multiple_of(format.multiple())
+            && bytes.len() == format.bytes(rows, columns);
+        fits.then_some(Matrix { format, rows, columns, bytes })
+    }
+
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether tokens are multiplied as codes.
+    pub(crate) fn takes_codes(&self) -> bool {
+        !matches!(self.format, Format::F32 | Format::F16)
+    }
+
+    fn strips(&self) -> usize {
+        self.rows.div_ceil(LANES)
+    }
+
+    fn strip(&self, index: usize) -> &'a [u8] {
+        let bytes = self.format.strip_bytes(self.columns);
+        &self.bytes[index * bytes..(index + 1) * bytes]
+    }
+
+    /// The numbers of a row.
+    pub(crate) fn unpack(&self, row: usize, out: &mut [f32]) {
+        super::layout::unpack(self.format, self.strip(row / LANES), row % LANES, out);
+    }
+
+    /// Products of these strips with all tokens: of strip s and token t at `(s - first) * tokens + t`.
+    fn products(
+        &self,
+        simd: Simd,
+        x: Tokens<'_>,
+        strips: Range<usize>,
+        sums: &mut Vec<[f32; LANES]>,
+        spreads: &mut Vec<Spread>,
+    ) {
+        sums.clear();
+        let float = |strip: &[u8], t: usize| {
+            let row = &x.floats[t * self.columns..(t + 1) * self.columns];
+            simd.float_product(self.format == Format::F16, strip, row)
+        };
+        if !self.takes_codes() {
+            sums.extend(
+                strips.flat_map(|s| (0..x.count).map(move |t| (s, t))).map(|(s, t)| float(self.strip(s), t)),
+            );
+            return;
+        }
+        if x.count == 1 {
+            let row = x.codes.row(0);
+            return sums.extend(strips.map(|s| simd.single(self.format, self.strip(s), row)));
+        }
+        sums.resize(strips.len() * x.count, [0.0; LANES]);
+        spreads.resize(CHUNK, Spread::default());
+        let blocks = self.columns / super::activations::BLOCK;
+        let chunk_bytes = self.format.strip_bytes(CHUNK * super::activations::BLOCK);
+        let part = |strip: usize, chunk: usize| {
+            let strip = self.strip(strip);
+            &strip[chunk * chunk_bytes..strip.len().min((chunk + 1) * chunk_bytes)]
+        };
+        for chunk in 0..blocks.div_ceil(CHUNK) {
+            let first = chunk * CHUNK;
+            let count = CHUNK.min(blocks - first);
+            for t in (0..x.count).step_by(TILE) {
+                let tokens = TILE.min(x.count - t);
+                let rows: [_; TILE] = std::array::from_fn(|at| x.codes.row(t + at.min(tokens - 1)));
+                for (at, spread) in spreads[..count].iter_mut().enumerate() {
+                    simd.spread(&rows[..tokens], first + at, spread);
+                }
+                for s in strips.clone() {
+                    // The first tile brings the next strip's chunk near.
+                    let next = if t == 0 && s + 1 < strips.end { part(s + 1, chunk) } else { &[] };
+                    let at = (s - strips.start) * x.count + t;
+                    simd.tile(self.format, part(s, chunk), next, &spreads[..count], &mut sums[at..at + tokens]);
+                }
+            }
+        }
+    }
+
+    /// The rows of these strips.
+    fn width(&self, strips: &Range<usize>) -> usize {
+        self.rows.min(strips.end * LANES) - strips.start * LANES
+    }
+
+    /// Runs of strips, one a task.
+    fn tasks(&self, tokens: usize) -> Vec<Range<usize>> {
+        let strips = self.strips();
+        let most = if tokens == 1 { strips } else { GROUP };
+        let each = strips.div_ceil(TASKS).clamp(1, most);
+        (0..strips).step_by(each).map(|from| from..strips.min(from + each)).collect()
+    }
+}
+
+/// `y = x · matrices^T (+ bias)`, the matrices one under the other; `y` is `[tokens, rows of all]`.
+pub(crate) fn multiply(
+    simd: Simd,
+    parallel: &dyn Parallel,
+    x: Tokens<'_>,
+    matrices: &[Matrix<'_>],
+    bias: Option<&[f32]>,
+    y: &mut [f32],
+) {
+    let all: usize = matrices.iter().map(Matrix::rows).sum();
+    let mut tasks = Vec::new();
+    let mut at = 0;
+    for matrix in matrices {
+        for strips in matrix.tasks(x.count) {
+            let width = matrix.width(&strips);
+            tasks.push((matrix, strips, at));
+            at += width;
+        }
+    }
+    let widths = tasks.iter().map(|(matrix, strips, _)| matrix.width(strips));
+    let columns = Columns::split(y, all, widths);
+    parallel.each(tasks.len(), &|task| {
+        let (matrix, strips, at) = &tasks[task];
+        let Ok(mut y) = columns[task].lock() else { return };
+        SCRATCH.with_borrow_mut(|Scratch { sums, spreads, .. }| {
+            matrix.products(simd, x, strips.clone(), sums, spreads);
+            for t in 0..x.count {
+                let row = y.row(t);
+                for (s, out) in row.chunks_mut(LANES).enumerate() {
+                    out.copy_from_slice(&sums[s * x.count + t][..out.len()]);
+                }
+                if let Some(bias) = bias {
+                    for (out, bias) in row.iter_mut().zip(&bias[*at..]) {
+                        *out += bias;
+                    }
+                }
+            }
+        });
+    });
+}
+
+/// `y = silu(x · gate^T) * (x · up^T)`; the matrices have the same shape, `y` is `[tokens, rows]`.
+pub(crate) fn gated(
+    simd: Simd,
+    parallel: &dyn Parallel,
+    x: Tokens<'_>,
+    gate: Matrix<'_>,
+    up: Matrix<'_>,
+    y: &mut [f32],
+) {
+    let tasks = gate.tasks(x.count);
+    let columns = Columns::split(y, gate.rows, tasks.iter().map(|strips| gate.width(strips)));
+    parallel.each(tasks.len(), &|task| {
+        let strips = &tasks[task];
+        let Ok(mut y) = columns[task].lock() else { return };
+        SCRATCH.with_borrow_mut(|Scratch { sums, more, spreads }| {
+            gate.products(simd, x, strips.clone(), sums, spreads);
+            up.products(simd, x, strips.clone(), more, spreads);
+            for t in 0..x.count {
+                for (s, out) in y.row(t).chunks_mut(LANES).enumerate() {
+                    let at = s * x.count + t;
+                    out.copy_from_slice(&simd.gated(&sums[at], &more[at])[..out.len()]);
+                }
+            }
+        });
+    });
+}
+
+/// `y[t] = x[t] · matrix^T` for the rows that are wanted of each token (sorted; `None` for all); the others are -∞.
+pub(crate) fn chosen(
+    simd: Simd,
+    parallel: &dyn Parallel,
+    x: Tokens<'_>,
+    matrix: Matrix<'_>,
+    wanted: &[Option<&[u32]>],
+    y: &mut [f32],
+) {
+    // Where most strips are wanted anyway, all are computed.
+    let few: Vec<Option<Vec<usize>>> = wanted
+        .iter()
+        .map(|rows| {
+            let mut strips: Vec<usize> = (*rows)?.iter().map(|row| *row as usize / LANES).collect();
+            strips.dedup();
+            (strips.len() * 2 < matrix.strips() || x.count > 1).then_some(strips)
+        })
+        .collect();
+    if few.iter().all(Option::is_none) {
+        return multiply(simd, parallel, x, &[matrix], None, y);
+    }
+    // Which tokens want a strip; those that want all are computed together.
+    let mut by_strip: Vec<Vec<usize>> = vec![Vec::new(); matrix.strips()];
+    for (t, strips) in few.iter().enumerate() {
+        match strips {
+            Some(strips) => strips.iter().for_each(|&strip| by_strip[strip].push(t)),
+            None => by_strip.iter_mut().for_each(|tokens| tokens.push(t)),
+        }
+    }
+    y.fill(f32::NEG_INFINITY);
+    let tasks = matrix.tasks(x.count);
+    let columns = Columns::split(y, matrix.rows, tasks.iter().map(|strips| matrix.width(strips)));
+    parallel.each(tasks.len(), &|task| {
+        let strips = &tasks[task];
+        let Ok(mut y) = columns[task].lock() else { return };
+        for strip in strips.clone() {
+            let at = (strip - strips.start) * LANES;
+            for &t in &by_strip[strip] {
+                let sums = if matrix.takes_codes() {
+                    simd.single(matrix.format, matrix.strip(strip), x.codes.row(t))
+                } else {
+                    let row = &x.floats[t * matrix.columns..(t + 1) * matrix.columns];
+                    simd.float_product(matrix.format == Format::F16, matrix.strip(strip), row)
+                };
+                let row = &mut y.row(t)[at..];
+                let width = row.len().min(LANES);
+                row[..width].copy_from_slice(&sums[..width]);
+            }
+        }
+    });
+}

@@ -1,0 +1,325 @@
+//! All answers that are being made, one step after another: what each needs goes into one evaluation.
+//!
+//! A step: answers that nobody waits for any more are dropped; each answer's next tokens are gathered (what was chosen, what
+//! is forced, what is foreseen, or a chunk of a prompt); they are evaluated together; each answer chooses.
+//!
+//! Invariants: a sequence holds leading tokens of its answer; a long prompt never holds up the others for longer than a chunk
+//! takes; when the pages run out, the youngest answer gives up its own and has them evaluated again later, which shows in
+//! nothing but the time.
+
+use std::sync::Arc;
+
+use llguidance::Matcher;
+use toktrie::TokenId;
+
+use crate::{
+    Error, Request,
+    answer::{Answer, FORESIGHT, Next, Rules},
+    backend::{Backend, Part, Wanted},
+    scheduler::{Engine, Events},
+    vocabulary::Vocabulary,
+};
+
+/// Tokens of prompts that are evaluated in one step.
+const CHUNK: usize = 256;
+/// The same while other answers are being written.
+const SMALL_CHUNK: usize = 64;
+/// More tokens than this to evaluate are a prompt's.
+const SHORT: usize = 32;
+
+/// What tests compare: with each of these the same tokens must come out, sooner.
+#[derive(Clone, Copy, Debug)]
+pub struct Shortcuts {
+    /// Share what is known of the beginning of a prompt.
+    pub prefix_cache: bool,
+    /// Commit what the grammar forces without asking the model.
+    pub fast_forward: bool,
+    /// Foresee what is copied from the prompt.
+    pub foresight: bool,
+    /// Tokens of prompts in one step.
+    pub chunk: usize,
+}
+
+impl Default for Shortcuts {
+    /// All of them.
+    fn default() -> Shortcuts {
+        Shortcuts { prefix_cache: true, fast_forward: true, foresight: true, chunk: CHUNK }
+    }
+}
+
+/// A request with its grammar compiled.
+pub(crate) struct Ready {
+    pub(crate) request: Request,
+    pub(crate) prompt: Vec<TokenId>,
+    pub(crate) matcher: Option<Matcher>,
+}
+
+/// The model with the answers that it is making, owned by the model thread.
+pub(crate) struct Decoder<B: Backend> {
+    backend: B,
+    vocabulary: Arc<Vocabulary>,
+    eos: Vec<TokenId>,
+    context: usize,
+    /// Answers at once.
+    most: usize,
+    shortcuts: Shortcuts,
+    /// In the order of arrival.
+    slots: Vec<Slot<B::Sequence>>,
+}
+
+struct Slot<S> {
+    answer: Answer,
+    /// `None` until its turn comes, and after it gave up its pages.
+    sequence: Option<S>,
+    /// Whether the sequence was begun before.
+    begun: bool,
+    /// Set when it is over.
+    outcome: Option<Result<crate::StopReason, Error>>,
+}
+
+/// What a step evaluates of one slot.
+struct Share {
+    slot: usize,
+    /// The tokens from the first of the answer on, the foreseen ones among them.
+    tokens: Vec<TokenId>,
+    wanted: Vec<(usize, Wanted)>,
+}
+
+impl<B: Backend> Decoder<B> {
+    pub(crate) fn new(
+        backend: B,
+        vocabulary: Arc<Vocabulary>,
+        eos: Vec<TokenId>,
+        context: usize,
+        most: usize,
+        shortcuts: Shortcuts,
+    ) -> Decoder<B> {
+        Decoder { backend, vocabulary, eos, context, most, shortcuts, slots: Vec::new() }
+    }
+
+    fn rules(&self) -> Rules<'_> {
+        Rules { vocabulary: &self.vocabulary, eos: &self.eos, fast_forward: self.shortcuts.fast_forward }
+    }
+
+    /// Drops what nobody waits for and what is over.
+    fn sweep(&mut self) {
+        for slot in &mut self.slots {
+            if slot.outcome.is_none() && slot.answer.is_abandoned() {
+                slot.outcome = Some(Err(Error::Cancelled));
+            }
+        }
+        let mut at = 0;
+        while at < self.slots.len() {
+            if self.slots[at].outcome.is_none() {
+                at += 1;
+                continue;
+            }
+            let slot = self.slots.remove(at);
+            if let Some(sequence) = slot.sequence {
+                let length = self.backend.length(&sequence);
+                self.backend.close(sequence, &slot.answer.tokens[..length]);
+            }
+            if let Some(outcome) = slot.outcome {
+                slot.answer.finish(outcome);
+            }
+        }
+    }
+
+    /// What each slot has evaluated in this step.
+    fn gather(&mut self) -> Vec<Share> {
+        let writing = self.slots.iter().filter(|slot| self.pending(slot) <= SHORT).count();
+        let chunk = if writing > 0 { SMALL_CHUNK } else { CHUNK };
+        let mut left = chunk.min(self.shortcuts.chunk.max(2));
+        let foresight = match (B::EXACT && self.shortcuts.foresight, writing) {
+            (false, _) => 0,
+            (true, ..3) => FORESIGHT,
+            (true, _) => 2,
+        };
+        let mut shares = Vec::new();
+        let mut at = 0;
+        while at < self.slots.len() {
+            match self.share(at, &mut left, foresight) {
+                Ok(Some(share)) => shares.push(share),
+                Ok(None) => {}
+                Err(error) => self.slots[at].outcome = Some(Err(error)),
+            }
+            at += 1;
+        }
+        shares
+    }
+
+    /// Tokens of a slot that its sequence does not hold.
+    fn pending(&self, slot: &Slot<B::Sequence>) -> usize {
+        let held = slot.sequence.as_ref().map_or(0, |sequence| self.backend.length(sequence));
+        slot.answer.tokens.len() - held
+    }
+
+    fn share(&mut self, at: usize, left: &mut usize, foresight: usize) -> Result<Option<Share>, Error> {
+        if self.slots[at].outcome.is_some() {
+            return Ok(None);
+        }
+        if self.slots[at].sequence.is_none() {
+            // One that begins alike may just be evaluated; what it gives is waited for.
+            if *left == 0 {
+                return Ok(None);
+            }
+            let slot = &mut self.slots[at];
+            let sequence = self.backend.open(&slot.answer.tokens, self.shortcuts.prefix_cache)?;
+            if !slot.begun {
+                slot.begun = true;
+                let cached = self.backend.length(&sequence).min(slot.answer.usage.prompt_tokens);
+                slot.answer.usage.cached_tokens = cached;
+            }
+            slot.sequence = Some(sequence);
+        }
+        let pending = self.pending(&self.slots[at]);
+        let all = self.slots[at].answer.tokens.len();
+        let mut count = pending;
+        if pending > SHORT.min(self.shortcuts.chunk) {
+            count = pending.min(*left);
+            // Where one token alone is rounded otherwise, the last of a prompt is not left alone.
+            if !B::EXACT && count + 1 == pending {
+                count -= 1;
+            }
+            *left -= count;
+        }
+        if count == 0 {
+            return Ok(None);
+        }
+        let rules = Rules {
+            vocabulary: &self.vocabulary,
+            eos: &self.eos,
+            fast_forward: self.shortcuts.fast_forward,
+        };
+        let slot = &mut self.slots[at];
+        let (mut tokens, mut wanted) = (slot.answer.tokens[..all - pending + count].to_vec(), Vec::new());
+        if count == pending {
+            slot.answer.foresee(rules, if pending <= SHORT { foresight } else { 0 })?;
+            tokens.extend(slot.answer.foreseen());
+            wanted = slot.answer.wanted(rules);
+        }
+        if !self.reserve(at, &tokens) {
+            return Ok(None);
+        }
+        Ok(Some(Share { slot: at, tokens, wanted }))
+    }
+
+    /// Makes room, where need be by taking it from the youngest.
+    fn reserve(&mut self, at: usize, tokens: &[TokenId]) -> bool {
+        loop {
+            let Some(mut sequence) = self.slots[at].sequence.take() else { return false };
+            let held = self.backend.length(&sequence);
+            let room = self.backend.reserve(&mut sequence, &tokens[..held], tokens.len());
+            self.slots[at].sequence = Some(sequence);
+            if room {
+                return true;
+            }
+            let youngest = (0..self.slots.len()).rev().find(|slot| self.slots[*slot].sequence.is_some());
+            let Some(youngest) = youngest else { return false };
+            let slot = &mut self.slots[youngest];
+            if let Some(sequence) = slot.sequence.take() {
+                let held = self.backend.length(&sequence);
+                self.backend.close(sequence, &slot.answer.tokens[..held]);
+            }
+        }
+    }
+
+    /// Evaluates the shares together and has every answer choose.
+    fn evaluate(&mut self, shares: &[Share]) -> Result<(), Error> {
+        let mut parts = Vec::new();
+        let mut slots = self.slots.iter_mut().enumerate();
+        for share in shares {
+            let slot = slots.find(|(index, _)| *index == share.slot);
+            if let Some(sequence) = slot.and_then(|(_, slot)| slot.sequence.as_mut()) {
+                parts.push(Part { sequence, tokens: &share.tokens, wanted: share.wanted.clone() });
+            }
+        }
+        self.backend.evaluate(parts)?;
+        let mut first = 0;
+        for share in shares {
+            let slot = &mut self.slots[share.slot];
+            if !share.wanted.is_empty() {
+                let backend = &self.backend;
+                let rules = Rules {
+                    vocabulary: &self.vocabulary,
+                    eos: &self.eos,
+                    fast_forward: self.shortcuts.fast_forward,
+                };
+                let chosen = slot.answer.choose(rules, |row| backend.logits(first + row));
+                first += share.wanted.len();
+                let next = match chosen {
+                    Ok(None) => slot.answer.advance(rules),
+                    Ok(Some(reason)) => Ok(Next::End(reason)),
+                    Err(error) => Err(error),
+                };
+                match next {
+                    Ok(Next::Choose) => {}
+                    Ok(Next::End(reason)) => slot.outcome = Some(Ok(reason)),
+                    Err(error) => slot.outcome = Some(Err(error)),
+                }
+            }
+            if let Some(sequence) = &mut slot.sequence {
+                let right = share.tokens.iter().zip(&slot.answer.tokens).take_while(|(a, b)| a == b).count();
+                if right < share.tokens.len() {
+                    self.backend.truncate(sequence, right)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<B: Backend> Engine for Decoder<B> {
+    type Ready = Ready;
+
+    fn has_room(&self) -> bool {
+        self.slots.len() < self.most
+    }
+
+    fn is_idle(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    fn admit(&mut self, ready: Ready, events: Events) {
+        let mut answer = Answer::new(&ready.request, &ready.prompt, ready.matcher, self.context, events);
+        let outcome = match answer.advance(self.rules()) {
+            Ok(Next::Choose) => None,
+            Ok(Next::End(reason)) => Some(Ok(reason)),
+            Err(error) => Some(Err(error)),
+        };
+        self.slots.push(Slot { answer, sequence: None, begun: false, outcome });
+    }
+
+    fn step(&mut self) {
+        self.sweep();
+        let shares = self.gather();
+        if !shares.is_empty()
+            && let Err(error) = self.evaluate(&shares)
+        {
+            // What the sequences hold is not sure any more; the answers of this step are lost, the others begin anew.
+            for share in &shares {
+                let outcome = &mut self.slots[share.slot].outcome;
+                outcome.get_or_insert_with(|| Err(error.clone()));
+            }
+            self.forget();
+        }
+        self.sweep();
+    }
+
+    fn abandon(&mut self, error: &Error) {
+        self.forget();
+        for slot in self.slots.drain(..) {
+            slot.answer.finish(Err(error.clone()));
+        }
+    }
+}
+
+impl<B: Backend> Decoder<B> {
+    /// Forgets what was evaluated.
+    fn forget(&mut self) {
+        for slot in &mut self.slots {
+            slot.sequence = None;
+        }
+        self.backend.reset();
+    }
+}
