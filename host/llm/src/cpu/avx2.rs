@@ -7,12 +7,12 @@
 #![expect(unsafe_code, reason = "vector loads and stores, and calls that need AVX2")]
 
 use std::arch::x86_64::{
-    __m128i, __m256, __m256i, _MM_HINT_T0, _mm_prefetch, _mm_cvtsi64_si128, _mm_loadu_si128, _mm_storeu_si128, 
+    __m128i, __m256, __m256i, _MM_HINT_T0, _mm_prefetch, _mm_cvtepi8_epi16, _mm_cvtsi64_si128, _mm_loadu_si128, _mm_storeu_si128, _mm_unpackhi_epi16, _mm_unpacklo_epi16, 
     _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps, _mm256_and_ps, _mm256_and_si256, _mm256_castsi256_ps,
     _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_cvtph_ps, _mm256_cvtps_epi32,
     _mm256_cvtps_ph, _mm256_div_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256,
     _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_or_si256,
-    _mm256_round_ps, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps,
+    _mm256_round_ps, _mm256_set_m128i, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps,
     _mm256_setzero_ps, _mm256_setzero_si256, _mm256_slli_epi16, _mm256_slli_epi32,
     _mm256_srli_epi16, _mm256_storeu_ps, _mm256_storeu_si256, _mm256_sub_ps,
 };
@@ -23,7 +23,7 @@ use super::{
 };
 
 /// Tokens of a tile.
-pub(crate) const TILE: usize = 4;
+pub(crate) const TILE: usize = 8;
 /// Blocks of columns that are multiplied with all tokens before the next: what a tile's [`Spread`] has room for in the
 /// nearest cache, and a multiple of the blocks that a super-block has.
 pub(crate) const CHUNK: usize = 8;
@@ -94,18 +94,15 @@ impl Simd {
     }
 
     fn tile_of<const F: u8>(self, part: &[u8], next: &[u8], x: &[Spread], sums: &mut [[f32; LANES]]) {
-        // SAFETY: as above.
-        unsafe {
-            if let Ok(sums) = <&mut [_; 4]>::try_from(&mut *sums) {
-                tile::<F, 4>(part, next, x, sums);
-            } else if let Ok(sums) = <&mut [_; 3]>::try_from(&mut *sums) {
-                tile::<F, 3>(part, next, x, sums);
-            } else if let Ok(sums) = <&mut [_; 2]>::try_from(&mut *sums) {
-                tile::<F, 2>(part, next, x, sums);
-            } else if let Ok(sums) = <&mut [_; 1]>::try_from(&mut *sums) {
-                tile::<F, 1>(part, next, x, sums);
-            }
+        macro_rules! each {
+            ($($count:literal)*) => {
+                // SAFETY: as above.
+                $(if let Ok(sums) = <&mut [_; $count]>::try_from(&mut *sums) {
+                    return unsafe { tile::<F, $count>(part, next, x, sums) };
+                })*
+            };
         }
+        each!(8 1 2 3 4 5 6 7);
     }
 
     /// Repeats a block of up to [`TILE`] tokens for eight rows.
@@ -259,6 +256,14 @@ fn pair<const F: u8>(codes: &[u8], high: &mut __m256i, pair: usize) -> (__m256i,
     }
 }
 
+/// Eight signed numbers, each twice.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn doubled(bytes: &[u8; 8]) -> __m256i {
+    let eight = _mm_cvtepi8_epi16(_mm_cvtsi64_si128(i64::from_le_bytes(*bytes)));
+    _mm256_set_m128i(_mm_unpackhi_epi16(eight, eight), _mm_unpacklo_epi16(eight, eight))
+}
+
 /// What a block is scaled and moved by, for eight rows: `head` are the factors of its super-block.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -275,14 +280,6 @@ fn factors<const F: u8>(head: &[u8], block: &[u8]) -> (__m256, __m256) {
             (scale, _mm256_mul_ps(scale, _mm256_set1_ps(-format.zero())))
         }
     }
-}
-
-/// [`factors`] of half a block.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn half_factors(head: &[u8], block: &[u8], half: usize) -> (__m256, __m256) {
-    let scale = _mm256_mul_ps(load_half(part(head, 0)), signed(part(block, half * 8)));
-    (scale, _mm256_mul_ps(scale, _mm256_set1_ps(-32.0)))
 }
 
 /// A block of the tokens of a tile, or of one token as it is.
@@ -328,23 +325,29 @@ fn block<const F: u8, const T: usize, const SPREAD: bool>(
     let codes = &block[format.scale_bytes()..];
     let mut high = zeros;
     if format.bits() == 6 {
+        // The scales of the halves go into the sums of 32 bits, the factor that they share behind them.
+        let mut totals = [zeros; T];
         for half in 0..2 {
-            let mut totals = [zeros; T];
+            let scales = doubled(part(block, half * 8));
             for at in half * 2..half * 2 + 2 {
                 let (a, b) = pair::<F>(codes, &mut high, at);
                 for t in 0..T {
                     let first = _mm256_maddubs_epi16(a, quad::<SPREAD>(x, t, at * 2));
                     let second = _mm256_maddubs_epi16(b, quad::<SPREAD>(x, t, at * 2 + 1));
-                    let four = _mm256_madd_epi16(_mm256_add_epi16(first, second), ones);
+                    let four = _mm256_madd_epi16(_mm256_add_epi16(first, second), scales);
                     totals[t] = _mm256_add_epi32(totals[t], four);
                 }
             }
-            let (scale, offset) = half_factors(head, block, half);
-            for t in 0..T {
-                let total = _mm256_cvtepi32_ps(totals[t]);
-                sums[t] = _mm256_fmadd_ps(_mm256_mul_ps(scale, number!(x.scale[t])), total, sums[t]);
-                sums[t] = _mm256_fmadd_ps(offset, number!(x.halves[t][half]), sums[t]);
-            }
+        }
+        let scale = load_half(part(head, 0));
+        let offset = _mm256_mul_ps(scale, _mm256_set1_ps(-format.zero()));
+        let offsets =
+            [_mm256_mul_ps(offset, signed(part(block, 0))), _mm256_mul_ps(offset, signed(part(block, 8)))];
+        for t in 0..T {
+            let total = _mm256_cvtepi32_ps(totals[t]);
+            sums[t] = _mm256_fmadd_ps(_mm256_mul_ps(scale, number!(x.scale[t])), total, sums[t]);
+            sums[t] = _mm256_fmadd_ps(offsets[0], number!(x.halves[t][0]), sums[t]);
+            sums[t] = _mm256_fmadd_ps(offsets[1], number!(x.halves[t][1]), sums[t]);
         }
         return;
     }

@@ -139,8 +139,7 @@ impl<'a> Matrix<'a> {
     /// Runs of strips, one a task.
     fn tasks(&self, tokens: usize) -> Vec<Range<usize>> {
         let strips = self.strips();
-        let most = if tokens == 1 { strips } else { GROUP };
-        let each = strips.div_ceil(TASKS).clamp(1, most);
+        let each = if tokens == 1 { strips.div_ceil(TASKS) } else { strips.div_ceil(4).min(GROUP) };
         (0..strips).step_by(each).map(|from| from..strips.min(from + each)).collect()
     }
 }

@@ -62,11 +62,17 @@ impl Packed<'_> {
     fn layer(&mut self, layer: u64, hidden: &str, residual: &str) -> Result<(String, String), ImportError> {
         let shape = self.shape;
         let name = |part: &str| format!("blk.{layer}.{part}");
-        let attended = self.attention(layer, hidden)?;
+        let mut attended = self.attention(layer, hidden)?;
+        let mut residual = residual.to_owned();
         let width = shape.heads * shape.head;
+        if layer + 1 == shape.layers {
+            // From here on a token is for its logits only.
+            attended = self.pick(&attended, width);
+            residual = self.pick(&residual, shape.hidden);
+        }
         let output = self.linear(&name("attn_output"), &attended, width, shape.hidden)?;
         let (hidden, residual) =
-            self.builder.add_and_norm(shape, &name("ffn_norm"), &output, residual)?;
+            self.builder.add_and_norm(shape, &name("ffn_norm"), &output, &residual)?;
 
         let [gate, up] = ["ffn_gate", "ffn_up"].map(|part| format!("{}.weight", name(part)));
         let gate = self.builder.tensor(&gate, &[shape.hidden, shape.feed_forward])?;
@@ -127,6 +133,13 @@ impl Packed<'_> {
         let matrix = self.pack(&weight);
         self.operator("Linear", &[x, &bias, &matrix], name, &[&weight]);
         Ok(name.to_owned())
+    }
+
+    /// The tokens of a matrix whose logits are wanted.
+    fn pick(&mut self, x: &str, columns: u64) -> String {
+        let picked = format!("{x}.picked");
+        self.builder.node("Pick", DOMAIN, &[x], &[&picked], vec![int("columns", columns)]);
+        picked
     }
 
     /// A node of the domain with matrices; they agree in their columns.

@@ -6,7 +6,8 @@
 //! | `Linear` | x f32 `[1, t, columns]`, bias f32 (may be left out), one to three matrices | format (a list), rows (a list), columns | f32 `[1, t, rows of all]` |
 //! | `Gated` | x, gate, up | format (two), rows, columns | f32 `[1, t, rows]`: silu(gate · x) * (up · x) |
 //! | `Attention` | queries, keys and values `[1, t, …]`, cos, sin f32 `[positions, size / 2]` | layer, heads, kv_heads, size, interleaved | f32 `[1, t, heads * size]` |
-//! | `Head` | x f32 `[1, t, columns]`, matrix | format, rows, columns | f32 `[n, rows]`: of the tokens and rows that [`Step`] wants |
+//! | `Pick` | x f32 `[1, t, columns]` | columns | f32 `[1, n, columns]`: of the tokens that [`Step`] wants logits of |
+//! | `Head` | x f32 `[1, n, columns]` of these, matrix | format, rows, columns | f32 `[n, rows]`: those that are wanted |
 //!
 //! Matrices are u8 in the layout of `cpu/layout.rs`. What is not a tensor (whose tokens these are, which logits are wanted,
 //! keys and values) is in [`Shared`], which the caller sets before a run.
@@ -47,7 +48,7 @@ pub(crate) const DOMAIN: &str = "pawl";
 pub(crate) struct Step {
     /// Whose tokens these are, in order.
     pub(crate) spans: Vec<Span>,
-    /// Tokens of the run whose logits are wanted, and which of them (sorted; `None` for all).
+    /// Tokens of the run whose logits are wanted, one at least, and which of them (sorted; `None` for all).
     pub(crate) wanted: Vec<(usize, Option<Vec<u32>>)>,
 }
 
@@ -75,6 +76,7 @@ pub(crate) fn domain(shared: &Arc<Shared>) -> Result<OperatorDomain> {
         .add(one("Linear", &[Floats, MayBeFloats, Bytes, MayBeBytes, MayBeBytes]))?
         .add(one("Gated", &[Floats, Bytes, Bytes]))?
         .add(one("Attention", &[Floats, Floats, Floats]))?
+        .add(one("Pick", &[Floats]))?
         .add(one("Head", &[Floats, Bytes]))
 }
 
@@ -127,6 +129,7 @@ impl Operator for One {
             "Linear" => linear(shared, shape(context)?),
             "Gated" => gate(shared, shape(context)?),
             "Head" => head(shared, shape(context)?),
+            "Pick" => pick(shared, size(attribute(context.get("columns"), "columns")?)?),
             _ => attention(shared, context)?,
         };
         Ok(Box::new(move |context: &ComputeContext| {
@@ -312,28 +315,34 @@ fn gate(shared: Arc<Shared>, shape: Shape) -> Compute {
     })
 }
 
+fn pick(shared: Arc<Shared>, columns: usize) -> Compute {
+    Box::new(move |context| {
+        slice!(context, 0, f32, x);
+        let step = held(&shared.step);
+        output!(context, [1, step.wanted.len(), columns], y);
+        for ((token, _), y) in step.wanted.iter().zip(y.chunks_exact_mut(columns)) {
+            let row = x.get(token * columns..(token + 1) * columns);
+            y.copy_from_slice(row.ok_or_else(|| Error::new("a token that is not there"))?);
+        }
+        Ok(())
+    })
+}
+
 fn head(shared: Arc<Shared>, shape: Shape) -> Compute {
     let mut codes = Activations::default();
-    let mut chosen_tokens = Vec::new();
     Box::new(move |context| {
         slice!(context, 0, f32, x);
         slice!(context, 1, u8, matrix);
         let matrix = shape.matrix(0, matrix)?;
         let step = held(&shared.step);
-        chosen_tokens.clear();
-        for (token, rows) in &step.wanted {
-            let row = x.get(token * shape.columns..(token + 1) * shape.columns);
-            chosen_tokens.extend_from_slice(row.ok_or_else(|| Error::new("a token that is not there"))?);
-            if rows.as_ref().and_then(|rows| rows.last()).is_some_and(|row| *row as usize >= matrix.rows()) {
-                return Err(Error::new("a row that is not there"));
-            }
+        let last = |rows: &Option<Vec<u32>>| rows.as_ref().and_then(|rows| rows.last().copied());
+        let beyond = |(_, rows): &(usize, _)| last(rows).is_some_and(|row| row as usize >= matrix.rows());
+        if step.wanted.len() * shape.columns != x.len() || step.wanted.iter().any(beyond) {
+            return Err(Error::new("logits are wanted that are not there"));
         }
         output!(context, [step.wanted.len(), matrix.rows()], y);
-        if step.wanted.is_empty() {
-            return Ok(());
-        }
         let wanted: Vec<Option<&[u32]>> = step.wanted.iter().map(|(_, rows)| rows.as_deref()).collect();
-        let x = tokens(shared.simd, &chosen_tokens, &[matrix], shape.columns, &mut codes)?;
+        let x = tokens(shared.simd, x, &[matrix], shape.columns, &mut codes)?;
         let threads = Threads::new(context);
         chosen(shared.simd, &threads, x, matrix, &wanted, y);
         threads.done()

@@ -124,6 +124,10 @@ impl Backend for Paged {
             tokens.extend_from_slice(&part.tokens[start..]);
             step.spans.push(Span { tokens: end - start, start, pages: pages.to_vec() });
         }
+        if step.wanted.is_empty() {
+            // In the middle of a prompt; the graph's end takes one token at least.
+            step.wanted.push((0, Some(Vec::new())));
+        }
         *self.shared.step.lock().unwrap_or_else(PoisonError::into_inner) = step;
         self.logits = Some(self.run(&tokens).map_err(inference)?);
         for part in parts {
