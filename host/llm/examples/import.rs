@@ -10,13 +10,18 @@ fn main() -> anyhow::Result<()> {
     };
     let start = Instant::now();
     let mut tenths = 0;
-    let report = pawl_llm::import_gguf(Path::new(gguf), Path::new(folder), pawl_llm::Operators::for_this_machine(), &mut |progress| {
-        let now = progress.done_bytes * 10 / progress.total_bytes.max(1);
-        if now > tenths {
-            tenths = now;
-            eprintln!("{tenths}0 %");
-        }
-    })?;
+    let report = pawl_llm::import_gguf(
+        Path::new(gguf),
+        Path::new(folder),
+        pawl_llm::Operators::for_this_machine(),
+        &mut |progress| {
+            let now = progress.done_bytes * 10 / progress.total_bytes.max(1);
+            if now > tenths {
+                tenths = now;
+                eprintln!("{tenths}0 %");
+            }
+        },
+    )?;
     println!("{report:#?}\n{:.1} s", start.elapsed().as_secs_f64());
     Ok(())
 }

@@ -186,11 +186,8 @@ impl<B: Backend> Decoder<B> {
         if count == 0 {
             return Ok(None);
         }
-        let rules = Rules {
-            vocabulary: &self.vocabulary,
-            eos: &self.eos,
-            fast_forward: self.shortcuts.fast_forward,
-        };
+        let rules =
+            Rules { vocabulary: &self.vocabulary, eos: &self.eos, fast_forward: self.shortcuts.fast_forward };
         let slot = &mut self.slots[at];
         let (mut tokens, mut wanted) = (slot.answer.tokens[..all - pending + count].to_vec(), Vec::new());
         if count == pending {

@@ -82,17 +82,17 @@ pub struct Output {
 impl Request {
     /// Refuses what is out of range, naming the value and the limit.
     pub(crate) fn check(&self) -> Result<(), Error> {
-    let request = self;
-    request.sampling.check()?;
-    if request.prompt.tokens() == 0 {
-        return Err(Error::Request("an empty prompt; one token at least is needed".into()));
+        let request = self;
+        request.sampling.check()?;
+        if request.prompt.tokens() == 0 {
+            return Err(Error::Request("an empty prompt; one token at least is needed".into()));
+        }
+        if request.stop.len() > MAX_STOPS {
+            return Err(Error::Request(format!("{} stop strings, {MAX_STOPS} at most", request.stop.len())));
+        }
+        if let Some(long) = request.stop.iter().map(String::len).find(|&n| n > MAX_STOP_BYTES) {
+            return Err(Error::Request(format!("a stop string of {long} bytes, {MAX_STOP_BYTES} at most")));
+        }
+        Ok(())
     }
-    if request.stop.len() > MAX_STOPS {
-        return Err(Error::Request(format!("{} stop strings, {MAX_STOPS} at most", request.stop.len())));
-    }
-    if let Some(long) = request.stop.iter().map(String::len).find(|&n| n > MAX_STOP_BYTES) {
-        return Err(Error::Request(format!("a stop string of {long} bytes, {MAX_STOP_BYTES} at most")));
-    }
-    Ok(())
-}
 }

@@ -74,8 +74,9 @@ fn every_page_is_somewhere_exactly_once() {
     for _ in 0..3000 {
         match random(5) {
             0 | 1 => {
-                let text: Vec<TokenId> =
-                    (0..1 + random(200)).map(|at| if at < 90 { at as u32 } else { random(3) as u32 }).collect();
+                let text: Vec<TokenId> = (0..1 + random(200))
+                    .map(|at| if at < 90 { at as u32 } else { random(3) as u32 })
+                    .collect();
                 let (mut sequence, _) = pages.open(&text, text.len() - 1);
                 if pages.reserve(&mut sequence, text.len()) {
                     sequence.length = text.len();

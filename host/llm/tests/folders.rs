@@ -78,7 +78,8 @@ fn growing_cache_gives_the_same_answers() {
     let words = "Lamps, chairs and tables are sold in five regions. ".repeat(15);
     for question in ["How many regions?", "How many goods?"] {
         let text = format!("{words}{question}");
-        let (a, b) = (answer(&growing, &text, Grammar::Free, 30), answer(&in_place, &text, Grammar::Free, 30));
+        let (a, b) =
+            (answer(&growing, &text, Grammar::Free, 30), answer(&in_place, &text, Grammar::Free, 30));
         assert_eq!(a.text, b.text);
     }
     let usage = answer(&growing, &format!("{words}What?"), Grammar::Free, 5).finish.usage;

@@ -4,7 +4,9 @@
 
 mod support;
 
-use pawl_llm::{Error, Event, Generation, Grammar, Llm, Message, ModelOptions, Sampling, Shortcuts, StopReason};
+use pawl_llm::{
+    Error, Event, Generation, Grammar, Llm, Message, ModelOptions, Sampling, Shortcuts, StopReason,
+};
 use serde_json::json;
 use support::{answer, folder, load, options, request, runtime, shared};
 
@@ -65,10 +67,8 @@ fn shortcuts_and_company_change_no_letter_of_a_greedy_answer() {
     let all = Shortcuts::default();
     let questions = questions();
     let bare = plain(NONE);
-    let told: Vec<String> = questions
-        .iter()
-        .map(|(text, grammar)| answer(&bare, text, grammar.clone(), 60).text)
-        .collect();
+    let told: Vec<String> =
+        questions.iter().map(|(text, grammar)| answer(&bare, text, grammar.clone(), 60).text).collect();
     let mut foreseen = 0;
     for (name, shortcuts) in [
         ("all", all),
@@ -118,8 +118,7 @@ fn answers_that_give_up_their_pages_are_none_the_worse() {
     let tight = ModelOptions { kv_bytes: 0, ..options(512) };
     let llm = Llm::load(&runtime(), &folder(), &tight).unwrap();
     let ask = |n: usize| request(&llm, &format!("Tell me story number {n} of the sea."), Grammar::Free, 150);
-    let alone: Vec<String> =
-        (0..8).map(|n| llm.generate(ask(n)).finish_blocking().unwrap().text).collect();
+    let alone: Vec<String> = (0..8).map(|n| llm.generate(ask(n)).finish_blocking().unwrap().text).collect();
     let running: Vec<_> = (0..8).map(|n| llm.generate(ask(n))).collect();
     let at_once: Vec<String> = running.into_iter().map(|g| g.finish_blocking().unwrap().text).collect();
     assert_eq!(at_once, alone);

@@ -2,10 +2,14 @@
 //!
 //! As ggml does for its `Q8_0`; each row by itself, so that a token's codes do not depend on its neighbours.
 
-use super::avx2::Simd;
+use std::sync::Mutex;
+
+use super::Cpu;
 
 /// Numbers with one scale.
 pub(crate) const BLOCK: usize = 32;
+/// Numbers that are not worth a second thread.
+const ALONE: usize = 1 << 15;
 
 /// The scale of a block, and the sums of its numbers as they are coded.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,11 +37,21 @@ pub(crate) struct Activations {
 
 impl Activations {
     /// Codes of `x`, `[rows, columns]`.
-    pub(crate) fn set(&mut self, simd: Simd, x: &[f32], columns: usize) {
+    pub(crate) fn set(&mut self, cpu: Cpu<'_>, x: &[f32], columns: usize) {
         self.columns = columns;
         self.codes.resize(x.len(), 0);
         self.blocks.resize(x.len() / BLOCK, Quantized::default());
-        simd.quantize(x, &mut self.codes, &mut self.blocks);
+        if x.len() <= ALONE {
+            return cpu.simd.quantize(x, &mut self.codes, &mut self.blocks);
+        }
+        let parts = self.codes.chunks_mut(ALONE).zip(self.blocks.chunks_mut(ALONE / BLOCK));
+        let parts: Vec<_> = x.chunks(ALONE).zip(parts).map(Mutex::new).collect();
+        cpu.threads.each(parts.len(), &|task| {
+            if let Ok(mut part) = parts[task].lock() {
+                let (x, (codes, blocks)) = &mut *part;
+                cpu.simd.quantize(x, codes, blocks);
+            }
+        });
     }
 
     /// Row `row`.

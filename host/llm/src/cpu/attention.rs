@@ -5,7 +5,7 @@
 use std::{cell::RefCell, sync::Mutex};
 
 use super::{
-    Parallel,
+    Cpu,
     avx2::Simd,
     layout::LANES,
     paged::{Layer, PAGE},
@@ -59,8 +59,7 @@ impl Heads {
 /// Writes the keys and values of all tokens into their pages, then `y` `[tokens, queries * size]`. `x` is
 /// `[tokens, width]`: queries, keys and values without rotation, which are rotated in place.
 pub(crate) fn attend(
-    simd: Simd,
-    parallel: &dyn Parallel,
+    cpu: Cpu<'_>,
     heads: Heads,
     layer: &mut Layer,
     spans: &[Span],
@@ -69,20 +68,28 @@ pub(crate) fn attend(
     y: &mut [f32],
 ) {
     let positions = spans.iter().flat_map(|span| (0..span.tokens).map(move |at| (span, span.start + at)));
-    for (row, (span, position)) in x.chunks_exact_mut(heads.width()).zip(positions.clone()) {
-        let (queries, rest) = row.split_at_mut(heads.queries * heads.size);
-        let (keys, values) = rest.split_at_mut(heads.kv * heads.size);
-        rotate(heads, rotary, position, queries);
-        rotate(heads, rotary, position, keys);
-        let scale = 1.0 / (heads.size as f32).sqrt();
-        queries.iter_mut().for_each(|number| *number *= scale);
-        remember(simd, heads, layer, span.pages[position / PAGE], position % PAGE, keys, values);
-    }
     let tokens: Vec<(&Span, usize)> = positions.collect();
+    let rotated = heads.queries * heads.size;
+    let rows = x.chunks_mut(heads.width() * TOGETHER).zip(tokens.chunks(TOGETHER));
+    let rows: Vec<_> = rows.map(Mutex::new).collect();
+    cpu.threads.each(rows.len(), &|task| {
+        let Ok(mut part) = rows[task].lock() else { return };
+        let (rows, tokens) = &mut *part;
+        for (row, (_, position)) in rows.chunks_exact_mut(heads.width()).zip(*tokens) {
+            rotate(heads, rotary, *position, &mut row[..rotated + heads.kv * heads.size]);
+            let scale = 1.0 / (heads.size as f32).sqrt();
+            row[..rotated].iter_mut().for_each(|number| *number *= scale);
+        }
+    });
+    drop(rows);
+    for (row, (span, position)) in x.chunks_exact(heads.width()).zip(&tokens) {
+        let (keys, values) = row[rotated..].split_at(heads.kv * heads.size);
+        remember(cpu.simd, heads, layer, span.pages[position / PAGE], position % PAGE, keys, values);
+    }
     let layer = &*layer;
     let outputs: Vec<Mutex<&mut [f32]>> = y.chunks_mut(heads.group() * heads.size).map(Mutex::new).collect();
     let x = &*x;
-    parallel.each(outputs.len(), &|task| {
+    cpu.threads.each(outputs.len(), &|task| {
         let (token, kv) = (task / heads.kv, task % heads.kv);
         let (span, position) = tokens[token];
         let width = heads.group() * heads.size;
@@ -96,7 +103,14 @@ pub(crate) fn attend(
                 let count = (queries.len() / heads.size).min(MOST);
                 let (these, rest) = queries.split_at(count * heads.size);
                 let (out, others) = std::mem::take(&mut output).split_at_mut(count * heads.size);
-                let keys = Keys { simd, layer, pages: &span.pages, kv, size: heads.size, count: position + 1 };
+                let keys = Keys {
+                    simd: cpu.simd,
+                    layer,
+                    pages: &span.pages,
+                    kv,
+                    size: heads.size,
+                    count: position + 1,
+                };
                 match count {
                     1 => keys.attend::<1>(these, scores, out),
                     2 => keys.attend::<2>(these, scores, out),
@@ -111,6 +125,8 @@ pub(crate) fn attend(
     });
 }
 
+/// Tokens that are rotated in one task.
+const TOGETHER: usize = 16;
 /// Queries that go over the keys together.
 const MOST: usize = 6;
 
@@ -196,10 +212,12 @@ impl Keys<'_> {
         for at in (0..size).step_by(16) {
             let mut sums = [[0.0; 16]; G];
             for (number, page) in pages.iter().enumerate() {
-                let values = &self.layer.page(*page).values[self.kv * size * PAGE..(self.kv + 1) * size * PAGE];
+                let values =
+                    &self.layer.page(*page).values[self.kv * size * PAGE..(self.kv + 1) * size * PAGE];
                 let from = number * PAGE;
                 let to = self.count.min(from + PAGE);
-                let weights: [&[f32]; G] = std::array::from_fn(|g| &scores[g * stride + from..g * stride + to]);
+                let weights: [&[f32]; G] =
+                    std::array::from_fn(|g| &scores[g * stride + from..g * stride + to]);
                 self.simd.weigh(weights, values, size, at, &mut sums);
             }
             for (g, sums) in sums.iter().enumerate() {

@@ -5,17 +5,14 @@
 //! depend on what is computed beside it: every tile runs the same operations in the same order for each of its tokens.
 
 #![expect(unsafe_code, reason = "vector loads and stores, and calls that need AVX2")]
+#![expect(
+    clippy::needless_range_loop,
+    reason = "iterators' closures are not compiled with the features of the function around them"
+)]
 
-use std::arch::x86_64::{
-    __m128i, __m256, __m256i, _MM_HINT_T0, _mm_prefetch, _mm_cvtepi8_epi16, _mm_cvtsi64_si128, _mm_loadu_si128, _mm_storeu_si128, _mm_unpackhi_epi16, _mm_unpacklo_epi16, 
-    _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps, _mm256_and_ps, _mm256_and_si256, _mm256_castsi256_ps,
-    _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32, _mm256_cvtph_ps, _mm256_cvtps_epi32,
-    _mm256_cvtps_ph, _mm256_div_ps, _mm256_fmadd_ps, _mm256_fnmadd_ps, _mm256_loadu_ps, _mm256_loadu_si256,
-    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_or_si256,
-    _mm256_round_ps, _mm256_set_m128i, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps,
-    _mm256_setzero_ps, _mm256_setzero_si256, _mm256_slli_epi16, _mm256_slli_epi32,
-    _mm256_srli_epi16, _mm256_storeu_ps, _mm256_storeu_si256, _mm256_sub_ps,
-};
+mod floats;
+
+use std::arch::x86_64::*;
 
 use super::{
     activations::{BLOCK, Quantized, Row},
@@ -120,26 +117,31 @@ impl Simd {
     /// Codes and scales of a row of floats, a multiple of [`BLOCK`] long.
     pub(crate) fn quantize(self, x: &[f32], codes: &mut [i8], blocks: &mut [Quantized]) {
         // SAFETY: as above.
-        unsafe { quantize(x, codes, blocks) }
+        unsafe { floats::quantize(x, codes, blocks) }
     }
 
     /// `gate / (1 + exp(-gate)) * up`, lane by lane.
     pub(crate) fn gated(self, gate: &[f32; LANES], up: &[f32; LANES]) -> [f32; LANES] {
         // SAFETY: as above.
-        unsafe { gated(gate, up) }
+        unsafe { floats::gated(gate, up) }
     }
 
     /// Floats to half precision, rounded to the nearest.
     pub(crate) fn to_half(self, from: &[f32; LANES], to: &mut [u16; LANES]) {
         // SAFETY: as above.
-        unsafe { to_half(from, to) }
+        unsafe { floats::to_half(from, to) }
     }
 
     /// Adds to `scores[g][p]` the sum over `d` of `queries[g][d] * keys[d][p]`; `keys` has rows of [`super::paged::PAGE`]
     /// half-precision numbers, and as many as a query has.
-    pub(crate) fn scores<const G: usize>(self, queries: [&[f32]; G], keys: &[u16], at: usize) -> [[f32; 16]; G] {
+    pub(crate) fn scores<const G: usize>(
+        self,
+        queries: [&[f32]; G],
+        keys: &[u16],
+        at: usize,
+    ) -> [[f32; 16]; G] {
         // SAFETY: as above.
-        unsafe { scores(queries, keys, at) }
+        unsafe { floats::scores(queries, keys, at) }
     }
 
     /// Adds to `sums[g]` the sum over `p` of `weights[g][p] * values[p][at..at + 16]`.
@@ -152,13 +154,13 @@ impl Simd {
         sums: &mut [[f32; 16]; G],
     ) {
         // SAFETY: as above.
-        unsafe { weigh(weights, values, size, at, sums) }
+        unsafe { floats::weigh(weights, values, size, at, sums) }
     }
 
     /// `exp(x - most)` in place, and the sum of these, in the order of eight lanes.
     pub(crate) fn exponentials(self, x: &mut [f32], most: f32) -> f32 {
         // SAFETY: as above.
-        unsafe { exponentials(x, most) }
+        unsafe { floats::exponentials(x, most) }
     }
 }
 
@@ -304,7 +306,11 @@ fn quad<const SPREAD: bool>(x: Input<'_>, t: usize, at: usize) -> __m256i {
 /// One of the numbers of a token of an [`Input`], for eight rows.
 macro_rules! number {
     ($x:ident.halves[$t:expr][$half:expr]) => {
-        if SPREAD { load_floats(&$x.spread.halves[$half][$t]) } else { _mm256_set1_ps($x.numbers.halves[$half]) }
+        if SPREAD {
+            load_floats(&$x.spread.halves[$half][$t])
+        } else {
+            _mm256_set1_ps($x.numbers.halves[$half])
+        }
     };
     ($x:ident.$name:ident[$t:expr]) => {
         if SPREAD { load_floats(&$x.spread.$name[$t]) } else { _mm256_set1_ps($x.numbers.$name) }
@@ -425,12 +431,7 @@ static NOTHING: Spread = Spread {
 };
 
 #[target_feature(enable = "avx2,fma,f16c")]
-fn tile<const F: u8, const T: usize>(
-    strip: &[u8],
-    next: &[u8],
-    x: &[Spread],
-    out: &mut [[f32; LANES]; T],
-) {
+fn tile<const F: u8, const T: usize>(strip: &[u8], next: &[u8], x: &[Spread], out: &mut [[f32; LANES]; T]) {
     let format = Format::of(F);
     let (head, bytes, together) = (format.head_bytes(), format.block_bytes(), format.blocks_together());
     let numbers = Quantized::default();
@@ -445,7 +446,12 @@ fn tile<const F: u8, const T: usize>(
             for line in ahead.by_ref().take(bytes.div_ceil(64)) {
                 _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
             }
-            block::<F, T, true>(head, weights, Input { spread, codes: &[0; BLOCK], numbers: &numbers }, &mut sums);
+            block::<F, T, true>(
+                head,
+                weights,
+                Input { spread, codes: &[0; BLOCK], numbers: &numbers },
+                &mut sums,
+            );
         }
     }
     for t in 0..T {
@@ -476,153 +482,11 @@ fn float_strip<const HALF: bool>(strip: &[u8], x: &[f32]) -> [f32; LANES] {
     let mut sums = [_mm256_setzero_ps(); 4];
     let width = if HALF { 16 } else { 32 };
     for (at, (column, x)) in strip.chunks_exact(width).zip(x).enumerate() {
-        let weights = if HALF {
-            load_half(part(column, 0))
-        } else {
-            _mm256_castsi256_ps(load(part(column, 0)))
-        };
+        let weights =
+            if HALF { load_half(part(column, 0)) } else { _mm256_castsi256_ps(load(part(column, 0))) };
         sums[at % 4] = _mm256_fmadd_ps(weights, _mm256_set1_ps(*x), sums[at % 4]);
     }
     let mut out = [0.0; LANES];
     store(&mut out, _mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3])));
     out
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-fn quantize(x: &[f32], codes: &mut [i8], blocks: &mut [Quantized]) {
-    let magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(i32::MAX));
-    for ((x, codes), block) in x.chunks_exact(BLOCK).zip(codes.chunks_exact_mut(BLOCK)).zip(blocks) {
-        let parts: [__m256; 4] = std::array::from_fn(|at| load_floats(part(x, at * LANES)));
-        let most = parts.map(|part| _mm256_and_ps(part, magnitude));
-        let most = _mm256_max_ps(_mm256_max_ps(most[0], most[1]), _mm256_max_ps(most[2], most[3]));
-        let mut lanes = [0.0; LANES];
-        store(&mut lanes, most);
-        let most = lanes.into_iter().fold(0.0, f32::max);
-        // A row that is not finite gives codes that mean nothing, and a scale that is not finite.
-        let scale = most / 127.0;
-        let inverse = _mm256_set1_ps(if most > 0.0 { 127.0 / most } else { 0.0 });
-        let mut sums = [0_i32; 2];
-        for (at, part) in parts.into_iter().enumerate() {
-            let mut eight = [0_i32; LANES];
-            let rounded = _mm256_cvtps_epi32(_mm256_mul_ps(part, inverse));
-            // SAFETY: 32 bytes, any alignment.
-            unsafe { _mm256_storeu_si256(eight.as_mut_ptr().cast(), rounded) };
-            for (code, number) in codes[at * LANES..].iter_mut().zip(eight) {
-                *code = number.clamp(-127, 127) as i8;
-                sums[at / 2] += i32::from(*code);
-            }
-        }
-        let halves = sums.map(|sum| sum as f32 * scale);
-        *block = Quantized { scale, sum: (sums[0] + sums[1]) as f32 * scale, halves };
-    }
-}
-
-/// `e^x`, to a few units in the last place; 0 below -87, and at most `e^88`. Polynomial and range reduction as in
-/// Cephes' `expf`.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn exp(x: __m256) -> __m256 {
-    let least = _mm256_set1_ps(-87.3);
-    let bounded = _mm256_min_ps(_mm256_max_ps(x, least), _mm256_set1_ps(88.3));
-    // 8: to the nearest, without an exception.
-    let whole = _mm256_round_ps::<8>(_mm256_mul_ps(bounded, _mm256_set1_ps(std::f32::consts::LOG2_E)));
-    let rest = _mm256_fnmadd_ps(whole, _mm256_set1_ps(0.693_359_4), bounded);
-    let rest = _mm256_fnmadd_ps(whole, _mm256_set1_ps(-2.121_944_4e-4), rest);
-    let mut sum = _mm256_set1_ps(1.987_569_2e-4);
-    for factor in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1] {
-        sum = _mm256_fmadd_ps(sum, rest, _mm256_set1_ps(factor));
-    }
-    let sum = _mm256_fmadd_ps(sum, _mm256_mul_ps(rest, rest), _mm256_add_ps(rest, _mm256_set1_ps(1.0)));
-    let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(whole), _mm256_set1_epi32(127));
-    _mm256_mul_ps(sum, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)))
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-fn gated(gate: &[f32; LANES], up: &[f32; LANES]) -> [f32; LANES] {
-    let (gate, up) = (load_floats(gate), load_floats(up));
-    let negative = _mm256_sub_ps(_mm256_setzero_ps(), gate);
-    let below = _mm256_add_ps(_mm256_set1_ps(1.0), exp(negative));
-    let mut out = [0.0; LANES];
-    store(&mut out, _mm256_mul_ps(_mm256_div_ps(gate, below), up));
-    out
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-fn to_half(from: &[f32; LANES], to: &mut [u16; LANES]) {
-    let half = _mm256_cvtps_ph::<0>(load_floats(from));
-    // SAFETY: 16 bytes, any alignment.
-    unsafe { _mm_storeu_si128(to.as_mut_ptr().cast::<__m128i>(), half) };
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-fn scores<const G: usize>(queries: [&[f32]; G], keys: &[u16], at: usize) -> [[f32; 16]; G] {
-    let zero = _mm256_setzero_ps();
-    let mut sums = [[zero; 2]; G];
-    for (d, keys) in keys.chunks_exact(super::paged::PAGE).enumerate() {
-        let (first, second) = (load_halves(part(keys, at)), load_halves(part(keys, at + LANES)));
-        for g in 0..G {
-            let query = _mm256_set1_ps(queries[g][d]);
-            sums[g][0] = _mm256_fmadd_ps(query, first, sums[g][0]);
-            sums[g][1] = _mm256_fmadd_ps(query, second, sums[g][1]);
-        }
-    }
-    let mut out = [[0.0; 16]; G];
-    for g in 0..G {
-        let (first, second) = out[g].split_at_mut(LANES);
-        if let (Some(first), Some(second)) = (first.first_chunk_mut(), second.first_chunk_mut()) {
-            store(first, sums[g][0]);
-            store(second, sums[g][1]);
-        }
-    }
-    out
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-fn weigh<const G: usize>(
-    weights: [&[f32]; G],
-    values: &[u16],
-    size: usize,
-    at: usize,
-    sums: &mut [[f32; 16]; G],
-) {
-    let count = weights[0].len();
-    let mut totals = [[_mm256_setzero_ps(); 2]; G];
-    for g in 0..G {
-        totals[g] = [load_floats(part(&sums[g], 0)), load_floats(part(&sums[g], LANES))];
-    }
-    for (p, values) in values.chunks_exact(size).take(count).enumerate() {
-        let (first, second) = (load_halves(part(values, at)), load_halves(part(values, at + LANES)));
-        for g in 0..G {
-            let weight = _mm256_set1_ps(weights[g][p]);
-            totals[g][0] = _mm256_fmadd_ps(weight, first, totals[g][0]);
-            totals[g][1] = _mm256_fmadd_ps(weight, second, totals[g][1]);
-        }
-    }
-    for g in 0..G {
-        let (first, second) = sums[g].split_at_mut(LANES);
-        if let (Some(first), Some(second)) = (first.first_chunk_mut(), second.first_chunk_mut()) {
-            store(first, totals[g][0]);
-            store(second, totals[g][1]);
-        }
-    }
-}
-
-#[target_feature(enable = "avx2,fma,f16c")]
-fn exponentials(x: &mut [f32], most: f32) -> f32 {
-    let most = _mm256_set1_ps(most);
-    let mut sums = _mm256_setzero_ps();
-    let (eights, rest) = x.as_chunks_mut::<LANES>();
-    for eight in eights {
-        let power = exp(_mm256_sub_ps(load_floats(eight), most));
-        sums = _mm256_add_ps(sums, power);
-        store(eight, power);
-    }
-    let mut last = [f32::NEG_INFINITY; LANES];
-    last[..rest.len()].copy_from_slice(rest);
-    let mut powers = [0.0; LANES];
-    store(&mut powers, exp(_mm256_sub_ps(load_floats(&last), most)));
-    rest.copy_from_slice(&powers[..rest.len()]);
-    let mut lanes = [0.0; LANES];
-    store(&mut lanes, sums);
-    lanes.into_iter().sum::<f32>() + rest.iter().sum::<f32>()
 }

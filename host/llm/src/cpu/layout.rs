@@ -235,9 +235,8 @@ fn push_codes(format: Format, blocks: &[Block; LANES], out: &mut Vec<u8>) {
         5 => out.extend((0..32).map(|at| (0..8).fold(0, |bits, quad| bits | (code(quad, at) >> 4) << quad))),
         6 => {
             for half in 0..2 {
-                let bits = |at| {
-                    (0..4).fold(0, |bits, quad| bits | (code(4 * half + quad, at) >> 4) << (2 * quad))
-                };
+                let bits =
+                    |at| (0..4).fold(0, |bits, quad| bits | (code(4 * half + quad, at) >> 4) << (2 * quad));
                 out.extend((0..32).map(bits));
             }
         }

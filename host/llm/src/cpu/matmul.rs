@@ -6,7 +6,7 @@
 use std::{cell::RefCell, ops::Range};
 
 use super::{
-    Parallel,
+    Cpu,
     activations::Activations,
     avx2::{CHUNK, Simd, Spread, TILE},
     columns::Columns,
@@ -125,7 +125,13 @@ impl<'a> Matrix<'a> {
                     // The first tile brings the next strip's chunk near.
                     let next = if t == 0 && s + 1 < strips.end { part(s + 1, chunk) } else { &[] };
                     let at = (s - strips.start) * x.count + t;
-                    simd.tile(self.format, part(s, chunk), next, &spreads[..count], &mut sums[at..at + tokens]);
+                    simd.tile(
+                        self.format,
+                        part(s, chunk),
+                        next,
+                        &spreads[..count],
+                        &mut sums[at..at + tokens],
+                    );
                 }
             }
         }
@@ -146,8 +152,7 @@ impl<'a> Matrix<'a> {
 
 /// `y = x · matrices^T (+ bias)`, the matrices one under the other; `y` is `[tokens, rows of all]`.
 pub(crate) fn multiply(
-    simd: Simd,
-    parallel: &dyn Parallel,
+    cpu: Cpu<'_>,
     x: Tokens<'_>,
     matrices: &[Matrix<'_>],
     bias: Option<&[f32]>,
@@ -165,11 +170,11 @@ pub(crate) fn multiply(
     }
     let widths = tasks.iter().map(|(matrix, strips, _)| matrix.width(strips));
     let columns = Columns::split(y, all, widths);
-    parallel.each(tasks.len(), &|task| {
+    cpu.threads.each(tasks.len(), &|task| {
         let (matrix, strips, at) = &tasks[task];
         let Ok(mut y) = columns[task].lock() else { return };
         SCRATCH.with_borrow_mut(|Scratch { sums, spreads, .. }| {
-            matrix.products(simd, x, strips.clone(), sums, spreads);
+            matrix.products(cpu.simd, x, strips.clone(), sums, spreads);
             for t in 0..x.count {
                 let row = y.row(t);
                 for (s, out) in row.chunks_mut(LANES).enumerate() {
@@ -186,26 +191,19 @@ pub(crate) fn multiply(
 }
 
 /// `y = silu(x · gate^T) * (x · up^T)`; the matrices have the same shape, `y` is `[tokens, rows]`.
-pub(crate) fn gated(
-    simd: Simd,
-    parallel: &dyn Parallel,
-    x: Tokens<'_>,
-    gate: Matrix<'_>,
-    up: Matrix<'_>,
-    y: &mut [f32],
-) {
+pub(crate) fn gated(cpu: Cpu<'_>, x: Tokens<'_>, gate: Matrix<'_>, up: Matrix<'_>, y: &mut [f32]) {
     let tasks = gate.tasks(x.count);
     let columns = Columns::split(y, gate.rows, tasks.iter().map(|strips| gate.width(strips)));
-    parallel.each(tasks.len(), &|task| {
+    cpu.threads.each(tasks.len(), &|task| {
         let strips = &tasks[task];
         let Ok(mut y) = columns[task].lock() else { return };
         SCRATCH.with_borrow_mut(|Scratch { sums, more, spreads }| {
-            gate.products(simd, x, strips.clone(), sums, spreads);
-            up.products(simd, x, strips.clone(), more, spreads);
+            gate.products(cpu.simd, x, strips.clone(), sums, spreads);
+            up.products(cpu.simd, x, strips.clone(), more, spreads);
             for t in 0..x.count {
                 for (s, out) in y.row(t).chunks_mut(LANES).enumerate() {
                     let at = s * x.count + t;
-                    out.copy_from_slice(&simd.gated(&sums[at], &more[at])[..out.len()]);
+                    out.copy_from_slice(&cpu.simd.gated(&sums[at], &more[at])[..out.len()]);
                 }
             }
         });
@@ -214,8 +212,7 @@ pub(crate) fn gated(
 
 /// `y[t] = x[t] · matrix^T` for the rows that are wanted of each token (sorted; `None` for all); the others are -∞.
 pub(crate) fn chosen(
-    simd: Simd,
-    parallel: &dyn Parallel,
+    cpu: Cpu<'_>,
     x: Tokens<'_>,
     matrix: Matrix<'_>,
     wanted: &[Option<&[u32]>],
@@ -231,7 +228,7 @@ pub(crate) fn chosen(
         })
         .collect();
     if few.iter().all(Option::is_none) {
-        return multiply(simd, parallel, x, &[matrix], None, y);
+        return multiply(cpu, x, &[matrix], None, y);
     }
     // Which tokens want a strip; those that want all are computed together.
     let mut by_strip: Vec<Vec<usize>> = vec![Vec::new(); matrix.strips()];
@@ -244,17 +241,17 @@ pub(crate) fn chosen(
     y.fill(f32::NEG_INFINITY);
     let tasks = matrix.tasks(x.count);
     let columns = Columns::split(y, matrix.rows, tasks.iter().map(|strips| matrix.width(strips)));
-    parallel.each(tasks.len(), &|task| {
+    cpu.threads.each(tasks.len(), &|task| {
         let strips = &tasks[task];
         let Ok(mut y) = columns[task].lock() else { return };
         for strip in strips.clone() {
             let at = (strip - strips.start) * LANES;
             for &t in &by_strip[strip] {
                 let sums = if matrix.takes_codes() {
-                    simd.single(matrix.format, matrix.strip(strip), x.codes.row(t))
+                    cpu.simd.single(matrix.format, matrix.strip(strip), x.codes.row(t))
                 } else {
                     let row = &x.floats[t * matrix.columns..(t + 1) * matrix.columns];
-                    simd.float_product(matrix.format == Format::F16, matrix.strip(strip), row)
+                    cpu.simd.float_product(matrix.format == Format::F16, matrix.strip(strip), row)
                 };
                 let row = &mut y.row(t)[at..];
                 let width = row.len().min(LANES);

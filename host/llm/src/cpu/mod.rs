@@ -18,6 +18,15 @@ pub(crate) mod paged;
 #[cfg(test)]
 mod tests;
 
+use self::avx2::Simd;
+
+/// What the kernels compute with.
+#[derive(Clone, Copy)]
+pub(crate) struct Cpu<'a> {
+    pub(crate) simd: Simd,
+    pub(crate) threads: &'a dyn Parallel,
+}
+
 /// Threads to share work between.
 pub(crate) trait Parallel {
     /// Calls `work` once with each number below `tasks`, in any order, and returns when all calls have.

@@ -1,7 +1,7 @@
 //! The kernels against plain arithmetic in f64, and against themselves: what a token gives must not depend on its company.
 
 use super::{
-    Parallel,
+    Cpu, Parallel,
     activations::{Activations, BLOCK},
     attention::{Heads, Rotary, Span, attend},
     avx2::Simd,
@@ -88,16 +88,16 @@ impl Random {
     }
 }
 
-fn simd() -> Simd {
-    Simd::detect().expect("the tests of kernels need AVX2")
+fn cpu() -> Cpu<'static> {
+    Cpu { simd: Simd::detect().expect("the tests of kernels need AVX2"), threads: &Threads }
 }
 
 fn product(matrix: Matrix<'_>, x: &[f32], columns: usize, bias: Option<&[f32]>) -> Vec<f32> {
     let mut codes = Activations::default();
-    codes.set(simd(), &x[..x.len() / BLOCK * BLOCK], columns / BLOCK * BLOCK);
+    codes.set(cpu(), &x[..x.len() / BLOCK * BLOCK], columns / BLOCK * BLOCK);
     let tokens = Tokens { count: x.len() / columns, floats: x, codes: &codes };
     let mut y = vec![f32::NAN; tokens.count * matrix.rows()];
-    multiply(simd(), &Threads, tokens, &[matrix], bias, &mut y);
+    multiply(cpu(), tokens, &[matrix], bias, &mut y);
     y
 }
 
@@ -117,7 +117,8 @@ fn products_of_every_format_are_those_of_plain_arithmetic() {
             for (t, x) in x.chunks_exact(columns).enumerate() {
                 let products = row.iter().zip(x).map(|(a, b)| f64::from(*a) * f64::from(*b));
                 let size: f64 = products.clone().map(f64::abs).sum();
-                let (exact, found) = (products.sum::<f64>() + f64::from(*bias), f64::from(y[t * rows + index]));
+                let (exact, found) =
+                    (products.sum::<f64>() + f64::from(*bias), f64::from(y[t * rows + index]));
                 // Codes of eight bits are wrong by at most 1/254 of the largest of 32.
                 assert!((exact - found).abs() < 0.004 * size + 1e-4, "{format:?}: {found} for {exact}");
             }
@@ -152,11 +153,11 @@ fn chosen_rows_have_the_bits_of_all_rows_and_the_others_are_impossible() {
     let x = random.floats(3 * columns);
     let all = product(matrix, &x, columns, None);
     let mut codes = Activations::default();
-    codes.set(simd(), &x, columns);
+    codes.set(cpu(), &x, columns);
     let tokens = Tokens { count: 3, floats: &x, codes: &codes };
     let few: Vec<u32> = vec![0, 7, 8, 500, 1002];
     let mut y = vec![0.0; 3 * rows];
-    chosen(simd(), &Threads, tokens, matrix, &[Some(&few), None, Some(&[])], &mut y);
+    chosen(cpu(), tokens, matrix, &[Some(&few), None, Some(&[])], &mut y);
     assert!(few.iter().all(|row| y[*row as usize] == all[*row as usize]));
     assert!(y[16..496].iter().all(|logit| *logit == f32::NEG_INFINITY));
     assert_eq!(y[rows..2 * rows], all[rows..2 * rows]);
@@ -172,10 +173,10 @@ fn gated_products_are_silu_times_up() {
     let up = Matrix::new(Format::Q6K, rows, columns, &up).expect("it fits");
     let x = random.floats(4 * columns);
     let mut codes = Activations::default();
-    codes.set(simd(), &x, columns);
+    codes.set(cpu(), &x, columns);
     let tokens = Tokens { count: 4, floats: &x, codes: &codes };
     let mut y = vec![0.0; 4 * rows];
-    gated(simd(), &Threads, tokens, gate, up, &mut y);
+    gated(cpu(), tokens, gate, up, &mut y);
     let (g, u) = (product(gate, &x, columns, None), product(up, &x, columns, None));
     for ((g, u), y) in g.iter().zip(&u).zip(&y) {
         let exact = f64::from(*g) / (1.0 + (-f64::from(*g)).exp()) * f64::from(*u);
@@ -205,7 +206,7 @@ fn attended(heads: Heads, steps: &[usize], x: &[f32], beside: Option<&[f32]>) ->
         }
         let width = heads.queries * heads.size;
         let mut y = vec![0.0; rows.len() / heads.width() * width];
-        attend(simd(), &Threads, heads, &mut layer, &spans, rotary, &mut rows, &mut y);
+        attend(cpu(), heads, &mut layer, &spans, rotary, &mut rows, &mut y);
         out.extend_from_slice(&y[y.len() - tokens * width..]);
         start += tokens;
     }

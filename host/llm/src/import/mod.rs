@@ -109,9 +109,7 @@ pub(crate) fn import_gguf(
     };
     let (layers, width) = (shape.layers.to_string(), (shape.kv_heads * shape.head).to_string());
     let properties: &[(&str, &str)] = match operators {
-        Operators::Own => {
-            &[("pawl.kv_cache", "paged"), ("pawl.layers", &layers), ("pawl.kv_width", &width)]
-        }
+        Operators::Own => &[("pawl.kv_cache", "paged"), ("pawl.layers", &layers), ("pawl.kv_width", &width)],
         Operators::Portable => &[("pawl.kv_cache", "shared")],
     };
     let vocabulary = Vocabulary::read(&gguf, plan.vocabulary)?;

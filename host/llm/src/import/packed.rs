@@ -71,8 +71,7 @@ impl Packed<'_> {
             residual = self.pick(&residual, shape.hidden);
         }
         let output = self.linear(&name("attn_output"), &attended, width, shape.hidden)?;
-        let (hidden, residual) =
-            self.builder.add_and_norm(shape, &name("ffn_norm"), &output, &residual)?;
+        let (hidden, residual) = self.builder.add_and_norm(shape, &name("ffn_norm"), &output, &residual)?;
 
         let [gate, up] = ["ffn_gate", "ffn_up"].map(|part| format!("{}.weight", name(part)));
         let gate = self.builder.tensor(&gate, &[shape.hidden, shape.feed_forward])?;

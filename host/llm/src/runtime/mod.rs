@@ -109,14 +109,8 @@ pub(crate) enum Loaded {
 }
 
 /// Loads `model.onnx` with its external data.
-pub(crate) fn load(
-    runtime: &Runtime,
-    path: &Path,
-    beside: Beside,
-    limits: Limits,
-) -> Result<Loaded, Error> {
-    let failed =
-        |e: ort::Error| Error::ModelFile { path: path.to_path_buf(), message: e.to_string() };
+pub(crate) fn load(runtime: &Runtime, path: &Path, beside: Beside, limits: Limits) -> Result<Loaded, Error> {
+    let failed = |e: ort::Error| Error::ModelFile { path: path.to_path_buf(), message: e.to_string() };
     let shared = Simd::detect().map(|simd| operators::Shared::new(simd, beside.layers));
     let session = open(runtime, path, limits.threads, shared.as_ref()).map_err(failed)?;
     let refused = |message: String| Error::Graph { path: path.to_path_buf(), message };

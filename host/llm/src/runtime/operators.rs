@@ -31,7 +31,7 @@ use ort::{
 };
 
 use crate::cpu::{
-    Parallel,
+    Cpu, Parallel,
     activations::Activations,
     attention::{Heads, Rotary, Span, attend},
     avx2::Simd,
@@ -124,7 +124,7 @@ impl Operator for One {
 
     fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> Result<Self::Kernel<'attr>> {
         let shared = self.shared.clone();
-        let mut kernel: Box<dyn FnMut(&ComputeContext) -> Result<()> + Send> = match self.name {
+        let mut kernel: Compute = match self.name {
             "Embed" => embed(&shape(context)?)?,
             "Linear" => linear(shared, shape(context)?),
             "Gated" => gate(shared, shape(context)?),
@@ -231,15 +231,17 @@ macro_rules! slice {
 /// Output 0 of these dimensions as a slice.
 macro_rules! output {
     ($context:ident, $dimensions:expr, $value:ident) => {
-        let mut $value =
-            $context.output(0, $dimensions.map(|n| n as i64).to_vec())?.ok_or_else(|| Error::new("no output"))?;
+        let mut $value = $context
+            .output(0, $dimensions.map(|n| n as i64).to_vec())?
+            .ok_or_else(|| Error::new("no output"))?;
         let (_, $value) = $value.try_extract_tensor_mut::<f32>()?;
     };
 }
 
 fn embed(shape: &Shape) -> Result<Compute> {
     let Shape { formats, rows, columns } = shape;
-    let (shape, columns) = (Shape { formats: formats.clone(), rows: rows.clone(), columns: *columns }, *columns);
+    let (shape, columns) =
+        (Shape { formats: formats.clone(), rows: rows.clone(), columns: *columns }, *columns);
     Ok(Box::new(move |context| {
         slice!(context, 0, i64, ids);
         slice!(context, 1, u8, table);
@@ -256,7 +258,7 @@ fn embed(shape: &Shape) -> Result<Compute> {
 
 /// Tokens in both forms; the codes are kept in `codes`.
 fn tokens<'a>(
-    simd: Simd,
+    cpu: Cpu<'_>,
     floats: &'a [f32],
     matrices: &[Matrix<'_>],
     columns: usize,
@@ -266,7 +268,7 @@ fn tokens<'a>(
         return Err(Error::new(format!("{} numbers are no rows of {columns}", floats.len())));
     }
     if matrices.iter().any(Matrix::takes_codes) {
-        codes.set(simd, floats, columns);
+        codes.set(cpu, floats, columns);
     }
     Ok(Tokens { count: floats.len() / columns, floats, codes })
 }
@@ -282,17 +284,17 @@ fn linear(shared: Arc<Shared>, shape: Shape) -> Compute {
         if bias.is_some_and(|bias| bias.len() != all) {
             return Err(Error::new("a bias of another length"));
         }
-        let weights: Vec<_> =
-            (0..shape.rows.len()).map(|at| context.input(2 + at)).collect::<Result<_>>()?;
+        let weights: Vec<_> = (0..shape.rows.len()).map(|at| context.input(2 + at)).collect::<Result<_>>()?;
         let matrices = weights.iter().enumerate().map(|(at, weights)| {
             let weights = weights.as_ref().ok_or_else(|| Error::new("a matrix is missing"))?;
             shape.matrix(at, weights.try_extract_tensor::<u8>()?.1)
         });
         let matrices: Vec<Matrix<'_>> = matrices.collect::<Result<_>>()?;
-        let x = tokens(shared.simd, x, &matrices, shape.columns, &mut codes)?;
-        output!(context, [1, x.count, all], y);
         let threads = Threads::new(context);
-        multiply(shared.simd, &threads, x, &matrices, bias, y);
+        let cpu = Cpu { simd: shared.simd, threads: &threads };
+        let x = tokens(cpu, x, &matrices, shape.columns, &mut codes)?;
+        output!(context, [1, x.count, all], y);
+        multiply(cpu, x, &matrices, bias, y);
         threads.done()
     })
 }
@@ -307,10 +309,11 @@ fn gate(shared: Arc<Shared>, shape: Shape) -> Compute {
         if gate.rows() != up.rows() {
             return Err(Error::new("gate and up differ in their rows"));
         }
-        let x = tokens(shared.simd, x, &[gate, up], shape.columns, &mut codes)?;
-        output!(context, [1, x.count, gate.rows()], y);
         let threads = Threads::new(context);
-        gated(shared.simd, &threads, x, gate, up, y);
+        let cpu = Cpu { simd: shared.simd, threads: &threads };
+        let x = tokens(cpu, x, &[gate, up], shape.columns, &mut codes)?;
+        output!(context, [1, x.count, gate.rows()], y);
+        gated(cpu, x, gate, up, y);
         threads.done()
     })
 }
@@ -342,9 +345,10 @@ fn head(shared: Arc<Shared>, shape: Shape) -> Compute {
         }
         output!(context, [step.wanted.len(), matrix.rows()], y);
         let wanted: Vec<Option<&[u32]>> = step.wanted.iter().map(|(_, rows)| rows.as_deref()).collect();
-        let x = tokens(shared.simd, x, &[matrix], shape.columns, &mut codes)?;
         let threads = Threads::new(context);
-        chosen(shared.simd, &threads, x, matrix, &wanted, y);
+        let cpu = Cpu { simd: shared.simd, threads: &threads };
+        let x = tokens(cpu, x, &[matrix], shape.columns, &mut codes)?;
+        chosen(cpu, x, matrix, &wanted, y);
         threads.done()
     })
 }
@@ -385,9 +389,10 @@ fn attention(shared: Arc<Shared>, context: &KernelContext<'_>) -> Result<Compute
         rotated.extend_from_slice(x);
         output!(context, [1, count, heads.queries * heads.size], y);
         let threads = Threads::new(context);
+        let cpu = Cpu { simd: shared.simd, threads: &threads };
         let rotary = Rotary { cos, sin };
         let mut layer = held(&shared.layers[layer]);
-        attend(shared.simd, &threads, heads, &mut layer, &step.spans, rotary, &mut rotated, y);
+        attend(cpu, heads, &mut layer, &step.spans, rotary, &mut rotated, y);
         threads.done()
     }))
 }

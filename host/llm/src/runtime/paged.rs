@@ -8,7 +8,10 @@ use ort::{
 };
 use toktrie::TokenId;
 
-use super::{Limits, inference, operators::{Shared, Step, held}};
+use super::{
+    Limits, inference,
+    operators::{Shared, Step, held},
+};
 use crate::{
     Error,
     backend::{Backend, Part},

@@ -47,10 +47,15 @@ impl Import {
         let folder = self.to.unwrap_or_else(|| config.home.model(name));
         let style = ProgressStyle::with_template("{msg:24} {bar:30} {bytes}/{total_bytes} {eta}")?;
         let bar = ProgressBar::no_length().with_style(style).with_message("import");
-        let report = pawl_llm::import_gguf(&self.file, &folder, pawl_llm::Operators::for_this_machine(), &mut |progress| {
-            bar.set_length(progress.total_bytes);
-            bar.set_position(progress.done_bytes);
-        })?;
+        let report = pawl_llm::import_gguf(
+            &self.file,
+            &folder,
+            pawl_llm::Operators::for_this_machine(),
+            &mut |progress| {
+                bar.set_length(progress.total_bytes);
+                bar.set_position(progress.done_bytes);
+            },
+        )?;
         bar.finish_and_clear();
         println!("{}: {report:?}", folder.display());
         Ok(ExitCode::SUCCESS)

@@ -8,7 +8,7 @@ use super::super::architecture::Hyperparameters;
 use super::super::error::ImportError;
 use super::super::gguf::Gguf;
 use super::super::tokenizer::Vocabulary;
-use super::super::{graph, import_gguf, Operators};
+use super::super::{Operators, graph, import_gguf};
 use super::Tested;
 use super::sample::{HIDDEN, Meta, Sample};
 

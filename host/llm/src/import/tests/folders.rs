@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::super::error::ImportError;
 use super::super::staging::Staging;
-use super::super::{IMPORTER_VERSION, STAMP_FILE, import_gguf, Operators};
+use super::super::{IMPORTER_VERSION, Operators, STAMP_FILE, import_gguf};
 use super::Tested;
 use super::sample::Sample;
 
@@ -29,10 +29,11 @@ fn a_finished_folder_holds_every_file_and_a_stamp() -> Tested {
     let home = tempfile::tempdir()?;
     let folder = home.path().join("models").join("tiny");
     let mut last = (0, 0);
-    let report = import_gguf(&Sample::model(8).write(home.path())?, &folder, Operators::Own, &mut |progress| {
-        assert!(progress.done_bytes >= last.0);
-        last = (progress.done_bytes, progress.total_bytes);
-    })?;
+    let report =
+        import_gguf(&Sample::model(8).write(home.path())?, &folder, Operators::Own, &mut |progress| {
+            assert!(progress.done_bytes >= last.0);
+            last = (progress.done_bytes, progress.total_bytes);
+        })?;
     assert_eq!(last.0, last.1);
     let files = [
         "config.json",

@@ -2,12 +2,12 @@
 
 use prost::Message as _;
 
-use super::super::{Operators, import_gguf};
-use crate::cpu::matmul::Matrix;
 use super::super::onnx::{ModelProto, TensorProto};
 use super::super::quant::{Blocks, TensorType, push_floats};
+use super::super::{Operators, import_gguf};
 use super::Tested;
 use super::sample::{HIDDEN, Sample, block, blocks};
+use crate::cpu::matmul::Matrix;
 
 const ALL: [u32; 11] = [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 30];
 
@@ -243,8 +243,9 @@ fn our_own_operators_get_the_weights_of_every_type() -> Tested {
 fn our_own_graph_says_what_it_keeps_and_shares_a_tied_head() -> Tested {
     let imported = Imported::with(&Sample::model(8), Operators::Own)?;
     let properties = imported.model.metadata_props.iter();
-    let properties: Vec<_> =
-        properties.map(|p| (p.key.as_deref().unwrap_or_default(), p.value.as_deref().unwrap_or_default())).collect();
+    let properties: Vec<_> = properties
+        .map(|p| (p.key.as_deref().unwrap_or_default(), p.value.as_deref().unwrap_or_default()))
+        .collect();
     assert_eq!(properties, [("pawl.kv_cache", "paged"), ("pawl.layers", "1"), ("pawl.kv_width", "128")]);
     let graph = imported.model.graph.as_ref().ok_or("no graph")?;
     let user = |op: &str| graph.node.iter().find(|node| node.op_type.as_deref() == Some(op));
