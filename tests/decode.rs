@@ -55,7 +55,7 @@ fn a_thousand_decodes_under_random_types_lift_into_values() -> Result<()> {
             let request = Request {
                 prompt: llm.render(&[Message::new("user", words)])?,
                 grammar: Grammar::JsonSchema(tool.parameters.clone()),
-                sampling: Sampling { temperature: 1.0, top_p: 1.0, seed },
+                sampling: Sampling { temperature: 1.0, seed, ..Sampling::default() },
                 max_tokens: 3000,
                 stop: Vec::new(),
             };

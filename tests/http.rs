@@ -63,9 +63,15 @@ async fn bad_requests_are_told_what_to_change() -> Result<()> {
     assert_eq!(status, 400, "never decoded unconstrained");
     assert!(message(&error).contains("not"), "names the keyword: {error}");
 
-    for (field, value) in
-        [("temperature", json!(9)), ("top_p", json!(0)), ("n", json!(2)), ("max_tokens", json!(0))]
-    {
+    for (field, value) in [
+        ("temperature", json!(9)),
+        ("top_p", json!(0)),
+        ("min_p", json!(2)),
+        ("repetition_penalty", json!(0)),
+        ("presence_penalty", json!(5)),
+        ("n", json!(2)),
+        ("max_tokens", json!(0)),
+    ] {
         let mut body = json!({"model": "default", "messages": user("hi")});
         body[field] = value;
         let (status, error) = server.post(path, &body).await?;

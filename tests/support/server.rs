@@ -132,6 +132,11 @@ impl Server {
         Ok(text.lines().filter_map(|line| line.strip_prefix("data: ")).map(str::to_owned).collect())
     }
 
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A client of the server's, for requests of another shape.
     pub fn client(&self) -> &reqwest::Client {
         &self.client

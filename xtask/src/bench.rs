@@ -5,14 +5,14 @@
 //! replaced as a whole, and nothing else is touched.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 use crate::progress::Steps;
 use crate::setup::{Build, Wanted};
-use crate::{cargo, catalogue, plugins, setup, toolchain};
+use crate::{cargo, catalogue, llama, plugins, setup, toolchain};
 
 /// The target of the Extism plugin: a core module without WASI.
 const CORE_TARGET: &str = "wasm32-unknown-unknown";
@@ -75,25 +75,62 @@ pub(crate) fn plugin(root: &Path, write: bool) -> Result<()> {
 
 /// Runs the bench of workflows (`tests/flow_bench`), prints its table and, if wanted, puts it into docs/benchmarks.md.
 pub(crate) fn flow(root: &Path, write: bool) -> Result<()> {
-    measured(root, "Workflows", "flow", write)
+    measured(root, "Workflows", "flow", &[], write)
 }
 
 /// Screens résumés (`tests/screen_bench`), prints the table and, if wanted, puts it into docs/benchmarks.md.
 pub(crate) fn screen(root: &Path, write: bool) -> Result<()> {
     setup::run(root, &Wanted { models: vec![catalogue::DEFAULT], build: Build::Product })?;
-    measured(root, "Screening", "screen", write)
+    measured(root, "Screening", "screen", &[], write)
+}
+
+/// Two hundred clients at once (`tests/llm_bench/load.rs`), prints what came of it and, if wanted, puts it into
+/// docs/benchmarks.md.
+pub(crate) fn load(root: &Path, write: bool, minutes: f64) -> Result<()> {
+    setup::run(root, &Wanted { models: catalogue::ALL.to_vec(), build: Build::Product })?;
+    let program = built(root, "llm")?;
+    let arguments = ["--load".to_owned(), minutes.to_string()];
+    printed(root, "Under load", "load", &program, &arguments, write)
+}
+
+/// The model runtime beside llama.cpp's server (`tests/llm_bench`), prints the tables and, if wanted, puts them into
+/// docs/benchmarks.md.
+pub(crate) fn llm(root: &Path, write: bool, model: Option<String>) -> Result<()> {
+    setup::run(root, &Wanted { models: catalogue::ALL.to_vec(), build: Build::Product })?;
+    let server = llama::llama_server(&root.join(cargo::target(root)).join("bench/llm"))?;
+    let mut arguments = vec![server.to_string_lossy().into_owned()];
+    arguments.extend(model);
+    measured(root, "The model runtime", "llm", &arguments, write)
 }
 
 /// Builds and runs `NAME-bench` of the tests.
-fn measured(root: &Path, title: &str, name: &str, write: bool) -> Result<()> {
+fn measured(root: &Path, title: &str, name: &str, arguments: &[String], write: bool) -> Result<()> {
+    let program = built(root, name)?;
+    printed(root, title, name, &program, arguments, write)
+}
+
+/// `NAME-bench` of the tests, built.
+fn built(root: &Path, name: &str) -> Result<PathBuf> {
     let mut build = cargo::command(root);
     // As the set-up builds it, so that nothing is compiled a second time with other features.
     build.args(["build", "--release", "--workspace", "--exclude=xtask", "--bins"]);
     if !build.status()?.success() {
         bail!("the bench cannot be built");
     }
-    let program = root.join(cargo::target(root)).join(format!("release/{name}-bench"));
-    let output = Command::new(program).stderr(Stdio::inherit()).output().context("cannot run the bench")?;
+    Ok(root.join(cargo::target(root)).join(format!("release/{name}-bench")))
+}
+
+/// Runs a bench and prints its section.
+fn printed(
+    root: &Path,
+    title: &str,
+    name: &str,
+    program: &Path,
+    arguments: &[String],
+    write: bool,
+) -> Result<()> {
+    let mut command = Command::new(program);
+    let output = command.args(arguments).stderr(Stdio::inherit()).output().context("cannot run the bench")?;
     if !output.status.success() {
         bail!("the bench failed ({})", output.status);
     }

@@ -11,6 +11,7 @@ mod check;
 mod fetch;
 mod fuzz;
 mod home;
+mod llama;
 mod plugins;
 mod progress;
 #[path = "../../host/plugin/src/section.rs"]
@@ -89,6 +90,24 @@ enum Bench {
         #[arg(long)]
         write: bool,
     },
+    /// The model runtime beside llama.cpp's server, which is fetched and built once (ten minutes)
+    Llm {
+        /// Put the tables into docs/benchmarks.md
+        #[arg(long)]
+        write: bool,
+        /// Only this model
+        #[arg(long)]
+        model: Option<String>,
+    },
+    /// Two hundred clients at once, a third of them hanging up
+    Load {
+        /// Put the result into docs/benchmarks.md
+        #[arg(long)]
+        write: bool,
+        /// How long
+        #[arg(long, default_value_t = 5.0)]
+        minutes: f64,
+    },
     /// Screening of a hundred résumés, killed and not, beside a plain loop
     Screen {
         /// Put the table into docs/benchmarks.md
@@ -133,6 +152,8 @@ fn run(arguments: Arguments) -> Result<()> {
         Arguments::Tidy => check::tidy(&root),
         Arguments::Bench(Bench::Plugin { write }) => bench::plugin(&root, write),
         Arguments::Bench(Bench::Flow { write }) => bench::flow(&root, write),
+        Arguments::Bench(Bench::Load { write, minutes }) => bench::load(&root, write, minutes),
+        Arguments::Bench(Bench::Llm { write, model }) => bench::llm(&root, write, model),
         Arguments::Bench(Bench::Screen { write }) => bench::screen(&root, write),
     }
 }

@@ -88,7 +88,7 @@ impl Answer {
             tokens: prompt.to_vec(),
             usage: Usage { prompt_tokens: prompt.len(), ..Usage::default() },
             matcher,
-            sampler: Sampler::new(request.sampling),
+            sampler: Sampler::new(request.sampling, prompt),
             text: TextBuffer::new(&request.stop),
             events,
             budget: request.max_tokens.min(context.saturating_sub(prompt.len())),
@@ -128,8 +128,9 @@ impl Answer {
         }
     }
 
-    /// Foresees up to `most` of the next choices.
-    pub(crate) fn foresee(&mut self, rules: Rules<'_>, most: usize) -> Result<(), Error> {
+    /// Foresees up to `most` of the next choices. Where the grammar cannot be followed any further, nothing more is foreseen;
+    /// if the answer comes there, it will be told then.
+    pub(crate) fn foresee(&mut self, rules: Rules<'_>, most: usize) {
         self.choices.truncate(1);
         self.choices.iter_mut().for_each(|choice| choice.foreseen.clear());
         let most = most.min((self.luck * FORESIGHT as f32).ceil() as usize);
@@ -144,18 +145,20 @@ impl Answer {
                 break;
             }
             let matcher = matcher.get_or_insert_with(|| self.matcher.clone());
-            consume(matcher, token)?;
+            if consume(matcher, token).is_err() {
+                return;
+            }
             choice.foreseen.push(token);
             count += 1;
             // What follows it without a choice.
             let mask = loop {
                 if matcher.as_ref().is_some_and(Matcher::is_stopped) {
-                    return Ok(());
+                    return;
                 }
                 let mut run = if rules.fast_forward { forced(matcher) } else { Vec::new() };
                 let mut next = None;
                 if run.is_empty() {
-                    let mask = mask(matcher)?;
+                    let Ok(mask) = mask(matcher) else { return };
                     match rules.only(mask.as_ref()) {
                         Some(token) => run.push(token),
                         None => next = Some(mask),
@@ -165,10 +168,9 @@ impl Answer {
                     break mask;
                 }
                 for token in run {
-                    if rules.eos.contains(&token) || count >= room {
-                        return Ok(());
+                    if rules.eos.contains(&token) || count >= room || consume(matcher, token).is_err() {
+                        return;
                     }
-                    consume(matcher, token)?;
                     choice.foreseen.push(token);
                     count += 1;
                     // Where the text copied is forced, the proposal goes on behind it.
@@ -179,7 +181,6 @@ impl Answer {
             };
             self.choices.push(Choice { mask, foreseen: Vec::new() });
         }
-        Ok(())
     }
 
     /// All that is foreseen, in order.
@@ -260,6 +261,7 @@ impl Answer {
         }
         consume(&mut self.matcher, token)?;
         self.tokens.push(token);
+        self.sampler.saw(token);
         self.budget -= 1;
         self.usage.completion_tokens += 1;
         self.usage.forced_tokens += usize::from(forced);

@@ -191,7 +191,7 @@ impl<B: Backend> Decoder<B> {
         let slot = &mut self.slots[at];
         let (mut tokens, mut wanted) = (slot.answer.tokens[..all - pending + count].to_vec(), Vec::new());
         if count == pending {
-            slot.answer.foresee(rules, if pending <= SHORT { foresight } else { 0 })?;
+            slot.answer.foresee(rules, if pending <= SHORT { foresight } else { 0 });
             tokens.extend(slot.answer.foreseen());
             wanted = slot.answer.wanted(rules);
         }

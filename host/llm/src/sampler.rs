@@ -3,19 +3,32 @@
 //! Invariant: the token returned is allowed and its logit is a number; there is none when no such token exists.
 //! Same seed, same logits, same masks: same tokens (ChaCha8, independent of platform and thread count).
 
+use std::collections::HashMap;
+
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use toktrie::SimpleVob;
+use toktrie::{SimpleVob, TokenId};
 
 use crate::Error;
 
-/// How a token is chosen among the allowed ones.
+/// How a token is chosen among the allowed ones. In this order: penalties, temperature, top-k, top-p, min-p.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sampling {
     /// 0 takes the most likely token; at most 100.
     pub temperature: f32,
     /// The smallest set of tokens whose probabilities reach this sum is kept, in (0, 1]; 1 keeps all.
     pub top_p: f32,
+    /// So many of the most likely tokens are kept; 0 keeps all.
+    pub top_k: usize,
+    /// Tokens less likely than this part of the most likely one are left out, in [0, 1]; 0 keeps all.
+    pub min_p: f32,
+    /// What was in the prompt or the answer is this much less likely: a positive logit is divided by it, a negative one
+    /// multiplied; in [0.1, 10], 1 changes nothing.
+    pub repetition_penalty: f32,
+    /// Taken from the logit of what was in the answer, in [-2, 2].
+    pub presence_penalty: f32,
+    /// Taken from it for each time, in [-2, 2].
+    pub frequency_penalty: f32,
     /// Same seed, same prompt: same answer.
     pub seed: u64,
 }
@@ -23,20 +36,41 @@ pub struct Sampling {
 impl Default for Sampling {
     /// Greedy.
     fn default() -> Self {
-        Sampling { temperature: 0.0, top_p: 1.0, seed: 0 }
+        Sampling {
+            temperature: 0.0,
+            top_p: 1.0,
+            top_k: 0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+            seed: 0,
+        }
     }
 }
 
 impl Sampling {
     /// Refuses what is out of range, naming the value and the range.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        if !(0.0..=100.0).contains(&self.temperature) {
-            return Err(Error::Request(format!("temperature {} is not between 0 and 100", self.temperature)));
-        }
+    pub fn check(&self) -> Result<(), Error> {
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             return Err(Error::Request(format!("top_p {} is not above 0 and at most 1", self.top_p)));
         }
+        for (name, value, least, most) in [
+            ("temperature", self.temperature, 0.0, 100.0),
+            ("min_p", self.min_p, 0.0, 1.0),
+            ("repetition_penalty", self.repetition_penalty, 0.1, 10.0),
+            ("presence_penalty", self.presence_penalty, -2.0, 2.0),
+            ("frequency_penalty", self.frequency_penalty, -2.0, 2.0),
+        ] {
+            if !(least..=most).contains(&value) {
+                return Err(Error::Request(format!("{name} {value} is not between {least} and {most}")));
+            }
+        }
         Ok(())
+    }
+
+    fn has_penalty(&self) -> bool {
+        self.repetition_penalty != 1.0 || self.presence_penalty != 0.0 || self.frequency_penalty != 0.0
     }
 }
 
@@ -47,23 +81,34 @@ const NEGLIGIBLE: f32 = 20.0;
 pub(crate) struct Sampler {
     sampling: Sampling,
     random: ChaCha8Rng,
+    /// How often each token was in the answer, 0 where it was in the prompt only; kept where there is a penalty.
+    seen: HashMap<TokenId, u32>,
 }
 
 impl Sampler {
-    pub(crate) fn new(sampling: Sampling) -> Sampler {
-        Sampler { sampling, random: ChaCha8Rng::seed_from_u64(sampling.seed) }
+    pub(crate) fn new(sampling: Sampling, prompt: &[TokenId]) -> Sampler {
+        let prompt = if sampling.has_penalty() { prompt } else { &[] };
+        let seen = prompt.iter().map(|token| (*token, 0)).collect();
+        Sampler { sampling, random: ChaCha8Rng::seed_from_u64(sampling.seed), seen }
+    }
+
+    /// A token became part of the answer.
+    pub(crate) fn saw(&mut self, token: TokenId) {
+        if self.sampling.has_penalty() {
+            *self.seen.entry(token).or_default() += 1;
+        }
     }
 
     /// A token whose bit is set in `mask`; without a mask any token. Ties go to the lower id.
     pub(crate) fn sample(&mut self, logits: &[f32], mask: Option<&SimpleVob>) -> Option<u32> {
-        let best = best(logits, mask)?;
+        let (best, top) = self.best(logits, mask)?;
         if self.sampling.temperature == 0.0 {
             return Some(best);
         }
-        let top = logits[best as usize];
         let threshold = top - NEGLIGIBLE * self.sampling.temperature;
         let mut candidates: Vec<(u32, f64)> = Vec::new();
         each_allowed(logits, mask, |token, logit| {
+            let logit = self.penalized(token, logit);
             if logit >= threshold {
                 let scaled = f64::from(logit - top) / f64::from(self.sampling.temperature);
                 // An infinite best logit leaves only its equals.
@@ -73,12 +118,18 @@ impl Sampler {
         self.draw(candidates)
     }
 
-    /// Draws among weighted tokens after the top-p cut.
+    /// Draws among weighted tokens, of which the largest weight is 1, after the cuts.
     fn draw(&mut self, mut candidates: Vec<(u32, f64)>) -> Option<u32> {
-        let mut total: f64 = candidates.iter().map(|(_, weight)| weight).sum();
-        if self.sampling.top_p < 1.0 {
+        let Sampling { top_k, top_p, min_p, .. } = self.sampling;
+        if top_k > 0 || top_p < 1.0 || min_p > 0.0 {
             candidates.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-            let wanted = total * f64::from(self.sampling.top_p);
+        }
+        if top_k > 0 {
+            candidates.truncate(top_k);
+        }
+        let mut total: f64 = candidates.iter().map(|(_, weight)| weight).sum();
+        if top_p < 1.0 {
+            let wanted = total * f64::from(top_p);
             let mut sum = 0.0;
             let mut kept = 0;
             while kept < candidates.len() && sum < wanted {
@@ -86,6 +137,11 @@ impl Sampler {
                 kept += 1;
             }
             candidates.truncate(kept.max(1));
+        }
+        if min_p > 0.0 {
+            candidates.retain(|(_, weight)| *weight >= f64::from(min_p));
+        }
+        if top_p < 1.0 || min_p > 0.0 {
             total = candidates.iter().map(|(_, weight)| weight).sum();
         }
         let mut left = self.random.random::<f64>() * total;
@@ -97,16 +153,26 @@ impl Sampler {
         }
         candidates.last().map(|&(token, _)| token)
     }
-}
 
-fn best(logits: &[f32], mask: Option<&SimpleVob>) -> Option<u32> {
-    let mut best: Option<(u32, f32)> = None;
-    each_allowed(logits, mask, |token, logit| {
-        if best.is_none_or(|(_, top)| logit > top) {
-            best = Some((token, logit));
-        }
-    });
-    best.map(|(token, _)| token)
+    fn best(&self, logits: &[f32], mask: Option<&SimpleVob>) -> Option<(u32, f32)> {
+        let mut best: Option<(u32, f32)> = None;
+        each_allowed(logits, mask, |token, logit| {
+            let logit = self.penalized(token, logit);
+            if best.is_none_or(|(_, top)| logit > top) {
+                best = Some((token, logit));
+            }
+        });
+        best
+    }
+
+    /// A logit less the penalties.
+    fn penalized(&self, token: TokenId, logit: f32) -> f32 {
+        let Some(count) = self.seen.get(&token) else { return logit };
+        let penalty = self.sampling.repetition_penalty;
+        let logit = if logit > 0.0 { logit / penalty } else { logit * penalty };
+        let present = if *count > 0 { self.sampling.presence_penalty } else { 0.0 };
+        logit - present - self.sampling.frequency_penalty * *count as f32
+    }
 }
 
 /// Calls `visit` for every allowed token whose logit is a number, in the order of ids.
@@ -135,7 +201,7 @@ mod tests {
     }
 
     fn sampler(temperature: f32, top_p: f32, seed: u64) -> Sampler {
-        Sampler::new(Sampling { temperature, top_p, seed })
+        Sampler::new(Sampling { temperature, top_p, seed, ..Sampling::default() }, &[])
     }
 
     #[test]
@@ -191,6 +257,36 @@ mod tests {
     }
 
     #[test]
+    fn top_k_and_min_p_leave_out_the_tail() {
+        let logits = [5.0, 4.0, 3.0, 2.0];
+        let cut = |sampling: Sampling| {
+            let mut sampler = Sampler::new(Sampling { temperature: 3.0, seed: 3, ..sampling }, &[]);
+            (0..300).filter_map(|_| sampler.sample(&logits, None)).max()
+        };
+        assert_eq!(cut(Sampling { top_k: 2, ..Sampling::default() }), Some(1));
+        // e^(-2/3) is 0.51, e^(-3/3) 0.37.
+        assert_eq!(cut(Sampling { min_p: 0.5, ..Sampling::default() }), Some(2));
+        assert_eq!(cut(Sampling::default()), Some(3));
+    }
+
+    #[test]
+    fn penalties_hold_back_what_was_there() {
+        let logits = [2.0, 1.9, -1.0];
+        let pick = |sampling: Sampling, answer: &[u32]| {
+            let mut sampler = Sampler::new(sampling, &[0]);
+            answer.iter().for_each(|token| sampler.saw(*token));
+            sampler.sample(&logits, None)
+        };
+        let greedy = Sampling::default();
+        assert_eq!(pick(greedy, &[0, 0]), Some(0));
+        assert_eq!(pick(Sampling { repetition_penalty: 1.2, ..greedy }, &[]), Some(1), "it is in the prompt");
+        assert_eq!(pick(Sampling { presence_penalty: 0.5, ..greedy }, &[]), Some(0), "only in the prompt");
+        assert_eq!(pick(Sampling { presence_penalty: 0.5, ..greedy }, &[0]), Some(1));
+        assert_eq!(pick(Sampling { frequency_penalty: 0.06, ..greedy }, &[0]), Some(0));
+        assert_eq!(pick(Sampling { frequency_penalty: 0.06, ..greedy }, &[0, 0]), Some(1));
+    }
+
+    #[test]
     fn frequencies_follow_the_probabilities() {
         let logits = [2.0_f32.ln(), 0.0];
         let mut sampler = sampler(1.0, 1.0, 11);
@@ -201,7 +297,17 @@ mod tests {
     #[test]
     fn out_of_range_is_refused() {
         for (temperature, top_p) in [(-1.0, 1.0), (f32::NAN, 1.0), (1.0, 0.0), (1.0, 1.5), (1.0, f32::NAN)] {
-            assert!(Sampling { temperature, top_p, seed: 0 }.check().is_err());
+            assert!(Sampling { temperature, top_p, ..Sampling::default() }.check().is_err());
+        }
+        for change in [
+            |s: &mut Sampling| s.min_p = 1.5,
+            |s: &mut Sampling| s.repetition_penalty = 0.0,
+            |s: &mut Sampling| s.presence_penalty = 3.0,
+            |s: &mut Sampling| s.frequency_penalty = f32::NAN,
+        ] {
+            let mut sampling = Sampling::default();
+            change(&mut sampling);
+            assert!(sampling.check().is_err(), "{sampling:?}");
         }
     }
 }

@@ -25,7 +25,7 @@ fn collect(mut generation: Generation) -> Vec<Result<Event, Error>> {
 fn same_seed_same_answer() {
     let sampled = |seed| {
         let mut request = request(shared(), "Tell me a story.", Grammar::Free, LONG);
-        request.sampling = Sampling { temperature: 1.0, top_p: 0.95, seed };
+        request.sampling = Sampling { temperature: 1.0, top_p: 0.95, seed, ..Sampling::default() };
         shared().generate(request).finish_blocking().unwrap().text
     };
     assert_eq!(sampled(1), sampled(1));
@@ -102,7 +102,7 @@ fn sampled_answers_do_not_depend_on_company_either() {
     let llm = plain(Shortcuts::default());
     let make = |seed| {
         let mut request = request(&llm, "Tell me a story of the sea.", Grammar::Free, LONG);
-        request.sampling = Sampling { temperature: 0.8, top_p: 0.9, seed };
+        request.sampling = Sampling { temperature: 0.8, top_p: 0.9, seed, ..Sampling::default() };
         request
     };
     let alone: Vec<String> =
@@ -168,7 +168,7 @@ fn what_ran_before_changes_no_answer() {
     let (first, second) = (load(&folder(), 1024), load(&folder(), 1024));
     let ask = |llm: &Llm, text: &str| {
         let mut request = request(llm, text, Grammar::Free, LONG);
-        request.sampling = Sampling { temperature: 1.0, top_p: 0.95, seed: 5 };
+        request.sampling = Sampling { temperature: 1.0, top_p: 0.95, seed: 5, ..Sampling::default() };
         llm.generate(request).finish_blocking().unwrap().text
     };
     let told = ask(&first, "Tell me of the sea.");

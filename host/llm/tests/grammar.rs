@@ -181,7 +181,7 @@ fn truncation_under_a_grammar_is_told() {
 fn sampled_output_is_valid_too() {
     for seed in 0..8 {
         let mut request = request(shared(), "Fill in.", Grammar::JsonSchema(person()), 400);
-        request.sampling = Sampling { temperature: 1.5, top_p: 0.95, seed };
+        request.sampling = Sampling { temperature: 1.5, top_p: 0.95, seed, ..Sampling::default() };
         let output = shared().generate(request).finish_blocking().unwrap();
         assert_eq!(output.finish.reason, StopReason::Stop);
         let value: Value = serde_json::from_str(&output.text).unwrap();
@@ -224,7 +224,7 @@ fn strings_are_held_to_what_exists_inside_lark_too() {
     let lark = format!("start: \"call \" (\"a \" a | \"b \" b)\na: {}\nb: {other}", json_in_lark(&schema));
     for seed in 0..4 {
         let mut request = request(shared(), "Quote the text.", Grammar::Lark(lark.clone()), 400);
-        request.sampling = Sampling { temperature: 1.2, top_p: 0.95, seed };
+        request.sampling = Sampling { temperature: 1.2, top_p: 0.95, seed, ..Sampling::default() };
         let output = shared().generate(request).finish_blocking().unwrap();
         assert_eq!(output.finish.reason, StopReason::Stop);
         if let Some(json) = output.text.strip_prefix("call a ") {

@@ -1,8 +1,8 @@
 //! One chat turn: the model decides, a plugin is called, its result goes back, until there is an answer.
 //!
 //! Invariants: each round is decoded under a grammar that holds *an answer or exactly one call*; a call's arguments
-//! are valid under the tool's schema before the plugin sees them; the last round can only answer; a model permit is
-//! held per generation and never across a plugin call. A plugin that fails ends its call, not the turn: the model is
+//! are valid under the tool's schema before the plugin sees them; the last round can only answer; the model
+//! is never held across a plugin call. A plugin that fails ends its call, not the turn: the model is
 //! told what happened. A call that would write ends the turn, and waits for a person.
 
 pub(crate) mod decision;

@@ -88,6 +88,7 @@ struct RawModel {
     name: Option<String>,
     context: Option<usize>,
     threads: Option<usize>,
+    at_once: Option<usize>,
     prefix_cache: Option<String>,
 }
 
@@ -152,7 +153,9 @@ pub(crate) struct ModelConfig {
     pub(crate) name: String,
     pub(crate) context: usize,
     pub(crate) threads: Option<usize>,
-    /// Bytes of what is kept of earlier prompts.
+    /// Requests that are answered at the same time.
+    pub(crate) at_once: usize,
+    /// Bytes of keys and values beside those of one context: for requests at once, and kept of earlier prompts.
     pub(crate) prefix_cache: usize,
 }
 
@@ -244,6 +247,7 @@ impl Config {
                 name: overrides.model.clone().or(raw.model.name).or(default.model.name).unwrap_or_default(),
                 context: within("model.context", raw.model.context.or(default.model.context), 512, 131_072)?,
                 threads: raw.model.threads.map(|n| within("model.threads", Some(n), 1, 256)).transpose()?,
+                at_once: within("model.at-once", raw.model.at_once.or(default.model.at_once), 1, 64)?,
                 prefix_cache: size(
                     "model.prefix-cache",
                     raw.model.prefix_cache.or(default.model.prefix_cache),

@@ -30,6 +30,11 @@ pub(crate) struct Request {
     response_format: Option<ResponseFormat>,
     temperature: Option<f32>,
     top_p: Option<f32>,
+    top_k: Option<usize>,
+    min_p: Option<f32>,
+    repetition_penalty: Option<f32>,
+    presence_penalty: Option<f32>,
+    frequency_penalty: Option<f32>,
     seed: Option<i64>,
     max_tokens: Option<usize>,
     max_completion_tokens: Option<usize>,
@@ -169,6 +174,7 @@ impl Request {
         if self.messages.is_empty() {
             return Err(ApiError::bad_request("messages is empty; send at least one").param("messages"));
         }
+        let sampling = self.sampling()?;
         let format = self.response_format.map(schema).transpose()?.flatten();
         let client = self.tools.filter(|tools| !tools.is_empty()).map(offered).transpose()?;
         let (tools, choice) = tools(client, self.tool_choice, format.is_some(), resolve)?;
@@ -181,7 +187,7 @@ impl Request {
             tools,
             choice,
             format,
-            sampling: sampling(self.temperature, self.top_p, self.seed)?,
+            sampling,
             max_tokens: self.max_completion_tokens.or(self.max_tokens).map(positive).transpose()?,
             stop: match self.stop {
                 None => Vec::new(),
@@ -200,20 +206,35 @@ fn positive(tokens: usize) -> Result<usize, ApiError> {
     Ok(tokens)
 }
 
-/// Temperature 0 by default: a tool that is called twice with one request should get one call.
-fn sampling(temperature: Option<f32>, top_p: Option<f32>, seed: Option<i64>) -> Result<Sampling, ApiError> {
-    let temperature = temperature.unwrap_or(0.0);
-    if !(0.0..=2.0).contains(&temperature) {
-        return Err(
-            ApiError::bad_request(format!("temperature is {temperature}; use 0 to 2")).param("temperature")
-        );
+impl Request {
+    /// Temperature 0 by default: a tool that is called twice with one request should get one call.
+    fn sampling(&self) -> Result<Sampling, ApiError> {
+        let temperature = self.temperature.unwrap_or(0.0);
+        if !(0.0..=2.0).contains(&temperature) {
+            let message = format!("temperature is {temperature}; use 0 to 2");
+            return Err(ApiError::bad_request(message).param("temperature"));
+        }
+        let now = || jiff::Timestamp::now().as_nanosecond() as u64;
+        let all = Sampling::default();
+        let sampling = Sampling {
+            temperature,
+            top_p: self.top_p.unwrap_or(all.top_p),
+            top_k: self.top_k.unwrap_or(all.top_k),
+            min_p: self.min_p.unwrap_or(all.min_p),
+            repetition_penalty: self.repetition_penalty.unwrap_or(all.repetition_penalty),
+            presence_penalty: self.presence_penalty.unwrap_or(all.presence_penalty),
+            frequency_penalty: self.frequency_penalty.unwrap_or(all.frequency_penalty),
+            seed: self.seed.map_or_else(now, |seed| seed as u64),
+        };
+        sampling.check().map_err(|error| {
+            // The message begins with the field's name.
+            let message = error.to_string();
+            let message = message.trim_start_matches("request: ");
+            let field = message.split(' ').next().unwrap_or_default().to_owned();
+            ApiError::bad_request(message).param(field)
+        })?;
+        Ok(sampling)
     }
-    let top_p = top_p.unwrap_or(1.0);
-    if !(top_p > 0.0 && top_p <= 1.0) {
-        return Err(ApiError::bad_request(format!("top_p is {top_p}; use above 0, to 1")).param("top_p"));
-    }
-    let seed = seed.map_or_else(|| jiff::Timestamp::now().as_nanosecond() as u64, |seed| seed as u64);
-    Ok(Sampling { temperature, top_p, seed })
 }
 
 /// Whose tools, and whether one must be called. A client that brings tools drives its own loop, so that the plugins

@@ -1,0 +1,261 @@
+//! Pawl's server beside llama.cpp's own, on the same GGUF file with the same threads and requests, in turns. Prints tables.
+//! Run by `cargo xtask bench llm`, which builds llama.cpp's server and says where it is; with `--load MINUTES` it is `load.rs`.
+//!
+//! Invariant: every figure is the median of pairs measured in this run, one server idle while the other works; what a server
+//! answers is checked before its time counts, and what is not valid is said.
+
+mod documents;
+mod load;
+mod peers;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use pawl_llm::{Grammar, Llm, Message, ModelOptions, Request, Runtime, Sampling, Shortcuts};
+use pawl_tests::home;
+use serde_json::{Value, json};
+
+use crate::peers::Peer;
+
+const MODELS: [&str; 2] = ["qwen2.5-coder-0.5b-instruct-q4_k_m", "qwen2.5-coder-1.5b-instruct-q4_k_m"];
+/// Pairs of a measurement.
+const PAIRS: u64 = 5;
+/// Requests at once.
+const AT_ONCE: u64 = 8;
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    if let [load, minutes] = arguments.as_slice()
+        && load == "--load"
+    {
+        return runtime.block_on(load::run(minutes.parse().context("MINUTES is a number")?));
+    }
+    let [llama, models @ ..] = arguments.as_slice() else { bail!("usage: llm-bench LLAMA_SERVER [MODEL]") };
+    println!(
+        "Pawl's server and llama.cpp's (`llama-server -t {threads} -np {AT_ONCE} --jinja`), both on this machine with {threads} threads, the \
+         same GGUF file, the same requests over HTTP, greedy, in turns. Ratios are llama.cpp's time over Pawl's, the median of the pairs \
+         (least–most); above 1 Pawl is faster.",
+        threads = threads()
+    );
+    for model in MODELS {
+        if models.is_empty() || models.iter().any(|wanted| wanted == model) {
+            runtime.block_on(measure(model, Path::new(llama)))?;
+        }
+    }
+    Ok(())
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// What one request took.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    all: Duration,
+    first: Duration,
+    prompt: f64,
+    completion: f64,
+    valid: bool,
+}
+
+impl Taken {
+    fn seconds(&self) -> f64 {
+        self.all.as_secs_f64()
+    }
+}
+
+/// A row: each pair is (Pawl, llama.cpp), as numbers of which less is better.
+struct Row {
+    what: String,
+    unit: &'static str,
+    pairs: Vec<(f64, f64)>,
+}
+
+impl Row {
+    fn print(&self) {
+        let column = |pick: fn(&(f64, f64)) -> f64| {
+            let mut all: Vec<f64> = self.pairs.iter().map(pick).collect();
+            all.sort_by(f64::total_cmp);
+            (all[all.len() / 2], all[0], all[all.len() - 1])
+        };
+        let (pawl, peer, (ratio, least, most)) =
+            (column(|pair| pair.0).0, column(|pair| pair.1).0, column(|pair| pair.1 / pair.0));
+        let spread = if self.pairs.len() > 1 { format!(" ({least:.2}–{most:.2})") } else { String::new() };
+        println!("| {} | {} | {pawl:.3} | {peer:.3} | {ratio:.2}{spread} |", self.what, self.unit);
+    }
+}
+
+async fn measure(model: &'static str, llama: &Path) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let gguf = home::home()?.models.with_file_name("gguf").join(format!("{model}.gguf"));
+    let weights = std::fs::metadata(&gguf)?.len();
+    let pawl = Peer::pawl(model, folder.path(), 8192)?;
+    let peer = Peer::llama(llama, &gguf, threads(), AT_ONCE)?;
+    println!("\n### {model}\n\n| | | Pawl | llama.cpp | ratio |\n| --- | --- | ---: | ---: | ---: |");
+    let both = |what: &'static str, count: u64, make: fn(u64) -> Value, value: fn(Taken) -> f64, unit| {
+        let (pawl, peer) = (&pawl, &peer);
+        async move {
+            let mut pairs = Vec::new();
+            for seed in 0..count {
+                let request = make(seed);
+                let (a, b) = if seed % 2 == 0 {
+                    let a = pawl.ask(&request).await?;
+                    (a, peer.ask(&request).await?)
+                } else {
+                    let b = peer.ask(&request).await?;
+                    (pawl.ask(&request).await?, b)
+                };
+                pairs.push((value(a), value(b)));
+                eprintln!("{what} {seed}: pawl {a:?}, llama.cpp {b:?}");
+            }
+            Row { what: what.into(), unit, pairs }.print();
+            anyhow::Ok(())
+        }
+    };
+    // The first request of each is for warming up.
+    pawl.ask(&documents::free(99, 20, 4)).await?;
+    peer.ask(&documents::free(99, 20, 4)).await?;
+    let per_token = |taken: Taken| taken.seconds() / taken.prompt * 1000.0;
+    both("prefill of a new prompt", 3, |seed| documents::free(1000 + seed, 620, 1), per_token, "ms a token")
+        .await?;
+    let decoded =
+        |taken: Taken| (taken.all - taken.first).as_secs_f64() / (taken.completion - 1.0).max(1.0) * 1000.0;
+    both("decode, free text", PAIRS, |seed| documents::free(2000 + seed, 60, 64), decoded, "ms a token")
+        .await?;
+    warm(&pawl, &peer).await?;
+    both("extraction, ten fields", PAIRS, |seed| documents::extraction(3000 + seed), |t| t.seconds(), "s")
+        .await?;
+    both("tool call, twenty tools", PAIRS, |seed| documents::tool_call(4000 + seed), |t| t.seconds(), "s")
+        .await?;
+    at_once(&pawl, &peer).await?;
+    let (a, b) = (pawl.peak_bytes()?, peer.peak_bytes()?);
+    println!(
+        "\nPeak memory of this run, {AT_ONCE} at once, over the {} MB of the file: Pawl {:.2}, llama.cpp {:.2}.",
+        weights >> 20,
+        a as f64 / weights as f64,
+        b as f64 / weights as f64
+    );
+    drop((pawl, peer));
+    memory(model, weights).await?;
+    alone(model)
+}
+
+/// The first token after a system prompt of about 1,500 tokens, new and known.
+async fn warm(pawl: &Peer, peer: &Peer) -> Result<()> {
+    let (mut cold, mut warm) = (Vec::new(), Vec::new());
+    for seed in 0..3 {
+        let mut times = Vec::new();
+        for server in [pawl, peer] {
+            let first = server.ask(&documents::after_prefix(5000 + seed, "Who applies?")).await?;
+            let again = server.ask(&documents::after_prefix(5000 + seed, "Where do they live?")).await?;
+            times.push((first.seconds(), again.seconds()));
+            eprintln!("prefix {seed}: {first:?}, {again:?}");
+        }
+        cold.push((times[0].0, times[1].0));
+        warm.push((times[0].1, times[1].1));
+    }
+    let mut shares: Vec<f64> = cold.iter().zip(&warm).map(|(cold, warm)| warm.0 / cold.0).collect();
+    shares.sort_by(f64::total_cmp);
+    Row { what: "first token, new prefix of 1,500 tokens".into(), unit: "s", pairs: cold }.print();
+    let what = format!("first token, known prefix (Pawl: {:.3} of new)", shares[1]);
+    Row { what, unit: "s", pairs: warm }.print();
+    Ok(())
+}
+
+/// Eight extractions at once, once.
+async fn at_once(pawl: &Peer, peer: &Peer) -> Result<()> {
+    let mut times = Vec::new();
+    for server in [pawl, peer] {
+        let began = Instant::now();
+        let asked =
+            (0..AT_ONCE).map(|seed| async move { server.ask(&documents::extraction(6000 + seed)).await });
+        let taken: Vec<Taken> = futures::future::try_join_all(asked).await?;
+        eprintln!("at once: {taken:?}");
+        ensure!(
+            !std::ptr::eq(server, pawl) || taken.iter().all(|taken| taken.valid),
+            "Pawl answered what is not valid"
+        );
+        times.push(began.elapsed().as_secs_f64() / AT_ONCE as f64);
+    }
+    let what = format!("{AT_ONCE} extractions at once");
+    Row { what, unit: "s each", pairs: vec![(times[0], times[1])] }.print();
+    Ok(())
+}
+
+/// Peak memory at a context of 4096, one request that nearly fills it.
+async fn memory(model: &'static str, weights: u64) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let pawl = Peer::pawl(model, folder.path(), 4096)?;
+    let taken = pawl.ask(&documents::free(7000, 2300, 16)).await?;
+    ensure!(taken.prompt > 3000.0, "a prompt of {} tokens only", taken.prompt);
+    println!(
+        "At a context of 4096, one request of {} tokens, Pawl's peak is {:.2} times the file.",
+        taken.prompt,
+        pawl.peak_bytes()? as f64 / weights as f64
+    );
+    Ok(())
+}
+
+/// Pawl's runtime in this process, with and without foresight: what decoding costs where nothing can be foreseen.
+fn alone(model: &str) -> Result<()> {
+    let home = home::home()?;
+    let runtime = Runtime::load(&home.runtime)?;
+    let folder = home.models.join(model);
+    let mut times = Vec::new();
+    for foresight in [false, true] {
+        let shortcuts = Shortcuts { foresight, ..Shortcuts::default() };
+        let llm = Llm::load_with(&runtime, &folder, &ModelOptions::default(), shortcuts)?;
+        let mut each = Vec::new();
+        for seed in 0..PAIRS {
+            let text = format!("{}\n\nSummarize that at length.", documents::document(2000 + seed, 60));
+            let prompt = llm.render(&[Message::new("user", text)])?;
+            let (grammar, sampling) = (Grammar::Free, Sampling::default());
+            let request = Request { prompt, grammar, sampling, max_tokens: 64, stop: Vec::new() };
+            let usage = llm.generate(request).finish_blocking()?.finish.usage;
+            each.push(usage.decode.as_secs_f64() / (usage.completion_tokens as f64 - 1.0) * 1000.0);
+        }
+        each.sort_by(f64::total_cmp);
+        times.push(each);
+    }
+    let spread = |each: &[f64]| {
+        format!("{:.1} ms a token ({:.1}–{:.1})", each[each.len() / 2], each[0], each[each.len() - 1])
+    };
+    println!(
+        "Decoding of the same free texts in one process: {} without foresight, {} with it.",
+        spread(&times[0]),
+        spread(&times[1])
+    );
+    Ok(())
+}
+
+/// Whether an answer is what was asked for.
+fn is_valid(request: &Value, message: &Value) -> Result<bool> {
+    if request.get("tools").is_some() {
+        let called = &message["tool_calls"][0]["function"];
+        let tools = request["tools"].as_array().context("tools")?;
+        let tool = tools.iter().find(|tool| tool["function"]["name"] == called["name"]);
+        let arguments = called["arguments"].as_str().and_then(|text| serde_json::from_str(text).ok());
+        let (Some(tool), Some::<Value>(arguments)) = (tool, arguments) else { return Ok(false) };
+        return Ok(jsonschema::is_valid(&tool["function"]["parameters"], &arguments));
+    }
+    if request.get("response_format").is_some() {
+        let text = message["content"].as_str().unwrap_or_default();
+        let schema = documents::extraction_schema();
+        return Ok(serde_json::from_str(text).is_ok_and(|value| jsonschema::is_valid(&schema, &value)));
+    }
+    Ok(true)
+}
+
+/// A request as a server takes it.
+fn body(request: &Value, stream: bool) -> Value {
+    let mut body = request.clone();
+    body["model"] = json!("default");
+    if stream {
+        body["stream"] = json!(true);
+        body["stream_options"] = json!({"include_usage": true});
+    }
+    body
+}
