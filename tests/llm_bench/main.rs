@@ -42,6 +42,7 @@ fn main() -> Result<()> {
     for model in MODELS {
         if models.is_empty() || models.iter().any(|wanted| wanted == model) {
             runtime.block_on(measure(model, Path::new(llama)))?;
+            alone(model)?;
         }
     }
     Ok(())
@@ -139,8 +140,7 @@ async fn measure(model: &'static str, llama: &Path) -> Result<()> {
         b as f64 / weights as f64
     );
     drop((pawl, peer));
-    memory(model, weights).await?;
-    alone(model)
+    memory(model, weights).await
 }
 
 /// The first token after a system prompt of about 1,500 tokens, new and known.

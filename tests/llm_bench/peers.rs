@@ -12,8 +12,14 @@ use crate::{Taken, body, is_valid};
 
 /// A server that runs.
 pub(crate) enum Peer {
-    Pawl(Server),
+    Pawl(Server, reqwest::Client),
     Llama(Llama),
+}
+
+/// A client that opens a connection for each request: while the other server works, this one closes what is idle.
+fn client() -> Result<reqwest::Client> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Ok(reqwest::Client::builder().pool_max_idle_per_host(0).build()?)
 }
 
 /// llama.cpp's, stopped when dropped.
@@ -33,8 +39,9 @@ impl Drop for Llama {
 impl Peer {
     /// Pawl without plugins.
     pub(crate) fn pawl(model: &'static str, data: &Path, context: usize) -> Result<Peer> {
-        let settings = format!("[model]\nname = \"{model}\"\ncontext = {context}\n[record]\nchat = false\n");
-        Ok(Peer::Pawl(Server::start(&Options { model, settings: Some(settings) }, data)?))
+        let settings =
+            format!("[model]\nname = \"{model}\"\ncontext = {context}\n[record]\nchat = false\n[plugins]\n");
+        Ok(Peer::Pawl(Server::start(&Options { model, settings: Some(settings) }, data)?, client()?))
     }
 
     /// llama.cpp's server with as many slots as requests come at once.
@@ -57,7 +64,7 @@ impl Peer {
             }
             if std::net::TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 let url = format!("http://127.0.0.1:{port}");
-                return Ok(Peer::Llama(Llama { child, url, client: reqwest::Client::new() }));
+                return Ok(Peer::Llama(Llama { child, url, client: client()? }));
             }
         }
         let _ = child.kill();
@@ -66,7 +73,7 @@ impl Peer {
 
     fn address(&self) -> (&str, &reqwest::Client) {
         match self {
-            Peer::Pawl(server) => (&server.url, server.client()),
+            Peer::Pawl(server, client) => (&server.url, client),
             Peer::Llama(server) => (&server.url, &server.client),
         }
     }
@@ -139,7 +146,7 @@ impl Peer {
 
     fn status(&self, name: &str) -> Result<u64> {
         let id = match self {
-            Peer::Pawl(server) => server.id(),
+            Peer::Pawl(server, _) => server.id(),
             Peer::Llama(server) => server.child.id(),
         };
         let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;

@@ -128,21 +128,20 @@ impl Answer {
         }
     }
 
-    /// Foresees up to `most` of the next choices. Where the grammar cannot be followed any further, nothing more is foreseen;
-    /// if the answer comes there, it will be told then.
+    /// Foresees up to `most` of the next choices, with the runs that the grammar forces after them. A run that does not fit is
+    /// left out as a whole: it is committed as a whole, too. Where the grammar cannot be followed, nothing more is foreseen.
     pub(crate) fn foresee(&mut self, rules: Rules<'_>, most: usize) {
-        self.choices.truncate(1);
-        self.choices.iter_mut().for_each(|choice| choice.foreseen.clear());
+        self.unforesee();
         let most = most.min((self.luck * FORESIGHT as f32).ceil() as usize);
         let room = FORESEEN.min(self.budget.saturating_sub(1));
         let mut proposal = lookup::proposal(&self.tokens).iter().copied();
         let mut matcher = None;
         let mut count = 0;
         while self.choices.len() <= most && count < room {
-            let (Some(token), Some(choice)) = (proposal.next(), self.choices.last_mut()) else { break };
+            let (Some(token), Some(choice)) = (proposal.next(), self.choices.last_mut()) else { return };
             let allowed = choice.mask.as_ref().is_none_or(|mask| mask.is_allowed(token));
             if !allowed || rules.eos.contains(&token) {
-                break;
+                return;
             }
             let matcher = matcher.get_or_insert_with(|| self.matcher.clone());
             if consume(matcher, token).is_err() {
@@ -156,19 +155,19 @@ impl Answer {
                     return;
                 }
                 let mut run = if rules.fast_forward { forced(matcher) } else { Vec::new() };
-                let mut next = None;
                 if run.is_empty() {
                     let Ok(mask) = mask(matcher) else { return };
                     match rules.only(mask.as_ref()) {
                         Some(token) => run.push(token),
-                        None => next = Some(mask),
+                        None => break mask,
                     }
                 }
-                if let Some(mask) = next {
-                    break mask;
+                let ends = run.iter().any(|token| rules.eos.contains(token));
+                if ends || count + run.len() > room {
+                    return;
                 }
                 for token in run {
-                    if rules.eos.contains(&token) || count >= room || consume(matcher, token).is_err() {
+                    if consume(matcher, token).is_err() {
                         return;
                     }
                     choice.foreseen.push(token);
@@ -181,6 +180,12 @@ impl Answer {
             };
             self.choices.push(Choice { mask, foreseen: Vec::new() });
         }
+    }
+
+    /// Forgets what is foreseen.
+    pub(crate) fn unforesee(&mut self) {
+        self.choices.truncate(1);
+        self.choices.iter_mut().for_each(|choice| choice.foreseen.clear());
     }
 
     /// All that is foreseen, in order.

@@ -34,7 +34,11 @@ pub(crate) trait Backend: Send + 'static {
     /// Tokens whose keys and values the sequence has.
     fn length(&self, sequence: &Self::Sequence) -> usize;
 
-    /// Makes room for `length` tokens, of which the first are `tokens`; false when others must end first.
+    /// Whether a new sequence could have room for `length` tokens without others ending first.
+    fn fits(&self, length: usize) -> bool;
+
+    /// Makes room for `length` tokens, of which the first are `tokens`; false, and nothing is changed, when others must end
+    /// first.
     fn reserve(&mut self, sequence: &mut Self::Sequence, tokens: &[TokenId], length: usize) -> bool;
 
     /// Evaluates each part's tokens beyond its sequence's length; there is room for them. Wanted logits follow each other in

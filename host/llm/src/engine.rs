@@ -16,6 +16,8 @@ use crate::{
     Error, Request,
     answer::{Answer, FORESIGHT, Next, Rules},
     backend::{Backend, Part, Wanted},
+    cpu::paged::PAGE,
+    pages::common,
     scheduler::{Engine, Events},
     vocabulary::Vocabulary,
 };
@@ -127,25 +129,59 @@ impl<B: Backend> Decoder<B> {
 
     /// What each slot has evaluated in this step.
     fn gather(&mut self) -> Vec<Share> {
-        let writing = self.slots.iter().filter(|slot| self.pending(slot) <= SHORT).count();
-        let chunk = if writing > 0 { SMALL_CHUNK } else { CHUNK };
-        let mut left = chunk.min(self.shortcuts.chunk.max(2));
+        let is_writing = |slot: &Slot<B::Sequence>| slot.sequence.is_some() && self.pending(slot) <= SHORT;
+        let writing = self.slots.iter().filter(|slot| is_writing(slot)).count();
         let foresight = match (B::EXACT && self.shortcuts.foresight, writing) {
             (false, _) => 0,
             (true, ..3) => FORESIGHT,
             (true, _) => 2,
         };
+        let chunk = if writing > 0 { SMALL_CHUNK } else { CHUNK };
+        let counts = self.chunks(chunk.min(self.shortcuts.chunk.max(2)));
         let mut shares = Vec::new();
-        let mut at = 0;
-        while at < self.slots.len() {
-            match self.share(at, &mut left, foresight) {
+        for (at, count) in counts.into_iter().enumerate() {
+            match self.share(at, count, foresight) {
                 Ok(Some(share)) => shares.push(share),
                 Ok(None) => {}
                 Err(error) => self.slots[at].outcome = Some(Err(error)),
             }
-            at += 1;
         }
         shares
+    }
+
+    /// How many tokens of its prompt each slot may have evaluated, `chunk` in all: a quarter for the oldest, so that it gets on,
+    /// the rest for those that have the least to go. One that begins as another does whose prompt is being evaluated waits
+    /// for it.
+    fn chunks(&self, chunk: usize) -> Vec<usize> {
+        let mut counts = vec![0; self.slots.len()];
+        let mut prompts: Vec<(usize, usize)> = Vec::new();
+        for (at, slot) in self.slots.iter().enumerate() {
+            let pending = self.pending(slot);
+            if slot.outcome.is_some() || (slot.sequence.is_some() && pending <= SHORT) {
+                continue;
+            }
+            let twin = |(other, _): &(usize, usize)| {
+                let other = &self.slots[*other];
+                let held = other.answer.tokens.len() - self.pending(other);
+                common(&other.answer.tokens, &slot.answer.tokens) >= held + PAGE
+            };
+            let waits = slot.sequence.is_none() && self.shortcuts.prefix_cache && prompts.iter().any(twin);
+            if !waits {
+                prompts.push((at, pending));
+            }
+        }
+        let mut left = chunk;
+        if let Some((oldest, pending)) = prompts.first() {
+            counts[*oldest] = (*pending).min(chunk / 4);
+            left -= counts[*oldest];
+        }
+        prompts.sort_by_key(|(at, pending)| (*pending, *at));
+        for (at, pending) in prompts {
+            let more = (pending - counts[at]).min(left);
+            counts[at] += more;
+            left -= more;
+        }
+        counts
     }
 
     /// Tokens of a slot that its sequence does not hold.
@@ -154,62 +190,89 @@ impl<B: Backend> Decoder<B> {
         slot.answer.tokens.len() - held
     }
 
-    fn share(&mut self, at: usize, left: &mut usize, foresight: usize) -> Result<Option<Share>, Error> {
-        if self.slots[at].outcome.is_some() {
+    /// Begins the slot's sequence, when there is room for it or nobody else to wait for; whether it has one.
+    fn open(&mut self, at: usize) -> Result<bool, Error> {
+        if self.slots[at].sequence.is_some() {
+            return Ok(true);
+        }
+        let alone = self.slots.iter().all(|slot| slot.sequence.is_none());
+        if !alone && !self.backend.fits(self.slots[at].answer.tokens.len() + 1) {
+            return Ok(false);
+        }
+        let slot = &mut self.slots[at];
+        let sequence = self.backend.open(&slot.answer.tokens, self.shortcuts.prefix_cache)?;
+        if !slot.begun {
+            slot.begun = true;
+            let cached = self.backend.length(&sequence).min(slot.answer.usage.prompt_tokens);
+            slot.answer.usage.cached_tokens = cached;
+        }
+        slot.sequence = Some(sequence);
+        Ok(true)
+    }
+
+    /// What a slot has evaluated, of its prompt `chunk` tokens at most.
+    fn share(&mut self, at: usize, chunk: usize, foresight: usize) -> Result<Option<Share>, Error> {
+        let begins = self.slots[at].sequence.is_none();
+        if self.slots[at].outcome.is_some() || (begins && chunk == 0) || !self.open(at)? {
             return Ok(None);
         }
-        if self.slots[at].sequence.is_none() {
-            // One that begins alike may just be evaluated; what it gives is waited for.
-            if *left == 0 {
-                return Ok(None);
-            }
-            let slot = &mut self.slots[at];
-            let sequence = self.backend.open(&slot.answer.tokens, self.shortcuts.prefix_cache)?;
-            if !slot.begun {
-                slot.begun = true;
-                let cached = self.backend.length(&sequence).min(slot.answer.usage.prompt_tokens);
-                slot.answer.usage.cached_tokens = cached;
-            }
-            slot.sequence = Some(sequence);
-        }
-        let pending = self.pending(&self.slots[at]);
         let all = self.slots[at].answer.tokens.len();
-        let mut count = pending;
-        if pending > SHORT.min(self.shortcuts.chunk) {
-            count = pending.min(*left);
-            // Where one token alone is rounded otherwise, the last of a prompt is not left alone.
-            if !B::EXACT && count + 1 == pending {
-                count -= 1;
+        let mut pending = self.pending(&self.slots[at]);
+        if pending == 0 {
+            // The logits after the last token are gone; it is evaluated again.
+            if let Some(sequence) = &mut self.slots[at].sequence {
+                self.backend.truncate(sequence, all - 1)?;
             }
-            *left -= count;
+            pending = 1;
+        }
+        let mut count = pending;
+        if begins || pending > SHORT.min(self.shortcuts.chunk) {
+            count = pending.min(chunk);
+            // Where one token alone is rounded otherwise, none of a prompt is left alone, nor its last one.
+            if !B::EXACT && (count + 1 == pending || count == 1) && pending > 1 {
+                count = (count - 1) / 2 * 2;
+            }
         }
         if count == 0 {
             return Ok(None);
         }
+        let last = count == pending;
         let rules =
             Rules { vocabulary: &self.vocabulary, eos: &self.eos, fast_forward: self.shortcuts.fast_forward };
         let slot = &mut self.slots[at];
-        let (mut tokens, mut wanted) = (slot.answer.tokens[..all - pending + count].to_vec(), Vec::new());
-        if count == pending {
-            slot.answer.foresee(rules, if pending <= SHORT { foresight } else { 0 });
-            tokens.extend(slot.answer.foreseen());
-            wanted = slot.answer.wanted(rules);
+        slot.answer.foresee(rules, if last && pending <= SHORT { foresight } else { 0 });
+        let evaluated = slot.answer.tokens[..all - pending + count].to_vec();
+        let foreseen: Vec<TokenId> = if last { slot.answer.foreseen().collect() } else { Vec::new() };
+        let mut tokens = [evaluated, foreseen].concat();
+        if tokens.len() > all - pending + count && !self.room(at, tokens.len()) {
+            // Nobody makes way for what is only foreseen.
+            tokens.truncate(all - pending + count);
+            self.slots[at].answer.unforesee();
         }
         if !self.reserve(at, &tokens) {
             return Ok(None);
         }
+        let wanted = if last { self.slots[at].answer.wanted(self.rules()) } else { Vec::new() };
         Ok(Some(Share { slot: at, tokens, wanted }))
+    }
+
+    /// Gives a slot room for so many tokens, if that takes it from nobody.
+    fn room(&mut self, at: usize, length: usize) -> bool {
+        let Some(mut sequence) = self.slots[at].sequence.take() else { return false };
+        let held = self.backend.length(&sequence);
+        let room = self.backend.reserve(&mut sequence, &self.slots[at].answer.tokens[..held], length);
+        self.slots[at].sequence = Some(sequence);
+        room
     }
 
     /// Makes room, where need be by taking it from the youngest.
     fn reserve(&mut self, at: usize, tokens: &[TokenId]) -> bool {
         loop {
-            let Some(mut sequence) = self.slots[at].sequence.take() else { return false };
-            let held = self.backend.length(&sequence);
-            let room = self.backend.reserve(&mut sequence, &tokens[..held], tokens.len());
-            self.slots[at].sequence = Some(sequence);
-            if room {
+            if self.room(at, tokens.len()) {
                 return true;
+            }
+            if self.slots[at].sequence.is_none() {
+                return false;
             }
             let youngest = (0..self.slots.len()).rev().find(|slot| self.slots[*slot].sequence.is_some());
             let Some(youngest) = youngest else { return false };
@@ -320,3 +383,7 @@ impl<B: Backend> Decoder<B> {
         self.backend.reset();
     }
 }
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

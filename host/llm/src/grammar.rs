@@ -19,6 +19,7 @@ mod quotation;
 
 use std::{
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -129,12 +130,17 @@ impl Grammars {
         Ok(Some(matcher))
     }
 
-    /// A copy shares the lexer states found so far, which makes the next masks faster.
+    /// A copy shares the lexer states found so far, which makes the next masks faster; and an error of the lexer, which stays:
+    /// then the grammar is compiled anew.
     fn take_kept(&self, grammar: &Grammar) -> Option<Matcher> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let at = kept.iter().position(|(known, _)| known == grammar)?;
         let entry = kept.remove(at)?;
-        let matcher = entry.1.clone();
+        let mut matcher = entry.1.clone();
+        let sound = catch_unwind(AssertUnwindSafe(|| matcher.compute_mask_or_eos().is_ok()));
+        if !sound.unwrap_or(false) {
+            return None;
+        }
         kept.push_front(entry);
         Some(matcher)
     }

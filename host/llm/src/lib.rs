@@ -99,7 +99,10 @@ impl Llm {
         let shared = Arc::new(Shared { info, vocabulary, grammars, template });
         let scheduler = match graph {
             Loaded::Paged(graph) => start(&shared, *graph, options, shortcuts)?,
-            Loaded::Graph(graph) => start(&shared, *graph, options, shortcuts)?,
+            // Its sequences are evaluated one after the other, each with a whole cache: more at once would bring nothing.
+            Loaded::Graph(graph) => {
+                start(&shared, *graph, &ModelOptions { slots: 1, ..options.clone() }, shortcuts)?
+            }
         };
         Ok(Llm { shared, scheduler })
     }

@@ -31,7 +31,7 @@ pub struct ModelOptions {
     pub context: usize,
     /// Threads of one evaluation.
     pub threads: usize,
-    /// Requests that run at once.
+    /// Requests that run at once; one where the graph is not of our own operators.
     pub slots: usize,
     /// Bytes of keys and values, beside those of one whole context, for requests at once and for what is kept of earlier
     /// prompts.
@@ -115,6 +115,11 @@ impl Model {
         {
             let message = format!("`vocab_size` is {rows}, but the graph gives {columns} logits");
             return Err(Error::ModelFile { path: folder.join("config.json"), message });
+        }
+        if let Some(columns) = columns.filter(|columns| *columns < vocabulary.size()) {
+            let message =
+                format!("it has {} tokens, but the graph gives {columns} logits", vocabulary.size());
+            return Err(Error::ModelFile { path: tokenizer_path, message });
         }
         let TemplateText { source, bos, eos } = TemplateText::read(folder)?;
         let template = Template::new(source, bos, eos, vocabulary.special_openers())?;

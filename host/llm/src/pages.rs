@@ -95,8 +95,17 @@ impl Pages {
         }
     }
 
-    /// Gives the sequence pages for `length` tokens; false when there are none left.
+    /// Pages that nobody uses: free, not made yet, or kept of earlier sequences.
+    pub(crate) fn available(&self) -> usize {
+        let kept = self.nodes.iter().flatten().filter(|node| node.users == 0).count();
+        self.free.len() + (self.most - self.made) + kept
+    }
+
+    /// Gives the sequence pages for `length` tokens; false, and nothing is forgotten for it, when there are too few.
     pub(crate) fn reserve(&mut self, sequence: &mut Sequence, length: usize) -> bool {
+        if length.div_ceil(PAGE).saturating_sub(sequence.pages.len()) > self.available() {
+            return false;
+        }
         while sequence.pages.len() * PAGE < length {
             let Some(page) = self.take() else { return false };
             sequence.pages.push(page);

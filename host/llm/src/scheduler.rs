@@ -9,7 +9,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc::{Receiver, Sender, channel},
     },
 };
@@ -37,6 +37,12 @@ pub(crate) struct Events {
 }
 
 impl Events {
+    /// The two ends.
+    pub(crate) fn channel() -> (Events, mpsc::UnboundedReceiver<Result<Event, Error>>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Events { sender }, receiver)
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
@@ -75,21 +81,29 @@ pub(crate) trait Engine: Send + 'static {
     fn abandon(&mut self, error: &Error);
 }
 
-/// The requests that wait, counted.
-struct Waiting(Arc<AtomicUsize>);
+/// One of the requests that wait, counted. The job and its generation hold one each; the first that is dropped counts: who
+/// hangs up takes no place from others.
+#[derive(Debug)]
+struct Waiting {
+    all: Arc<AtomicUsize>,
+    waits: Arc<AtomicBool>,
+}
 
 impl Waiting {
     /// One more, unless there are [`QUEUE`].
-    fn enter(count: &Arc<AtomicUsize>) -> Option<Waiting> {
+    fn enter(all: &Arc<AtomicUsize>) -> Option<[Waiting; 2]> {
         let more = |waiting| (waiting < QUEUE).then_some(waiting + 1);
-        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Waiting(count.clone()))
+        all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        let waits = Arc::new(AtomicBool::new(true));
+        Some([(); 2].map(|()| Waiting { all: all.clone(), waits: waits.clone() }))
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        if self.waits.swap(false, Ordering::Relaxed) {
+            self.all.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -136,18 +150,19 @@ impl<R: Send + 'static> Scheduler<R> {
 
     /// Queues a request; a refusal is the generation's only event.
     pub(crate) fn submit(&self, request: R) -> Generation {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let events = Events { sender };
+        let (events, receiver) = Events::channel();
+        let mut place = None;
         match Waiting::enter(&self.waiting) {
             None => events.send(Err(Error::Busy { waiting: QUEUE })),
-            Some(waiting) => {
+            Some([waiting, other]) => {
+                place = Some(other);
                 let job = Job { request, events: events.clone(), waiting };
                 if self.jobs.send(job).is_err() {
                     events.send(Err(Error::Stopped(GONE.into())));
                 }
             }
         }
-        Generation { events: receiver, over: false }
+        Generation { events: receiver, over: false, _place: place }
     }
 }
 
@@ -221,6 +236,8 @@ fn stopped(panic: &(dyn std::any::Any + Send)) -> Error {
 pub struct Generation {
     events: mpsc::UnboundedReceiver<Result<Event, Error>>,
     over: bool,
+    /// In the queue.
+    _place: Option<Waiting>,
 }
 
 impl Generation {

@@ -70,19 +70,21 @@ impl<B: Backend> Told for Text<B> {
     }
 
     fn push(&mut self, tokens: &[u32]) -> Result<&[f32], Error> {
-        let mut sequence = match self.sequence.take() {
+        let sequence = match &mut self.sequence {
             Some(sequence) => sequence,
-            None => self.backend.open(&[], false)?,
+            none => none.insert(self.backend.open(&[], false)?),
         };
-        let held = self.tokens.len();
-        self.tokens.extend_from_slice(tokens);
-        let all = self.tokens.len();
-        if tokens.is_empty() || !self.backend.reserve(&mut sequence, &self.tokens[..held], all) {
+        let (held, all) = (self.tokens.len(), self.tokens.len() + tokens.len());
+        if tokens.is_empty() || !self.backend.reserve(sequence, &self.tokens, all) {
             return Err(Error::Request(format!("{} tokens after {held} do not fit", tokens.len())));
         }
-        let part = Part { sequence: &mut sequence, tokens: &self.tokens, wanted: vec![(all, None)] };
-        self.backend.evaluate(vec![part])?;
-        self.sequence = Some(sequence);
+        self.tokens.extend_from_slice(tokens);
+        let part = Part { sequence, tokens: &self.tokens, wanted: vec![(all, None)] };
+        let evaluated = self.backend.evaluate(vec![part]);
+        if evaluated.is_err() {
+            self.tokens.truncate(held);
+        }
+        evaluated?;
         Ok(self.backend.logits(0))
     }
 }

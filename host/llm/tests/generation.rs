@@ -98,18 +98,36 @@ fn shortcuts_and_company_change_no_letter_of_a_greedy_answer() {
 }
 
 #[test]
-fn sampled_answers_do_not_depend_on_company_either() {
-    let llm = plain(Shortcuts::default());
-    let make = |seed| {
-        let mut request = request(&llm, "Tell me a story of the sea.", Grammar::Free, LONG);
-        request.sampling = Sampling { temperature: 0.8, top_p: 0.9, seed, ..Sampling::default() };
+fn sampled_and_cut_answers_do_not_depend_on_shortcuts_or_company_either() {
+    // What is forced takes no chance, so that it is forced in both.
+    let (llm, bare) = (plain(Shortcuts::default()), plain(Shortcuts { fast_forward: true, ..NONE }));
+    let form = Grammar::JsonSchema(
+        json!({"type": "object", "required": ["first_name", "first_job", "answers"],
+        "properties": {"first_name": {"type": "string", "maxLength": 20}, "first_job": {"enum": ["teacher", "train driver"]},
+        "answers": {"type": "array", "minItems": 2, "maxItems": 2, "items": {"type": "boolean"}}}, "additionalProperties": false}),
+    );
+    let make = |llm: &Llm, n: usize| {
+        let text = "Tell me a story of the sea, of the sea, of the sea.";
+        let grammar = if n % 2 == 0 { Grammar::Free } else { form.clone() };
+        // Cut off anywhere, forced runs among it.
+        let mut request = request(llm, text, grammar, 5 + 3 * n);
+        request.sampling = Sampling { temperature: 0.8, top_p: 0.9, seed: n as u64, ..Sampling::default() };
+        match n % 4 {
+            1 => request.sampling.repetition_penalty = 1.2,
+            2 => request.sampling.frequency_penalty = 0.5,
+            3 => request.stop = vec!["\", \"answ".into()],
+            _ => request.sampling.temperature = 0.0,
+        }
         request
     };
-    let alone: Vec<String> =
-        (0..6).map(|seed| llm.generate(make(seed)).finish_blocking().unwrap().text).collect();
-    let running: Vec<_> = (0..6).map(|seed| llm.generate(make(seed))).collect();
-    let at_once: Vec<String> = running.into_iter().map(|g| g.finish_blocking().unwrap().text).collect();
-    assert_eq!(at_once, alone);
+    let told: Vec<_> = (0..16).map(|n| bare.generate(make(&bare, n)).finish_blocking().unwrap()).collect();
+    let running: Vec<_> = (0..16).map(|n| llm.generate(make(&llm, n))).collect();
+    for (n, (running, told)) in running.into_iter().zip(told).enumerate() {
+        let output = running.finish_blocking().unwrap();
+        assert_eq!((output.text, output.finish.reason), (told.text, told.finish.reason), "request {n}");
+        let tokens = |usage: pawl_llm::Usage| usage.completion_tokens;
+        assert_eq!(tokens(output.finish.usage), tokens(told.finish.usage), "request {n}");
+    }
 }
 
 #[test]

@@ -132,7 +132,7 @@ impl Simd {
         unsafe { floats::to_half(from, to) }
     }
 
-    /// Adds to `scores[g][p]` the sum over `d` of `queries[g][d] * keys[d][p]`; `keys` has rows of [`super::paged::PAGE`]
+    /// `scores[g][p]`: the sum over `d` of `queries[g][d] * keys[d][p]`; `keys` has rows of [`super::paged::PAGE`]
     /// half-precision numbers, and as many as a query has.
     pub(crate) fn scores<const G: usize>(
         self,

@@ -216,29 +216,44 @@ pub(crate) fn chosen(
     x: Tokens<'_>,
     matrix: Matrix<'_>,
     wanted: &[Option<&[u32]>],
+    codes: &mut Activations,
     y: &mut [f32],
 ) {
-    // Where most strips are wanted anyway, all are computed.
+    // Of a token that wants most strips, all rows are computed.
     let few: Vec<Option<Vec<usize>>> = wanted
         .iter()
         .map(|rows| {
             let mut strips: Vec<usize> = (*rows)?.iter().map(|row| *row as usize / LANES).collect();
             strips.dedup();
-            (strips.len() * 2 < matrix.strips() || x.count > 1).then_some(strips)
+            (strips.len() * 2 < matrix.strips()).then_some(strips)
         })
         .collect();
     if few.iter().all(Option::is_none) {
         return multiply(cpu, x, &[matrix], None, y);
     }
-    // Which tokens want a strip; those that want all are computed together.
     let mut by_strip: Vec<Vec<usize>> = vec![Vec::new(); matrix.strips()];
+    let mut whole = Vec::new();
     for (t, strips) in few.iter().enumerate() {
         match strips {
             Some(strips) => strips.iter().for_each(|&strip| by_strip[strip].push(t)),
-            None => by_strip.iter_mut().for_each(|tokens| tokens.push(t)),
+            None => whole.push(t),
         }
     }
     y.fill(f32::NEG_INFINITY);
+    if !whole.is_empty() {
+        let rows: Vec<&[f32]> =
+            whole.iter().map(|t| &x.floats[t * matrix.columns..(t + 1) * matrix.columns]).collect();
+        let floats = rows.concat();
+        if matrix.takes_codes() {
+            codes.set(cpu, &floats, matrix.columns);
+        }
+        let mut products = vec![0.0; whole.len() * matrix.rows];
+        let x = Tokens { count: whole.len(), floats: &floats, codes };
+        multiply(cpu, x, &[matrix], None, &mut products);
+        for (t, products) in whole.into_iter().zip(products.chunks_exact(matrix.rows)) {
+            y[t * matrix.rows..(t + 1) * matrix.rows].copy_from_slice(products);
+        }
+    }
     let tasks = matrix.tasks(x.count);
     let columns = Columns::split(y, matrix.rows, tasks.iter().map(|strips| matrix.width(strips)));
     cpu.threads.each(tasks.len(), &|task| {

@@ -157,11 +157,61 @@ fn chosen_rows_have_the_bits_of_all_rows_and_the_others_are_impossible() {
     let tokens = Tokens { count: 3, floats: &x, codes: &codes };
     let few: Vec<u32> = vec![0, 7, 8, 500, 1002];
     let mut y = vec![0.0; 3 * rows];
-    chosen(cpu(), tokens, matrix, &[Some(&few), None, Some(&[])], &mut y);
+    chosen(cpu(), tokens, matrix, &[Some(&few), None, Some(&[])], &mut Activations::default(), &mut y);
     assert!(few.iter().all(|row| y[*row as usize] == all[*row as usize]));
     assert!(y[16..496].iter().all(|logit| *logit == f32::NEG_INFINITY));
     assert_eq!(y[rows..2 * rows], all[rows..2 * rows]);
     assert!(y[2 * rows..].iter().all(|logit| *logit == f32::NEG_INFINITY));
+}
+
+#[test]
+fn the_largest_codes_do_not_overflow() {
+    for format in FORMATS.into_iter().filter(|format| format.bits() < 16) {
+        let columns = 512;
+        let mut row = vec![0xff; columns / format.multiple() * format.source_bytes()];
+        // Scales that are numbers: 1 in half precision, and the largest of the inner ones.
+        for block in row.chunks_exact_mut(format.source_bytes()) {
+            let halves: &[usize] = match format {
+                Format::Q6K => &[208],
+                Format::Q4_0 | Format::Q5_0 | Format::Q8_0 => &[0],
+                _ => &[0, 2],
+            };
+            halves.iter().for_each(|at| block[*at..at + 2].copy_from_slice(&[0x00, 0x3c]));
+            if format == Format::Q6K {
+                block[192..208].fill(0x80);
+            }
+        }
+        let mut packed = Vec::new();
+        pack(format, &[&row], &mut packed);
+        let matrix = Matrix::new(format, 1, columns, &packed).expect("it fits");
+        let mut weights = vec![0.0; columns];
+        matrix.unpack(0, &mut weights);
+        for sign in [1.0, -1.0] {
+            let y = product(matrix, &vec![sign * 2.0; columns], columns, None);
+            let exact: f64 = weights.iter().map(|weight| f64::from(*weight) * f64::from(sign) * 2.0).sum();
+            assert!(
+                (exact - f64::from(y[0])).abs() <= 1e-4 * exact.abs().max(1.0),
+                "{format:?}: {} for {exact}",
+                y[0]
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_no_number_stays_none() {
+    let mut random = Random(6);
+    let packed = random.matrix(Format::Q4K, 8, 256);
+    let matrix = Matrix::new(Format::Q4K, 8, 256, &packed).expect("it fits");
+    for at in [0, 9, 255] {
+        let mut x = random.floats(256);
+        x[at] = f32::NAN;
+        assert!(product(matrix, &x, 256, None).iter().all(|y| y.is_nan()), "{at}");
+    }
+    let heads = Heads { queries: 2, kv: 1, size: 16, interleaved: false };
+    let mut x = random.floats(3 * heads.width());
+    x[0] = f32::NAN;
+    assert!(attended(heads, &[3], &x, None)[..16].iter().all(|y| y.is_nan()));
 }
 
 #[test]

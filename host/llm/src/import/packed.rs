@@ -3,7 +3,7 @@
 //!
 //! Contract: `input_ids` i64 `[1, t]`, the tokens of any sequences one after the other -> `logits` f32
 //! `[wanted, vocabulary]`; whose tokens they are and which logits are wanted, the operators ask their caller. Weights are
-//! in the layout of `cpu/layout.rs`, no larger than in the file. Metadata: `pawl.kv_cache` = `paged`, `pawl.layers`,
+//! in the layout of `cpu/layout.rs`, about as large as in the file (BF16 is stored as F32). Metadata: `pawl.kv_cache` = `paged`, `pawl.layers`,
 //! `pawl.kv_width` (numbers that a layer keeps of a position's keys, and as many of its values).
 //! Invariant: every tensor of the file is used exactly once (the embedding twice where it is also the head).
 

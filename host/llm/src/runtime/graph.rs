@@ -254,6 +254,10 @@ impl Backend for Graph {
         cache.length
     }
 
+    fn fits(&self, length: usize) -> bool {
+        length <= self.context
+    }
+
     fn reserve(&mut self, _: &mut Cache, _: &[TokenId], length: usize) -> bool {
         length <= self.context
     }

@@ -112,7 +112,12 @@ pub(crate) enum Loaded {
 pub(crate) fn load(runtime: &Runtime, path: &Path, beside: Beside, limits: Limits) -> Result<Loaded, Error> {
     let failed = |e: ort::Error| Error::ModelFile { path: path.to_path_buf(), message: e.to_string() };
     let shared = Simd::detect().map(|simd| operators::Shared::new(simd, beside.layers));
-    let session = open(runtime, path, limits.threads, shared.as_ref()).map_err(failed)?;
+    let session = open(runtime, path, limits.threads, shared.as_ref()).map_err(|error| match &shared {
+        Some(_) => failed(error),
+        None => failed(ort::Error::new(format!(
+            "{error} (this processor lacks AVX2, FMA or F16C: a folder that was imported on another one may need them; import the GGUF file here)"
+        ))),
+    })?;
     let refused = |message: String| Error::Graph { path: path.to_path_buf(), message };
     let kind = session.metadata().ok().and_then(|metadata| metadata.custom(KV_CACHE_KEY));
     match (kind.as_deref(), shared) {

@@ -15,6 +15,7 @@
 //! Invariant: no panic crosses into the runtime; a kernel that panicked is an error of the run.
 
 use std::{
+    collections::BTreeSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -58,12 +59,25 @@ pub(crate) struct Shared {
     simd: Simd,
     pub(crate) step: Mutex<Step>,
     pub(crate) layers: Vec<Mutex<Layer>>,
+    /// Numbers of keys that the attention of each layer keeps of a position, as the graph says.
+    pub(crate) widths: Mutex<BTreeSet<usize>>,
+    /// Kernels run one after the other.
+    scratch: Mutex<Scratch>,
+}
+
+/// What a kernel needs for a while.
+#[derive(Debug, Default)]
+struct Scratch {
+    codes: Activations,
+    more_codes: Activations,
+    rows: Vec<f32>,
 }
 
 impl Shared {
     pub(crate) fn new(simd: Simd, layers: usize) -> Arc<Shared> {
         let layers = (0..layers).map(|_| Mutex::default()).collect();
-        Arc::new(Shared { simd, step: Mutex::default(), layers })
+        let (step, widths, scratch) = Default::default();
+        Arc::new(Shared { simd, step, layers, widths, scratch })
     }
 }
 
@@ -274,7 +288,6 @@ fn tokens<'a>(
 }
 
 fn linear(shared: Arc<Shared>, shape: Shape) -> Compute {
-    let mut codes = Activations::default();
     let all: usize = shape.rows.iter().sum();
     Box::new(move |context| {
         slice!(context, 0, f32, x);
@@ -292,7 +305,8 @@ fn linear(shared: Arc<Shared>, shape: Shape) -> Compute {
         let matrices: Vec<Matrix<'_>> = matrices.collect::<Result<_>>()?;
         let threads = Threads::new(context);
         let cpu = Cpu { simd: shared.simd, threads: &threads };
-        let x = tokens(cpu, x, &matrices, shape.columns, &mut codes)?;
+        let scratch = &mut *held(&shared.scratch);
+        let x = tokens(cpu, x, &matrices, shape.columns, &mut scratch.codes)?;
         output!(context, [1, x.count, all], y);
         multiply(cpu, x, &matrices, bias, y);
         threads.done()
@@ -300,7 +314,6 @@ fn linear(shared: Arc<Shared>, shape: Shape) -> Compute {
 }
 
 fn gate(shared: Arc<Shared>, shape: Shape) -> Compute {
-    let mut codes = Activations::default();
     Box::new(move |context| {
         slice!(context, 0, f32, x);
         slice!(context, 1, u8, gate);
@@ -311,7 +324,8 @@ fn gate(shared: Arc<Shared>, shape: Shape) -> Compute {
         }
         let threads = Threads::new(context);
         let cpu = Cpu { simd: shared.simd, threads: &threads };
-        let x = tokens(cpu, x, &[gate, up], shape.columns, &mut codes)?;
+        let scratch = &mut *held(&shared.scratch);
+        let x = tokens(cpu, x, &[gate, up], shape.columns, &mut scratch.codes)?;
         output!(context, [1, x.count, gate.rows()], y);
         gated(cpu, x, gate, up, y);
         threads.done()
@@ -332,7 +346,6 @@ fn pick(shared: Arc<Shared>, columns: usize) -> Compute {
 }
 
 fn head(shared: Arc<Shared>, shape: Shape) -> Compute {
-    let mut codes = Activations::default();
     Box::new(move |context| {
         slice!(context, 0, f32, x);
         slice!(context, 1, u8, matrix);
@@ -347,8 +360,9 @@ fn head(shared: Arc<Shared>, shape: Shape) -> Compute {
         let wanted: Vec<Option<&[u32]>> = step.wanted.iter().map(|(_, rows)| rows.as_deref()).collect();
         let threads = Threads::new(context);
         let cpu = Cpu { simd: shared.simd, threads: &threads };
-        let x = tokens(cpu, x, &[matrix], shape.columns, &mut codes)?;
-        chosen(cpu, x, matrix, &wanted, y);
+        let scratch = &mut *held(&shared.scratch);
+        let x = tokens(cpu, x, &[matrix], shape.columns, &mut scratch.codes)?;
+        chosen(cpu, x, matrix, &wanted, &mut scratch.more_codes, y);
         threads.done()
     })
 }
@@ -370,7 +384,7 @@ fn attention(shared: Arc<Shared>, context: &KernelContext<'_>) -> Result<Compute
     {
         return Err(Error::new(format!("attention of {heads:?} in layer {layer}")));
     }
-    let mut rotated = Vec::new();
+    held(&shared.widths).insert(heads.kv * heads.size);
     Ok(Box::new(move |context| {
         slice!(context, 0, f32, x);
         slice!(context, 1, f32, cos);
@@ -385,6 +399,7 @@ fn attention(shared: Arc<Shared>, context: &KernelContext<'_>) -> Result<Compute
         {
             return Err(Error::new(format!("{count} tokens up to position {last} do not fit the step")));
         }
+        let rotated = &mut held(&shared.scratch).rows;
         rotated.clear();
         rotated.extend_from_slice(x);
         output!(context, [1, count, heads.queries * heads.size], y);
@@ -392,7 +407,7 @@ fn attention(shared: Arc<Shared>, context: &KernelContext<'_>) -> Result<Compute
         let cpu = Cpu { simd: shared.simd, threads: &threads };
         let rotary = Rotary { cos, sin };
         let mut layer = held(&shared.layers[layer]);
-        attend(cpu, heads, &mut layer, &step.spans, rotary, &mut rotated, y);
+        attend(cpu, heads, &mut layer, &step.spans, rotary, rotated, y);
         threads.done()
     }))
 }

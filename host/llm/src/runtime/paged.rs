@@ -46,6 +46,12 @@ impl Paged {
             let told = shared.layers.len();
             return Err(format!("it has {layers} layers, but `num_hidden_layers` in config.json is {told}"));
         }
+        let widths = held(&shared.widths).clone();
+        if widths.iter().any(|found| *found != width) {
+            return Err(format!(
+                "`pawl.kv_width` is {width} in its metadata, but its attention keeps {widths:?}"
+            ));
+        }
         let shape = session.outputs().first().and_then(|output| output.dtype().tensor_shape().cloned());
         let vocabulary = shape.and_then(|shape| usize::try_from(*shape.last()?).ok()).filter(|n| *n > 0);
         let vocabulary = vocabulary.ok_or("its output does not say how many logits it gives")?;
@@ -79,7 +85,13 @@ impl Paged {
         let ids: Vec<i64> = tokens.iter().map(|token| i64::from(*token)).collect();
         let ids = Tensor::from_array(([1, ids.len()], ids))?;
         let mut outputs = self.session.run(ort::inputs!["input_ids" => ids])?;
-        outputs.remove("logits").ok_or_else(|| ort::Error::new("the graph gave no logits"))
+        let logits = outputs.remove("logits").ok_or_else(|| ort::Error::new("the graph gave no logits"))?;
+        let columns = logits.try_extract_tensor::<f32>()?.0.last().copied();
+        if columns != i64::try_from(self.vocabulary).ok() {
+            let message = format!("{columns:?} logits of a token; the graph promised {}", self.vocabulary);
+            return Err(ort::Error::new(message));
+        }
+        Ok(logits)
     }
 }
 
@@ -102,6 +114,10 @@ impl Backend for Paged {
 
     fn length(&self, sequence: &Sequence) -> usize {
         sequence.length
+    }
+
+    fn fits(&self, length: usize) -> bool {
+        self.pages.available() * PAGE >= length
     }
 
     fn reserve(&mut self, sequence: &mut Sequence, tokens: &[TokenId], length: usize) -> bool {

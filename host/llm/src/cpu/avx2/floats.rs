@@ -16,16 +16,18 @@ pub(super) fn quantize(x: &[f32], codes: &mut [i8], blocks: &mut [Quantized]) {
     let magnitude = _mm256_castsi256_ps(_mm256_set1_epi32(i32::MAX));
     for ((x, codes), block) in x.chunks_exact(BLOCK).zip(codes.as_chunks_mut::<BLOCK>().0).zip(blocks) {
         let mut parts = [_mm256_setzero_ps(); 4];
-        let mut most = _mm256_setzero_ps();
+        let (mut most, mut no_number) = (_mm256_setzero_ps(), _mm256_setzero_ps());
         for at in 0..4 {
             parts[at] = load_floats(part(x, at * LANES));
             most = _mm256_max_ps(most, _mm256_and_ps(parts[at], magnitude));
+            // The largest of a number and none is the number.
+            no_number = _mm256_or_ps(no_number, _mm256_cmp_ps::<_CMP_UNORD_Q>(parts[at], parts[at]));
         }
         let mut lanes = [0.0; LANES];
         store(&mut lanes, most);
         let most = lanes.into_iter().fold(0.0, f32::max);
         // A row that is not finite gives codes that mean nothing, and a scale that is not finite.
-        let scale = most / 127.0;
+        let scale = if _mm256_movemask_ps(no_number) == 0 { most / 127.0 } else { f32::NAN };
         let inverse = _mm256_set1_ps(if most > 0.0 { 127.0 / most } else { 0.0 });
         let mut whole = [_mm256_setzero_si256(); 4];
         for at in 0..4 {
@@ -48,7 +50,7 @@ pub(super) fn quantize(x: &[f32], codes: &mut [i8], blocks: &mut [Quantized]) {
     }
 }
 
-/// `e^x`, to a few units in the last place; 0 below -87, and at most `e^88`. Polynomial and range reduction as in
+/// `e^x`, to a few units in the last place, for x held to -87.3 … 88.3; no number gives none. Polynomial and range reduction as in
 /// Cephes' `expf`.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -65,7 +67,8 @@ pub(super) fn exp(x: __m256) -> __m256 {
     }
     let sum = _mm256_fmadd_ps(sum, _mm256_mul_ps(rest, rest), _mm256_add_ps(rest, _mm256_set1_ps(1.0)));
     let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(whole), _mm256_set1_epi32(127));
-    _mm256_mul_ps(sum, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)))
+    let power = _mm256_mul_ps(sum, _mm256_castsi256_ps(_mm256_slli_epi32(exponent, 23)));
+    _mm256_or_ps(power, _mm256_cmp_ps::<_CMP_UNORD_Q>(x, x))
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
