@@ -109,8 +109,8 @@ impl Peer {
                 serde_json::from_str(&text)?
             } else {
                 let events = text.lines().filter_map(|line| line.strip_prefix("data: "));
-                let events = events.filter_map(|event| serde_json::from_str::<Value>(event).ok());
-                events.filter(|event| event["usage"].is_object()).last().context("no usage was told")?
+                let mut events = events.filter_map(|event| serde_json::from_str::<Value>(event).ok());
+                events.rfind(|event| event["usage"].is_object()).context("no usage was told")?
             };
             let usage = |key: &str| last["usage"][key].as_f64().unwrap_or(0.0);
             let valid = is_valid(request, &last["choices"][0]["message"])?;
