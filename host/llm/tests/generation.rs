@@ -108,7 +108,7 @@ fn sampled_and_cut_answers_do_not_depend_on_shortcuts_or_company_either() {
     );
     let make = |llm: &Llm, n: usize| {
         let text = "Tell me a story of the sea, of the sea, of the sea.";
-        let grammar = if n % 2 == 0 { Grammar::Free } else { form.clone() };
+        let grammar = if n.is_multiple_of(2) { Grammar::Free } else { form.clone() };
         // Cut off anywhere, forced runs among it.
         let mut request = request(llm, text, grammar, 5 + 3 * n);
         request.sampling = Sampling { temperature: 0.8, top_p: 0.9, seed: n as u64, ..Sampling::default() };
