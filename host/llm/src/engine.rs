@@ -155,6 +155,7 @@ impl<B: Backend> Decoder<B> {
     fn chunks(&self, chunk: usize) -> Vec<usize> {
         let mut counts = vec![0; self.slots.len()];
         let mut prompts: Vec<(usize, usize)> = Vec::new();
+        let alone = self.slots.iter().all(|slot| slot.sequence.is_none());
         for (at, slot) in self.slots.iter().enumerate() {
             let pending = self.pending(slot);
             if slot.outcome.is_some() || (slot.sequence.is_some() && pending <= SHORT) {
@@ -165,8 +166,10 @@ impl<B: Backend> Decoder<B> {
                 let held = other.answer.tokens.len() - self.pending(other);
                 common(&other.answer.tokens, &slot.answer.tokens) >= held + PAGE
             };
+            // Who cannot begin yet takes nothing from those that others wait for.
+            let begins = slot.sequence.is_some() || alone || self.backend.fits(slot.answer.tokens.len() + 1);
             let waits = slot.sequence.is_none() && self.shortcuts.prefix_cache && prompts.iter().any(twin);
-            if !waits {
+            if begins && !waits {
                 prompts.push((at, pending));
             }
         }
@@ -226,7 +229,7 @@ impl<B: Backend> Decoder<B> {
             pending = 1;
         }
         let mut count = pending;
-        if begins || pending > SHORT.min(self.shortcuts.chunk) {
+        if begins || pending > SHORT {
             count = pending.min(chunk);
             // Where one token alone is rounded otherwise, none of a prompt is left alone, nor its last one.
             if !B::EXACT && (count + 1 == pending || count == 1) && pending > 1 {

@@ -205,8 +205,8 @@ fn answers_are_the_same_alone_at_once_and_where_room_is_short() {
         })
         .collect();
     // 2048 tokens take 64 pages: room for one context, and then a little more.
-    for pages in [64, 70, 300] {
-        let mut decoder = decoder(pages, Shortcuts::default());
+    for (pages, chunk) in [(64, 256), (70, 256), (64, 7), (70, 33), (300, 7), (300, 256)] {
+        let mut decoder = decoder(pages, Shortcuts { chunk, ..Shortcuts::default() });
         let mut receivers: Vec<Receiver> = lengths
             .iter()
             .enumerate()
@@ -214,7 +214,7 @@ fn answers_are_the_same_alone_at_once_and_where_room_is_short() {
             .collect();
         run(&mut decoder);
         let told: Vec<String> = receivers.iter_mut().map(|receiver| output(receiver).0).collect();
-        assert_eq!(told, alone, "{pages} pages");
+        assert_eq!(told, alone, "{pages} pages, chunks of {chunk}");
     }
 }
 
