@@ -11,7 +11,7 @@ const MODEL: &str = "smollm2-135m-instruct-q4_1";
 fn serve(folder: &tempfile::TempDir) -> Result<Server> {
     let hostile = target().canonicalize()?.join("guests/hostile");
     let settings = format!(
-        "[model]\ncontext = 3072\n[chat]\nmax-rounds = 2\nmax-tokens = 48\n\
+        "[model]\ncontext = 3072\n[chat]\nmax-rounds = 2\nmax-tokens = 48\nmax-result = \"2KiB\"\n\
          [plugins.calendar.grant]\nkeyvalue = true\nrandom = true\n[plugins.hostile]\npath = {hostile:?}\n"
     );
     Server::start(&Options { model: MODEL, settings: Some(settings) }, folder.path())
