@@ -315,11 +315,7 @@ impl<B: Backend> Decoder<B> {
                     Ok(Some(reason)) => Ok(Next::End(reason)),
                     Err(error) => Err(error),
                 };
-                match next {
-                    Ok(Next::Choose) => {}
-                    Ok(Next::End(reason)) => slot.outcome = Some(Ok(reason)),
-                    Err(error) => slot.outcome = Some(Err(error)),
-                }
+                slot.outcome = outcome(next);
             }
             if let Some(sequence) = &mut slot.sequence {
                 let right = share.tokens.iter().zip(&slot.answer.tokens).take_while(|(a, b)| a == b).count();
@@ -329,6 +325,15 @@ impl<B: Backend> Decoder<B> {
             }
         }
         Ok(())
+    }
+}
+
+/// How an answer ends, where it does.
+fn outcome(next: Result<Next, Error>) -> Option<Result<crate::StopReason, Error>> {
+    match next {
+        Ok(Next::Choose) => None,
+        Ok(Next::End(reason)) => Some(Ok(reason)),
+        Err(error) => Some(Err(error)),
     }
 }
 
@@ -345,11 +350,7 @@ impl<B: Backend> Engine for Decoder<B> {
 
     fn admit(&mut self, ready: Ready, events: Events) {
         let mut answer = Answer::new(&ready.request, &ready.prompt, ready.matcher, self.context, events);
-        let outcome = match answer.advance(self.rules()) {
-            Ok(Next::Choose) => None,
-            Ok(Next::End(reason)) => Some(Ok(reason)),
-            Err(error) => Some(Err(error)),
-        };
+        let outcome = outcome(answer.advance(self.rules()));
         self.slots.push(Slot { answer, sequence: None, begun: false, outcome });
     }
 

@@ -80,6 +80,15 @@ impl<'a> Matrix<'a> {
         super::layout::unpack(self.format, self.strip(row / LANES), row % LANES, out);
     }
 
+    /// The product of one strip with one token.
+    fn product(&self, simd: Simd, x: Tokens<'_>, strip: usize, t: usize) -> [f32; LANES] {
+        if self.takes_codes() {
+            return simd.single(self.format, self.strip(strip), x.codes.row(t));
+        }
+        let row = &x.floats[t * self.columns..(t + 1) * self.columns];
+        simd.float_product(self.format == Format::F16, self.strip(strip), row)
+    }
+
     /// Products of these strips with all tokens: of strip s and token t at `(s - first) * tokens + t`.
     fn products(
         &self,
@@ -90,19 +99,9 @@ impl<'a> Matrix<'a> {
         spreads: &mut Vec<Spread>,
     ) {
         sums.clear();
-        let float = |strip: &[u8], t: usize| {
-            let row = &x.floats[t * self.columns..(t + 1) * self.columns];
-            simd.float_product(self.format == Format::F16, strip, row)
-        };
-        if !self.takes_codes() {
-            sums.extend(
-                strips.flat_map(|s| (0..x.count).map(move |t| (s, t))).map(|(s, t)| float(self.strip(s), t)),
-            );
-            return;
-        }
-        if x.count == 1 {
-            let row = x.codes.row(0);
-            return sums.extend(strips.map(|s| simd.single(self.format, self.strip(s), row)));
+        if x.count == 1 || !self.takes_codes() {
+            let each = strips.flat_map(|s| (0..x.count).map(move |t| (s, t)));
+            return sums.extend(each.map(|(s, t)| self.product(simd, x, s, t)));
         }
         sums.resize(strips.len() * x.count, [0.0; LANES]);
         spreads.resize(CHUNK, Spread::default());
@@ -262,12 +261,7 @@ pub(crate) fn chosen(
         for strip in strips.clone() {
             let at = (strip - strips.start) * LANES;
             for &t in &by_strip[strip] {
-                let sums = if matrix.takes_codes() {
-                    cpu.simd.single(matrix.format, matrix.strip(strip), x.codes.row(t))
-                } else {
-                    let row = &x.floats[t * matrix.columns..(t + 1) * matrix.columns];
-                    cpu.simd.float_product(matrix.format == Format::F16, matrix.strip(strip), row)
-                };
+                let sums = matrix.product(cpu.simd, x, strip, t);
                 let row = &mut y.row(t)[at..];
                 let width = row.len().min(LANES);
                 row[..width].copy_from_slice(&sums[..width]);

@@ -92,16 +92,8 @@ impl TensorType {
     /// Bytes of one block in the file.
     pub(crate) fn block_bytes(self) -> u64 {
         match self {
-            Self::F32 => 4,
-            Self::F16 | Self::Bf16 => 2,
-            Self::Q4_0 => 18,
-            Self::Q4_1 => 20,
-            Self::Q5_0 => 22,
-            Self::Q5_1 => 24,
-            Self::Q8_0 => 34,
-            Self::Q4K => 144,
-            Self::Q5K => 176,
-            Self::Q6K => 210,
+            Self::Bf16 => 2,
+            other => other.format().source_bytes() as u64,
         }
     }
 

@@ -139,7 +139,7 @@ impl Operator for One {
     fn create_kernel<'attr>(&self, context: &KernelContext<'attr>) -> Result<Self::Kernel<'attr>> {
         let shared = self.shared.clone();
         let mut kernel: Compute = match self.name {
-            "Embed" => embed(&shape(context)?)?,
+            "Embed" => embed(shape(context)?),
             "Linear" => linear(shared, shape(context)?),
             "Gated" => gate(shared, shape(context)?),
             "Head" => head(shared, shape(context)?),
@@ -252,22 +252,19 @@ macro_rules! output {
     };
 }
 
-fn embed(shape: &Shape) -> Result<Compute> {
-    let Shape { formats, rows, columns } = shape;
-    let (shape, columns) =
-        (Shape { formats: formats.clone(), rows: rows.clone(), columns: *columns }, *columns);
-    Ok(Box::new(move |context| {
+fn embed(shape: Shape) -> Compute {
+    Box::new(move |context| {
         slice!(context, 0, i64, ids);
         slice!(context, 1, u8, table);
         let table = shape.matrix(0, table)?;
-        output!(context, [1, ids.len(), columns], out);
-        for (id, out) in ids.iter().zip(out.chunks_exact_mut(columns)) {
+        output!(context, [1, ids.len(), shape.columns], out);
+        for (id, out) in ids.iter().zip(out.chunks_exact_mut(shape.columns)) {
             let row = usize::try_from(*id).ok().filter(|row| *row < table.rows());
             let row = row.ok_or_else(|| Error::new(format!("token {id} of {}", table.rows())))?;
             table.unpack(row, out);
         }
         Ok(())
-    }))
+    })
 }
 
 /// Tokens in both forms; the codes are kept in `codes`.
