@@ -1,6 +1,6 @@
 //! How fast a model folder loads, reads and writes on this machine.
 //!
-//! `cargo run --release -p pawl-llm --example speed -- LIBRARY FOLDER [THREADS] [--text PROMPT]`
+//! `cargo run --release -p pawl-llm --example speed -- LIBRARY FOLDER [THREADS [PROVIDER,…]]`
 
 use std::{path::Path, time::Instant};
 
@@ -11,11 +11,15 @@ use serde_json::json;
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [library, folder, rest @ ..] = arguments.as_slice() else {
-        anyhow::bail!("usage: speed LIBRARY FOLDER [THREADS]");
+        anyhow::bail!("usage: speed LIBRARY FOLDER [THREADS [PROVIDER,…]]");
     };
     let mut options = ModelOptions::default();
     if let Some(threads) = rest.first() {
         options.threads = threads.parse().context("THREADS is a number")?;
+    }
+    if let Some(providers) = rest.get(1) {
+        let providers = providers.split(',').map(|name| name.parse().map_err(anyhow::Error::msg));
+        options.providers = providers.collect::<Result<_>>()?;
     }
     let started = Instant::now();
     let runtime = Runtime::load(Path::new(library))?;

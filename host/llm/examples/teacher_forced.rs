@@ -1,6 +1,6 @@
 //! Top-1 of a model at every position of given answers; `tests/scripts/agreement.py` compares it with llama.cpp.
 //!
-//! `cargo run --release -p pawl-llm --example teacher_forced -- LIBRARY FOLDER`, then JSON on standard input, a request
+//! `cargo run --release -p pawl-llm --example teacher_forced -- LIBRARY FOLDER [PROVIDER,…]`, then JSON on standard input, a request
 //! a line: `{"prompt": [tokens], "answer": [tokens], "logits": "FILE"}` is answered by `{"top": [tokens]}`, the likeliest
 //! token before each of the answer's, whose logits `[answer, vocabulary]` (f32, little-endian) are in FILE then;
 //! `{"text": "…"}` is answered by `{"tokens": [tokens]}`.
@@ -15,11 +15,14 @@ use serde_json::{Value, json};
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [library, folder] = arguments.as_slice() else {
-        bail!("usage: teacher_forced LIBRARY FOLDER");
+    let [library, folder, providers @ ..] = arguments.as_slice() else {
+        bail!("usage: teacher_forced LIBRARY FOLDER [PROVIDER,…]");
     };
+    let providers = providers.iter().flat_map(|list| list.split(','));
+    let providers = providers.map(|name| name.parse().map_err(anyhow::Error::msg)).collect::<Result<_>>()?;
+    let options = ModelOptions { providers, ..ModelOptions::default() };
     let runtime = Runtime::load(Path::new(library))?;
-    let mut scorer = Scorer::load(&runtime, Path::new(folder), &ModelOptions::default())?;
+    let mut scorer = Scorer::load(&runtime, Path::new(folder), &options)?;
     for line in std::io::stdin().lock().lines() {
         let request: Value = serde_json::from_str(&line?)?;
         let reply = match request["text"].as_str() {

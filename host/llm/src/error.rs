@@ -16,6 +16,14 @@ pub enum Error {
         /// What the loader said.
         message: String,
     },
+    /// An execution provider that was asked for cannot compute; there is no falling back to the processor.
+    #[error("execution provider `{provider}` cannot be used: {message}; {}", provider.mend())]
+    Provider {
+        /// Which.
+        provider: crate::Provider,
+        /// What the runtime said, with the name of a library that is missing.
+        message: String,
+    },
     /// A file of a model folder is missing or is not what it must be.
     #[error("model file `{}`: {message}", path.display())]
     ModelFile {

@@ -50,7 +50,7 @@ pub use grammar::{Grammar, holds, json_in_lark, quotes};
 pub use import::{IMPORTER_VERSION, ImportError, ImportProgress, ImportReport, Operators};
 pub use model::{ModelInfo, ModelOptions};
 pub use prompt::Prompt;
-pub use runtime::Runtime;
+pub use runtime::{Provider, Runtime};
 pub use sampler::Sampling;
 pub use scheduler::Generation;
 pub use score::Scorer;
@@ -61,7 +61,7 @@ use crate::{
     engine::{Decoder, Ready},
     grammar::Grammars,
     model::Model,
-    runtime::Loaded,
+    runtime::Kind,
     scheduler::Scheduler,
     template::Template,
     vocabulary::Vocabulary,
@@ -98,9 +98,9 @@ impl Llm {
         let Model { info, graph, vocabulary, grammars, template } = Model::load(runtime, folder, options)?;
         let shared = Arc::new(Shared { info, vocabulary, grammars, template });
         let scheduler = match graph {
-            Loaded::Paged(graph) => start(&shared, *graph, options, shortcuts)?,
+            Kind::Paged(graph) => start(&shared, *graph, options, shortcuts)?,
             // Its sequences are evaluated one after the other, each with a whole cache: more at once would bring nothing.
-            Loaded::Graph(graph) => {
+            Kind::Graph(graph) => {
                 start(&shared, *graph, &ModelOptions { slots: 1, ..options.clone() }, shortcuts)?
             }
         };

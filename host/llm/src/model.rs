@@ -10,6 +10,7 @@
 //! | `model.onnx` or `onnx/model.onnx` | the graph |
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -19,7 +20,7 @@ use serde_json::Value;
 use crate::{
     Error,
     grammar::Grammars,
-    runtime::{self, Beside, Limits, Loaded, Runtime},
+    runtime::{self, Beside, Kind, Limits, Loaded, Provider, Runtime},
     template::Template,
     vocabulary::Vocabulary,
 };
@@ -29,6 +30,9 @@ use crate::{
 pub struct ModelOptions {
     /// Longest prompt and answer together, in tokens; capped by what the model was made for.
     pub context: usize,
+    /// Execution providers in their order; what one does not take goes to the next, and at last to the processor, which need
+    /// not be named. Others than the processor need a graph of ONNX Runtime's operators.
+    pub providers: Vec<Provider>,
     /// Threads of one evaluation.
     pub threads: usize,
     /// Requests that run at once; one where the graph is not of our own operators.
@@ -39,11 +43,11 @@ pub struct ModelOptions {
 }
 
 impl Default for ModelOptions {
-    /// 8192 tokens, one thread a core that this process may use, 8 requests at once, 256 MiB of keys and values beside one
+    /// 8192 tokens, the processor, one thread a core that this process may use, 8 requests at once, 256 MiB of keys and values beside one
     /// context's (of the default model, 9,362 tokens).
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
-        ModelOptions { context: 8192, threads, slots: 8, kv_bytes: 256 << 20 }
+        ModelOptions { context: 8192, providers: Vec::new(), threads, slots: 8, kv_bytes: 256 << 20 }
     }
 }
 
@@ -66,12 +70,14 @@ pub struct ModelInfo {
     pub batched: bool,
     /// Threads of one evaluation.
     pub threads: usize,
+    /// How many of the graph's operators each execution provider computes.
+    pub providers: BTreeMap<Provider, usize>,
 }
 
 /// The parts of a loaded model.
 pub(crate) struct Model {
     pub(crate) info: ModelInfo,
-    pub(crate) graph: Loaded,
+    pub(crate) graph: Kind,
     pub(crate) vocabulary: Arc<Vocabulary>,
     pub(crate) grammars: Arc<Grammars>,
     pub(crate) template: Template,
@@ -100,15 +106,16 @@ impl Model {
         };
         let (graph, tokens) = std::thread::scope(|scope| {
             let tokens = scope.spawn(load_tokenizer);
-            let limits = Limits { threads: options.threads, context, kv_bytes: options.kv_bytes };
+            let ModelOptions { providers, threads, kv_bytes, .. } = options;
+            let limits = Limits { providers, threads: *threads, context, kv_bytes: *kv_bytes };
             let graph = runtime::load(runtime, &graph_path, config.beside, limits);
             let gone = || Err(Error::Tokenizer("loading it failed".into()));
             (graph, tokens.join().unwrap_or_else(|_| gone()))
         });
-        let (graph, (vocabulary, grammars)) = (graph?, tokens?);
+        let (Loaded { kind: graph, shares }, (vocabulary, grammars)) = (graph?, tokens?);
         let (layers, columns) = match &graph {
-            Loaded::Paged(graph) => (graph.layers(), Some(graph.vocabulary())),
-            Loaded::Graph(graph) => (graph.info().layers, graph.info().vocabulary),
+            Kind::Paged(graph) => (graph.layers(), Some(graph.vocabulary())),
+            Kind::Graph(graph) => (graph.interface().layers, graph.interface().vocabulary),
         };
         if let (Some(rows), Some(columns)) = (config.vocabulary, columns)
             && rows != columns
@@ -130,8 +137,9 @@ impl Model {
             vocabulary: vocabulary.size(),
             layers,
             eos: config.eos,
-            batched: matches!(graph, Loaded::Paged(_)),
+            batched: matches!(graph, Kind::Paged(_)),
             threads: options.threads.max(1),
+            providers: shares,
         };
         Ok(Model { info, graph, vocabulary, grammars, template })
     }

@@ -9,7 +9,7 @@ use crate::{
     Error, ModelOptions, Runtime,
     backend::{Backend, Part},
     model::Model,
-    runtime::Loaded,
+    runtime::Kind,
     vocabulary::Vocabulary,
 };
 
@@ -24,8 +24,8 @@ impl Scorer {
     pub fn load(runtime: &Runtime, folder: &Path, options: &ModelOptions) -> Result<Scorer, Error> {
         let model = Model::load(runtime, folder, options)?;
         let text: Box<dyn Told> = match model.graph {
-            Loaded::Paged(graph) => Box::new(Text { backend: *graph, sequence: None, tokens: Vec::new() }),
-            Loaded::Graph(graph) => Box::new(Text { backend: *graph, sequence: None, tokens: Vec::new() }),
+            Kind::Paged(graph) => Box::new(Text { backend: *graph, sequence: None, tokens: Vec::new() }),
+            Kind::Graph(graph) => Box::new(Text { backend: *graph, sequence: None, tokens: Vec::new() }),
         };
         Ok(Scorer { vocabulary: model.vocabulary, text })
     }

@@ -11,7 +11,7 @@ use std::{
     sync::OnceLock,
 };
 
-use pawl_llm::{Error, Grammar, Llm, Operators};
+use pawl_llm::{Error, Grammar, Llm, ModelOptions, Operators, Provider};
 use support::{answer, folder, gguf, load, options, runtime, shared};
 use tempfile::TempDir;
 
@@ -53,7 +53,10 @@ fn copy_of(folder: &Path) -> TempDir {
 
 /// An export that says nothing of its cache gets the growing one.
 fn growing() -> TempDir {
-    let folder = portable();
+    growing_of(portable())
+}
+
+fn growing_of(folder: &Path) -> TempDir {
     let copy = copy_of(folder);
     let mut graph = fs::read(folder.join("model.onnx")).unwrap();
     let key = b"pawl.kv_cache";
@@ -99,13 +102,16 @@ fn field(tag: u8, bytes: &[u8]) -> Vec<u8> {
     [&[(tag << 3) | 2, bytes.len() as u8], bytes].concat()
 }
 
-/// The smallest model with one more graph input, int64 of the shape that is given by name. Protobuf merges what is
+/// ONNX's numbers of element types.
+const INT64: u8 = 7;
+const BOOL: u8 = 9;
+
+/// The smallest model with one more graph input, of the type and the shape that is given by name. Protobuf merges what is
 /// appended.
-fn with_input(name: &str, dimensions: &[&str]) -> TempDir {
+fn with_input(name: &str, element: u8, dimensions: &[&str]) -> TempDir {
     let growing = growing();
     let shape: Vec<u8> = dimensions.iter().flat_map(|d| field(1, &field(2, d.as_bytes()))).collect();
-    let int64 = [8, 7];
-    let tensor = [&int64[..], &field(2, &shape)].concat();
+    let tensor = [&[8, element][..], &field(2, &shape)].concat();
     let input = [field(1, name.as_bytes()), field(2, &field(1, &tensor))].concat();
     let mut graph = fs::read(growing.path().join("model.onnx")).unwrap();
     graph.extend(field(7, &field(11, &input)));
@@ -115,12 +121,13 @@ fn with_input(name: &str, dimensions: &[&str]) -> TempDir {
 
 #[test]
 fn usual_inputs_of_exports_are_fed() {
-    for (name, dimensions) in [
-        ("position_ids", &["batch", "length"][..]),
-        ("num_logits_to_keep", &["one"]),
-        ("num_logits_to_keep", &[]),
+    for (name, element, dimensions) in [
+        ("position_ids", INT64, &["batch", "length"][..]),
+        ("num_logits_to_keep", INT64, &["one"]),
+        ("num_logits_to_keep", INT64, &[]),
+        ("use_cache_branch", BOOL, &["one"]),
     ] {
-        let folder = with_input(name, dimensions);
+        let folder = with_input(name, element, dimensions);
         let llm = load(folder.path(), 256);
         let text = answer(&llm, "What is the capital of France?", Grammar::Free, 8).text;
         let usual = load(portable(), 256);
@@ -130,8 +137,50 @@ fn usual_inputs_of_exports_are_fed() {
 
 #[test]
 fn unknown_inputs_are_named() {
-    let folder = with_input("token_type_ids", &["batch", "length"]);
+    let folder = with_input("token_type_ids", INT64, &["batch", "length"]);
     assert!(refusal(folder.path()).contains("token_type_ids"));
+    let folder = with_input("position_ids", BOOL, &["batch", "length"]);
+    let message = refusal(folder.path());
+    assert!(message.contains("`position_ids` is Some(Bool)") && message.contains("Int64"), "{message}");
+}
+
+#[test]
+fn float16_graphs_answer_alike_whichever_way_they_keep_their_cache() {
+    let home = tempfile::tempdir().unwrap();
+    let in_place = home.path().join("device");
+    pawl_llm::import_gguf(&gguf(), &in_place, Operators::Device, &mut |_| {}).unwrap();
+    let growing = growing_of(&in_place);
+    let text = format!("{}How many regions?", "Lamps, chairs and tables are sold in five regions. ".repeat(15));
+    let grammar = || Grammar::JsonSchema(serde_json::json!({"type": "integer", "minimum": 0, "maximum": 99}));
+    let answers = [&in_place, growing.path(), portable()].map(|folder| {
+        let llm = load(folder, 1024);
+        let first = answer(&llm, &text, grammar(), 30).text;
+        let other = answer(&llm, &format!("{text} And how many goods?"), grammar(), 30);
+        assert!(other.finish.usage.cached_tokens > 100, "the beginning is kept: {:?}", other.finish.usage);
+        (first, other.text)
+    });
+    assert_eq!(answers[0], answers[1]);
+    assert_eq!(answers[0], answers[2], "float32 answers the same here");
+}
+
+#[test]
+fn execution_providers_that_are_not_there_are_named_with_the_mend() {
+    let with = |folder: &Path, providers: &[Provider]| {
+        let options = ModelOptions { providers: providers.to_vec(), ..options(256) };
+        Llm::load(&runtime(), folder, &options)
+    };
+    let message = with(portable(), &[Provider::Cuda]).expect_err("no such build").to_string();
+    for part in ["`cuda`", "has only cpu", "cargo xtask start --gpu cuda", "cuDNN 9"] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    let message = with(portable(), &[Provider::Cpu, Provider::OpenVino]).expect_err("in vain").to_string();
+    assert!(message.contains("`openvino` after it"), "{message}");
+    let llm = with(portable(), &[Provider::Cpu]).unwrap();
+    let shares: Vec<_> = llm.info().providers.iter().collect();
+    assert!(matches!(shares.as_slice(), [(Provider::Cpu, operators)] if **operators > 100), "{shares:?}");
+    assert_eq!("cuda".parse(), Ok(Provider::Cuda));
+    let unknown = "gpu".parse::<Provider>().expect_err("no such provider");
+    assert!(unknown.contains("`gpu`") && unknown.contains("cuda, tensorrt"), "{unknown}");
 }
 
 #[test]

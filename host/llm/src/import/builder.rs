@@ -34,14 +34,16 @@ pub(crate) struct Builder<'a> {
     pub(crate) jobs: Vec<Job>,
     /// Bytes of the data file so far.
     pub(crate) end: u64,
+    /// Of all values between operators, and of weights that are not codes.
+    pub(crate) float: DataType,
     used: BTreeSet<String>,
 }
 
 impl<'a> Builder<'a> {
-    /// An empty graph called `name` over the tensors of `gguf`.
-    pub(crate) fn new(gguf: &'a Gguf, name: &str) -> Self {
+    /// An empty graph called `name` over the tensors of `gguf`, computing in `float`.
+    pub(crate) fn new(gguf: &'a Gguf, name: &str, float: DataType) -> Self {
         let graph = GraphProto { name: Some(name.to_owned()), ..Default::default() };
-        Self { gguf, graph, jobs: Vec::new(), end: 0, used: BTreeSet::new() }
+        Self { gguf, graph, jobs: Vec::new(), end: 0, float, used: BTreeSet::new() }
     }
 
     /// A tensor of the file that nothing has asked for.
@@ -54,14 +56,14 @@ impl<'a> Builder<'a> {
         let output = "embedding";
         let Some(layout) = table.layout else {
             let dims = [table.rows, table.columns];
-            self.weight("embedding.table", DataType::Float, &dims, table.codes);
+            self.weight("embedding.table", self.float, &dims, table.codes);
             self.node("Gather", "", &["embedding.table", "input_ids"], &[output], vec![int("axis", 0)]);
             return output.to_owned();
         };
         let groups = table.columns / layout.block;
         let packed = [table.rows, table.columns * layout.bits / 8];
         self.weight("embedding.codes", DataType::Uint8, &packed, table.codes);
-        self.weight("embedding.scales", DataType::Float, &[table.rows, groups], table.scales);
+        self.weight("embedding.scales", self.float, &[table.rows, groups], table.scales);
         let attributes = vec![
             int("bits", layout.bits),
             int("block_size", layout.block),
@@ -75,7 +77,7 @@ impl<'a> Builder<'a> {
         }
         let scaled = "embedding.scaled";
         self.node("GatherBlockQuantized", MICROSOFT, &inputs, &[scaled], attributes);
-        self.weight("embedding.offsets", DataType::Float, &[table.rows, groups], table.offsets_by_row);
+        self.weight("embedding.offsets", self.float, &[table.rows, groups], table.offsets_by_row);
         let gathered = "embedding.gathered_offsets";
         self.node("Gather", "", &["embedding.offsets", "input_ids"], &[gathered], vec![int("axis", 0)]);
         self.constant_i64("embedding.grouped_shape", &[0, 0, groups as i64, layout.block as i64]);
@@ -107,7 +109,7 @@ impl<'a> Builder<'a> {
         let (codes, scales) = (part("codes"), part("scales"));
         let packed = [rows, groups, layout.block * layout.bits / 8];
         self.weight(&codes, DataType::Uint8, &packed, stored.codes);
-        self.weight(&scales, DataType::Float, &[rows, groups], stored.scales);
+        self.weight(&scales, self.float, &[rows, groups], stored.scales);
         let attributes = vec![
             int("K", columns),
             int("N", rows),
@@ -126,7 +128,7 @@ impl<'a> Builder<'a> {
         let (scaled, offsets, correction) = (part("scaled"), part("offsets"), part("correction"));
         self.node("MatMulNBits", MICROSOFT, &inputs, &[&scaled], attributes);
         let sums = self.block_sums(x, groups, layout.block);
-        self.weight(&offsets, DataType::Float, &[groups, rows], stored.offsets_by_column);
+        self.weight(&offsets, self.float, &[groups, rows], stored.offsets_by_column);
         self.node("MatMul", "", &[&sums, &offsets], &[&correction], vec![]);
         self.node("Add", "", &[&scaled, &correction], &[output], vec![]);
     }
@@ -135,7 +137,7 @@ impl<'a> Builder<'a> {
         let part = |suffix: &str| format!("{name}.{suffix}");
         let (table, flat, product) = (part("table"), part("flat"), part("product"));
         let (flat_shape, shape) = (part("flat_shape"), part("shape"));
-        self.weight(&table, DataType::Float, &[stored.rows, stored.columns], stored.codes);
+        self.weight(&table, self.float, &[stored.rows, stored.columns], stored.codes);
         self.constant_i64(&flat_shape, &[-1, stored.columns as i64]);
         self.constant_i64(&shape, &[1, -1, stored.rows as i64]);
         self.node("Reshape", "", &[x, &flat_shape], &[&flat], vec![]);
@@ -167,14 +169,16 @@ impl<'a> Builder<'a> {
             Stored { rows, columns, layout, codes: 0, scales: 0, offsets_by_row: 0, offsets_by_column: 0 };
         let target = match layout {
             None => {
-                stored.codes = self.allocate(rows * columns * 4);
+                stored.codes = self.allocate(rows * columns * self.float.bytes());
                 Target::Floats { at: stored.codes }
             }
             Some(layout) => {
                 let groups = rows * columns / layout.block;
                 stored.codes = self.allocate(rows * columns * layout.bits / 8);
-                stored.scales = self.allocate(groups * 4);
-                let mut offsets = |wanted: bool| (wanted && layout.offset).then(|| self.allocate(groups * 4));
+                stored.scales = self.allocate(groups * self.float.bytes());
+                let mut offsets = |wanted: bool| {
+                    (wanted && layout.offset).then(|| self.allocate(groups * self.float.bytes()))
+                };
                 let (by_row, by_column) = (offsets(look_up), offsets(product));
                 stored.offsets_by_row = by_row.unwrap_or_default();
                 stored.offsets_by_column = by_column.unwrap_or_default();
@@ -191,8 +195,8 @@ impl<'a> Builder<'a> {
             return Err(ImportError::Feature(format!("the quantized vector `{}`", quantized.name)));
         }
         let length: u64 = tensors.iter().map(|tensor| tensor.rows() * tensor.columns()).sum();
-        let at = self.allocate(length * 4);
-        self.weight(name, DataType::Float, &[length], at);
+        let at = self.allocate(length * self.float.bytes());
+        self.weight(name, self.float, &[length], at);
         self.jobs.push(Job { tensors: tensors.to_vec(), target: Target::Floats { at } });
         Ok(name.to_owned())
     }
@@ -230,8 +234,7 @@ impl<'a> Builder<'a> {
 
     /// An initializer whose bytes are in the data file.
     pub(crate) fn weight(&mut self, name: &str, kind: DataType, dims: &[u64], offset: u64) {
-        let width = if kind == DataType::Uint8 { 1 } else { 4 };
-        let bytes = dims.iter().product::<u64>() * width;
+        let bytes = dims.iter().product::<u64>() * kind.bytes();
         self.graph.initializer.push(external(name, kind, dims, offset, bytes));
     }
 

@@ -10,11 +10,13 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
+use half::f16;
 use sha2::{Digest, Sha256};
 
 use super::ImportProgress;
 use super::error::ImportError;
 use super::gguf::{Gguf, Tensor};
+use super::onnx::DataType;
 use super::quant::{Blocks, Layout, TensorType, finite, push_floats};
 use crate::cpu::layout::{self, Format, LANES};
 
@@ -31,7 +33,7 @@ pub(crate) struct Job {
 
 /// Where in the data file, in bytes, and in what form.
 pub(crate) enum Target {
-    /// Plain f32 values.
+    /// Plain values.
     Floats { at: u64 },
     /// Codes `[rows, columns]` (packed), scales `[rows, groups]`, offsets `[rows, groups]` and `[groups, rows]`.
     Blocks { codes: u64, scales: u64, by_row: Option<u64>, by_column: Option<u64>, layout: Layout },
@@ -41,11 +43,12 @@ pub(crate) enum Target {
     Rope { cos: u64, sin: u64, base: f64, positions: u64, head: u64 },
 }
 
-/// Writes a data file of `bytes` bytes to `path` and returns the SHA-256 of the whole GGUF file, in hex.
+/// Writes a data file of `bytes` bytes with its floats as `float` to `path`, and returns the SHA-256 of the whole GGUF file, in hex.
 pub(crate) fn fill(
     gguf: &Gguf,
     mut jobs: Vec<Job>,
     bytes: u64,
+    float: DataType,
     path: &Path,
     progress: &mut dyn FnMut(ImportProgress),
 ) -> Result<String, ImportError> {
@@ -67,7 +70,7 @@ pub(crate) fn fill(
                 let (sender, next, jobs) = (sender.clone(), &next, &jobs);
                 scope.spawn(move || {
                     let work = || {
-                        let mut worker = Worker::new(gguf, path, bytes, stop, sender)?;
+                        let mut worker = Worker::new(gguf, path, bytes, float, stop, sender)?;
                         while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
                             worker.run(job)?;
                         }
@@ -99,6 +102,7 @@ struct Worker<'a> {
     path: &'a Path,
     /// Bytes of the whole data file, for messages.
     needed: u64,
+    float: DataType,
     /// Set when another worker failed.
     stop: &'a AtomicBool,
     progress: Sender<u64>,
@@ -112,13 +116,14 @@ impl<'a> Worker<'a> {
         gguf: &'a Gguf,
         path: &'a Path,
         needed: u64,
+        float: DataType,
         stop: &'a AtomicBool,
         progress: Sender<u64>,
     ) -> Result<Self, ImportError> {
         let file = OpenOptions::new().write(true).open(path);
         let file = file.map_err(|source| ImportError::io("write", path, needed, source))?;
         let (source, raw, blocks) = (Vec::new(), Vec::new(), Blocks::default());
-        Ok(Self { gguf, file, path, needed, stop, progress, source, raw, blocks })
+        Ok(Self { gguf, file, path, needed, float, stop, progress, source, raw, blocks })
     }
 
     fn run(&mut self, job: &Job) -> Result<(), ImportError> {
@@ -185,7 +190,7 @@ impl<'a> Worker<'a> {
                     return Err(ImportError::NotFinite(tensor.name.clone()));
                 }
                 worker.write_floats(at, &values)?;
-                at += values.len() as u64 * 4;
+                at += values.len() as u64 * worker.float.bytes();
                 Ok(())
             })?;
         }
@@ -213,8 +218,8 @@ impl<'a> Worker<'a> {
             }
             transposed.push(&blocks.offsets);
             cursors[0] += blocks.codes.len() as u64;
-            cursors[1] += blocks.scales.len() as u64 * 4;
-            cursors[2] += blocks.offsets.len() as u64 * 4;
+            cursors[1] += blocks.scales.len() as u64 * worker.float.bytes();
+            cursors[2] += blocks.offsets.len() as u64 * worker.float.bytes();
             worker.blocks = blocks;
             Ok(())
         })
@@ -253,7 +258,7 @@ impl<'a> Worker<'a> {
                     .map(|angle| function(angle) as f32)
                     .collect();
                 self.write_floats(at, &values)?;
-                at += values.len() as u64 * 4;
+                at += values.len() as u64 * self.float.bytes();
             }
         }
         Ok(())
@@ -262,7 +267,13 @@ impl<'a> Worker<'a> {
     fn write_floats(&mut self, at: u64, values: &[f32]) -> Result<(), ImportError> {
         let mut raw = std::mem::take(&mut self.raw);
         raw.clear();
-        raw.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        match self.float {
+            // What is beyond float16 would be infinite; the largest that there is, is nearer.
+            DataType::Float16 => raw.extend(values.iter().flat_map(|value| {
+                f16::from_f32(value.clamp(f16::MIN.to_f32(), f16::MAX.to_f32())).to_le_bytes()
+            })),
+            _ => raw.extend(values.iter().flat_map(|value| value.to_le_bytes())),
+        }
         let result = self.write(at, &raw);
         self.raw = raw;
         result

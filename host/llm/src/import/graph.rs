@@ -4,7 +4,8 @@
 //! Operators: ONNX Runtime's `ContribOperators.md` (MatMulNBits, GroupQueryAttention, GatherBlockQuantized,
 //! SkipSimplifiedLayerNormalization, QuickGelu).
 //! Contract: `input_ids` i64 `[1, s]`, `attention_mask` i64 `[1, t]` (t = past + s), `past_key_values.L.key/value`
-//! f32 `[1, kv heads, p, head]` -> `logits` f32 `[1, 1, vocabulary]` of the last position, `present.L.key/value`.
+//! `[1, kv heads, p, head]` -> `logits` `[1, 1, vocabulary]` of the last position, `present.L.key/value`; floats are f32, or
+//! f16 for devices, whose attention has no other.
 //! Past and present may be one buffer (`pawl.kv_cache` = `shared` in the model's metadata).
 //! Invariant: every tensor of the file is used exactly once (the embedding twice where it is also the head).
 
@@ -22,15 +23,17 @@ pub(crate) struct Plan {
     pub(crate) jobs: Vec<Job>,
     /// Bytes of the data file.
     pub(crate) bytes: u64,
+    /// What floats are in it.
+    pub(crate) float: DataType,
     /// Rows of the embedding and columns of the logits.
     pub(crate) vocabulary: u64,
     /// Whether the head is the embedding.
     pub(crate) tied: bool,
 }
 
-/// Builds the graph; reads no tensor bytes.
-pub(crate) fn plan(gguf: &Gguf, shape: &Hyperparameters) -> Result<Plan, ImportError> {
-    Builder::new(gguf, shape.architecture.name()).model(shape)
+/// Builds the graph, computing in `float`; reads no tensor bytes.
+pub(crate) fn plan(gguf: &Gguf, shape: &Hyperparameters, float: DataType) -> Result<Plan, ImportError> {
+    Builder::new(gguf, shape.architecture.name(), float).model(shape)
 }
 
 impl Builder<'_> {
@@ -73,7 +76,7 @@ impl Builder<'_> {
             let (tensor, architecture) = (tensor.to_owned(), shape.architecture.name().to_owned());
             return Err(ImportError::UnusedTensor { tensor, architecture });
         }
-        Ok(Plan { graph: self.graph, jobs: self.jobs, bytes: self.end, vocabulary, tied })
+        Ok(Plan { graph: self.graph, jobs: self.jobs, bytes: self.end, float: self.float, vocabulary, tied })
     }
 
     /// One transformer block: from the normed hidden state and the residual to those of the next.
@@ -158,8 +161,8 @@ impl Builder<'_> {
         for part in ["key", "value"] {
             let past = format!("past_key_values.{layer}.{part}");
             let present = format!("present.{layer}.{part}");
-            self.graph.input.push(value_info(&past, DataType::Float, &cache("past_length")));
-            self.graph.output.push(value_info(&present, DataType::Float, &cache("total_length")));
+            self.graph.input.push(value_info(&past, self.float, &cache("past_length")));
+            self.graph.output.push(value_info(&present, self.float, &cache("total_length")));
             inputs.push(past);
             outputs.push(present);
         }
@@ -222,16 +225,16 @@ impl Builder<'_> {
 
     fn outputs(&mut self, vocabulary: u64) {
         let shape = [Dim::Fixed(1), Dim::Fixed(1), Dim::Fixed(vocabulary)];
-        self.graph.output.insert(0, value_info("logits", DataType::Float, &shape));
+        self.graph.output.insert(0, value_info("logits", self.float, &shape));
     }
 
     /// Rotary tables `rope.cos` and `rope.sin`.
     pub(crate) fn rotary(&mut self, shape: &Hyperparameters) {
         let dims = [shape.context, shape.head / 2];
-        let bytes = dims[0] * dims[1] * 4;
+        let bytes = dims[0] * dims[1] * self.float.bytes();
         let (cos, sin) = (self.allocate(bytes), self.allocate(bytes));
-        self.weight("rope.cos", DataType::Float, &dims, cos);
-        self.weight("rope.sin", DataType::Float, &dims, sin);
+        self.weight("rope.cos", self.float, &dims, cos);
+        self.weight("rope.sin", self.float, &dims, sin);
         let target =
             Target::Rope { cos, sin, base: shape.rope_base, positions: shape.context, head: shape.head };
         self.jobs.push(Job { tensors: vec![], target });

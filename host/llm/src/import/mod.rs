@@ -4,7 +4,7 @@
 //! (of our own operators, of ONNX Runtime's) out of the pieces in `builder.rs`, `data.rs` decodes the weights (`quant.rs`) to their places, `onnx.rs` is the wire format,
 //! `tokenizer.rs` translates the vocabulary, `staging.rs` makes the folder appear whole or not at all.
 //!
-//! Invariants: the weights are those that llama.cpp multiplies with (no requantization); a file that is truncated,
+//! Invariants: the weights are those that llama.cpp multiplies with (no requantization; for devices, scales in float16); a file that is truncated,
 //! lying or not supported is an [`ImportError`] that says where and why; the stamp [`STAMP_FILE`] is written last.
 
 mod architecture;
@@ -30,6 +30,7 @@ pub use error::ImportError;
 
 use architecture::Hyperparameters;
 use gguf::Gguf;
+use onnx::DataType;
 use staging::Staging;
 use tokenizer::Vocabulary;
 
@@ -45,8 +46,11 @@ pub(crate) const STAMP_FILE: &str = "pawl.json";
 pub enum Operators {
     /// Our own, for x86-64 processors with AVX2: sequences are batched, weights take what they take in the GGUF file.
     Own,
-    /// ONNX Runtime's, for other processors and for devices; one sequence at a time.
+    /// ONNX Runtime's in float32, for other processors; one sequence at a time.
     Portable,
+    /// ONNX Runtime's in float16, for GPUs, whose attention computes in nothing else; one sequence at a time. The weights'
+    /// codes are the file's, their scales are rounded to float16.
+    Device,
 }
 
 impl Operators {
@@ -60,7 +64,18 @@ impl Operators {
         match self {
             Operators::Own => "own",
             Operators::Portable => "portable",
+            Operators::Device => "device",
         }
+    }
+}
+
+impl std::str::FromStr for Operators {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Operators, String> {
+        let all = [Operators::Own, Operators::Portable, Operators::Device];
+        let found = all.into_iter().find(|one| one.name() == name);
+        found.ok_or_else(|| format!("`{name}` is not known; there are own, portable and device"))
     }
 }
 
@@ -104,15 +119,19 @@ pub(crate) fn import_gguf(
     let gguf = Gguf::open(gguf)?;
     let shape = Hyperparameters::read(&gguf)?;
     // Our own attention works on sixteen numbers of a head at once.
-    let operators = if shape.head.is_multiple_of(16) { operators } else { Operators::Portable };
+    let operators = match operators {
+        Operators::Own if !shape.head.is_multiple_of(16) => Operators::Portable,
+        operators => operators,
+    };
     let plan = match operators {
         Operators::Own => packed::plan(&gguf, &shape)?,
-        Operators::Portable => graph::plan(&gguf, &shape)?,
+        Operators::Portable => graph::plan(&gguf, &shape, DataType::Float)?,
+        Operators::Device => graph::plan(&gguf, &shape, DataType::Float16)?,
     };
     let (layers, width) = (shape.layers.to_string(), (shape.kv_heads * shape.head).to_string());
     let properties: &[(&str, &str)] = match operators {
         Operators::Own => &[("pawl.kv_cache", "paged"), ("pawl.layers", &layers), ("pawl.kv_width", &width)],
-        Operators::Portable => &[("pawl.kv_cache", "shared")],
+        Operators::Portable | Operators::Device => &[("pawl.kv_cache", "shared")],
     };
     let vocabulary = Vocabulary::read(&gguf, plan.vocabulary)?;
     let mut quantization = BTreeMap::new();
@@ -127,7 +146,7 @@ pub(crate) fn import_gguf(
     write_json(&staging, "tokenizer_config.json", &vocabulary.config(shape.context))?;
     staging.write("model.onnx", &onnx::model(plan.graph, properties))?;
     let data = staging.path(onnx::DATA_FILE);
-    let source_sha256 = data::fill(&gguf, plan.jobs, plan.bytes, &data, progress)?;
+    let source_sha256 = data::fill(&gguf, plan.jobs, plan.bytes, plan.float, &data, progress)?;
     let report = ImportReport {
         folder: folder.to_path_buf(),
         architecture: shape.architecture.name().to_owned(),

@@ -22,6 +22,19 @@ pub(crate) enum DataType {
     Uint8 = 2,
     Int32 = 6,
     Int64 = 7,
+    Float16 = 10,
+}
+
+impl DataType {
+    /// Bytes of a number.
+    pub(crate) fn bytes(self) -> u64 {
+        match self {
+            DataType::Uint8 => 1,
+            DataType::Float16 => 2,
+            DataType::Float | DataType::Int32 => 4,
+            DataType::Int64 => 8,
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, Message)]

@@ -18,7 +18,7 @@ use crate::runtime::DOMAIN;
 
 /// Builds the graph; reads no tensor bytes.
 pub(crate) fn plan(gguf: &Gguf, shape: &Hyperparameters) -> Result<Plan, ImportError> {
-    Packed { builder: Builder::new(gguf, shape.architecture.name()), shape }.model()
+    Packed { builder: Builder::new(gguf, shape.architecture.name(), DataType::Float), shape }.model()
 }
 
 struct Packed<'a> {

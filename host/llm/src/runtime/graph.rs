@@ -5,6 +5,7 @@
 //!   as input and as output, so that GroupQueryAttention appends in place.
 //! - *growing* (other exports): `present.*` of one step, `[1, heads, length, head size]`, is fed back as the next
 //!   `past_key_values.*` without a copy.
+//! Where an execution provider has memory of its own, the cache lies there and only logits come back.
 //!
 //! Invariants: a cache holds the keys and values of exactly its sequence's first `length` tokens, in order. The runtime's
 //! results for a position do not depend on how many positions are evaluated together, except that one alone takes another
@@ -16,20 +17,21 @@
     reason = "Run is called with one tensor as input and output, which ort's safe API cannot say"
 )]
 
-use std::{
-    collections::BTreeMap,
-    ffi::CString,
-    ptr::{self, NonNull},
-};
+use std::ptr::{self, NonNull};
 
+use half::f16;
 use ort::{
     AsPointer,
+    memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType},
     session::Session,
-    value::{DynValue, Tensor, TensorElementType, TensorRef, ValueType},
+    value::{DynTensor, DynValue, PrimitiveTensorElementType, Tensor, TensorElementType},
 };
 use toktrie::TokenId;
 
-use super::{Beside, Limits, inference};
+use super::{
+    Beside, Limits, inference,
+    interface::{Extra, Interface, Names, inspect},
+};
 use crate::{
     Error,
     backend::{Backend, Part},
@@ -39,28 +41,14 @@ use crate::{
 /// Fewer tokens than this are evaluated again sooner than their cache is kept.
 const WORTH: usize = 64;
 
-/// What the graph says of itself.
-#[derive(Clone, Debug)]
-pub(crate) struct GraphInfo {
-    pub(crate) layers: usize,
-    /// Columns of the logits, where the graph says so.
-    pub(crate) vocabulary: Option<usize>,
-    /// Whether the cache is one shared buffer a layer.
-    pub(crate) shared: bool,
-    heads: usize,
-    head_size: usize,
-    position_ids: bool,
-    /// The rank of this input, 0 or 1, where there is one.
-    num_logits_to_keep: Option<usize>,
-}
-
 /// The graph, and what was kept of earlier sequences.
 pub(crate) struct Graph {
     session: Session,
-    info: GraphInfo,
+    interface: Interface,
     context: usize,
     names: Names,
-    ones: Vec<i64>,
+    /// Where the cache lies, if not in the processor's memory.
+    device: Option<MemoryInfo<'static>>,
     /// Of the parts of the last step that wanted any.
     logits: Vec<Vec<f32>>,
     /// The one used last at the end.
@@ -77,41 +65,36 @@ pub(crate) struct Cache {
     steady: usize,
 }
 
-/// Names in the order in which values are handed to the runtime.
-struct Names {
-    past: Vec<String>,
-    inputs: Vec<CString>,
-    outputs: Vec<CString>,
-}
-
 impl Graph {
     /// A message where the graph wants or gives what cannot be handled.
     pub(super) fn new(
         session: Session,
         shared: bool,
+        device: Option<MemoryInfo<'static>>,
         beside: Beside,
-        limits: Limits,
+        limits: Limits<'_>,
     ) -> Result<Graph, String> {
-        let info = inspect(&session, shared, beside)?;
-        let names = Names::new(&info);
+        let interface = inspect(&session, shared, beside)?;
+        let names = Names::new(&interface);
         Ok(Graph {
             session,
-            info,
+            interface,
             context: limits.context,
             names,
-            ones: vec![1; limits.context],
+            device,
             logits: Vec::new(),
             kept: Vec::new(),
             kv_bytes: limits.kv_bytes,
         })
     }
 
-    pub(crate) fn info(&self) -> &GraphInfo {
-        &self.info
+    pub(crate) fn interface(&self) -> &Interface {
+        &self.interface
     }
 
     fn bytes_per_position(&self) -> usize {
-        self.names.past.len() * self.info.heads * self.info.head_size * size_of::<f32>()
+        let number = if self.interface.cache == TensorElementType::Float16 { 2 } else { 4 };
+        self.names.past.len() * self.interface.heads * self.interface.head_size * number
     }
 
     /// Appends `tokens` (at least one; they must fit the context) and returns the logits `[vocabulary]` after the last.
@@ -121,14 +104,12 @@ impl Graph {
             let message = format!("{total} positions asked for in a context of {}", self.context);
             return Err(Error::Inference(message));
         }
-        let (logits, present) = self.run(cache, tokens).map_err(inference)?;
-        let (shape, values) = logits.try_extract_tensor::<f32>().map_err(inference)?;
-        let columns = shape.last().map_or(0, |n| usize::try_from(*n).unwrap_or(0));
-        if columns == 0 || values.len() < columns {
-            return Err(Error::Inference(format!("logits of shape {shape:?}; one row at least is needed")));
-        }
-        let last = values[values.len() - columns..].to_vec();
-        if !self.info.shared {
+        let inputs = self.inputs(cache.length, tokens).map_err(inference)?;
+        let on_device = self.device.is_some() && !self.interface.shared;
+        let outputs = if on_device { self.run_bound(cache, &inputs) } else { self.run(cache, &inputs) };
+        let (logits, present) = outputs.map_err(inference)?;
+        let last = last_row(&logits).map_err(inference)?;
+        if !self.interface.shared {
             cache.values = present;
         }
         if cache.length <= cache.steady && (tokens.len() > 1 || cache.length == 0) {
@@ -138,27 +119,29 @@ impl Graph {
         Ok(last)
     }
 
-    /// One call of the runtime: the logits, and for a growing cache the new one.
-    fn run(&mut self, cache: &mut Cache, tokens: &[TokenId]) -> ort::Result<(DynValue, Vec<DynValue>)> {
-        let (count, total) = (tokens.len(), cache.length + tokens.len());
-        let ids: Vec<i64> = tokens.iter().map(|&t| i64::from(t)).collect();
-        let positions: Vec<i64> = (cache.length..total).map(|p| p as i64).collect();
-        let ids = TensorRef::from_array_view(([1, count], &*ids))?;
-        let mask = TensorRef::from_array_view(([1, total], &self.ones[..total]))?;
-        let positions = TensorRef::from_array_view(([1, count], &*positions))?;
-        let keep_shape = vec![1_usize; self.info.num_logits_to_keep.unwrap_or(1)];
-        let keep = Tensor::<i64>::from_array((keep_shape, vec![1]))?;
+    /// The values of the inputs before the cache.
+    fn inputs(&self, past: usize, tokens: &[TokenId]) -> ort::Result<Vec<DynValue>> {
+        let (count, total) = (tokens.len(), past + tokens.len());
+        let row = |values: Vec<i64>| -> ort::Result<DynValue> {
+            Ok(Tensor::from_array(([1, values.len()], values))?.into_dyn())
+        };
+        let mut inputs = vec![row(tokens.iter().map(|&token| i64::from(token)).collect())?];
+        for extra in &self.interface.extras {
+            inputs.push(match extra {
+                Extra::Mask => row(vec![1; total])?,
+                Extra::Positions => row((total - count..total).map(|position| position as i64).collect())?,
+                Extra::Keep(rank) => Tensor::from_array((vec![1_usize; *rank], vec![1_i64]))?.into_dyn(),
+                Extra::CacheBranch => Tensor::from_array(([1], vec![past > 0]))?.into_dyn(),
+            });
+        }
+        Ok(inputs)
+    }
 
-        let mut inputs = vec![ids.ptr(), mask.ptr()];
-        if self.info.position_ids {
-            inputs.push(positions.ptr());
-        }
-        if self.info.num_logits_to_keep.is_some() {
-            inputs.push(keep.ptr());
-        }
-        inputs.extend(cache.values.iter().map(|value| value.ptr()));
+    /// One call of the runtime: the logits, and for a growing cache the new one.
+    fn run(&mut self, cache: &mut Cache, inputs: &[DynValue]) -> ort::Result<(DynValue, Vec<DynValue>)> {
+        let inputs: Vec<_> = inputs.iter().chain(&cache.values).map(|value| value.ptr()).collect();
         let mut outputs = vec![ptr::null_mut(); self.names.outputs.len()];
-        if self.info.shared {
+        if self.interface.shared {
             for (output, value) in outputs[1..].iter_mut().zip(&mut cache.values) {
                 *output = value.ptr_mut();
             }
@@ -182,7 +165,7 @@ impl Graph {
                 outputs.as_mut_ptr(),
             ))?;
         }
-        let fresh = if self.info.shared { &outputs[..1] } else { &outputs[..] };
+        let fresh = if self.interface.shared { &outputs[..1] } else { &outputs[..] };
         let mut values = Vec::with_capacity(fresh.len());
         for &output in fresh {
             let output =
@@ -194,39 +177,103 @@ impl Graph {
         Ok((logits, values))
     }
 
+    /// The same for a growing cache in a device's memory: what comes of it stays there.
+    fn run_bound(&mut self, cache: &Cache, inputs: &[DynValue]) -> ort::Result<(DynValue, Vec<DynValue>)> {
+        let host = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::CPUOutput)?;
+        let mut binding = self.session.create_binding()?;
+        for (name, value) in self.names.inputs.iter().zip(inputs.iter().chain(&cache.values)) {
+            binding.bind_input(name.to_string_lossy(), value)?;
+        }
+        binding.bind_output_to_device("logits", &host)?;
+        for name in &self.names.present {
+            binding.bind_output_to_device(name, self.device.as_ref().unwrap_or(&host))?;
+        }
+        let mut outputs = self.session.run_binding(&binding)?;
+        let mut take = |name: &str| {
+            outputs.remove(name).ok_or_else(|| ort::Error::new(format!("the graph gave no `{name}`")))
+        };
+        let present = self.names.present.iter().map(|name| take(name)).collect::<ort::Result<_>>()?;
+        Ok((take("logits")?, present))
+    }
+
     /// A cache of zero positions; for the shared kind, of the whole context, in memory that is touched when written.
     fn empty_cache(&self) -> ort::Result<Cache> {
-        let GraphInfo { heads, head_size, shared, .. } = self.info;
+        let Interface { heads, head_size, shared, cache, .. } = self.interface;
         let length = if shared { self.context } else { 0 };
         let shape = [1, heads, length, head_size];
+        let device = match &self.device {
+            Some(memory) => Some(Allocator::new(&self.session, memory.clone())?),
+            None => None,
+        };
         let tensor = || -> ort::Result<DynValue> {
-            Ok(if shared {
-                Tensor::from_array((shape, vec![0_f32; heads * length * head_size]))?.into_dyn()
-            } else {
-                Tensor::<f32>::new(self.session.allocator(), shape)?.into_dyn()
+            Ok(match (&device, shared, cache) {
+                (Some(device), ..) => DynTensor::new(device, cache, shape)?.into_dyn(),
+                (None, false, _) => DynTensor::new(self.session.allocator(), cache, shape)?.into_dyn(),
+                (None, true, TensorElementType::Float16) => zeros::<f16>(shape)?,
+                (None, true, _) => zeros::<f32>(shape)?,
             })
         };
         let values = self.names.past.iter().map(|_| tensor()).collect::<ort::Result<_>>()?;
         Ok(Cache { values, length: 0, steady: 0 })
     }
 
-    /// The first `length` positions of a cache, copied.
+    /// The first `length` positions of a cache, copied; an error where it is not in the processor's memory.
     fn beginning(&self, cache: &Cache, length: usize) -> ort::Result<Cache> {
-        let GraphInfo { heads, head_size, shared, .. } = self.info;
-        let positions = if shared { self.context } else { cache.length };
+        let Interface { heads, head_size, shared, .. } = self.interface;
+        let (from, to) = if shared { (self.context, self.context) } else { (cache.length, length) };
+        let rows = Rows { heads, from: from * head_size, to: to * head_size, kept: length * head_size };
         let cut = |value: &DynValue| -> ort::Result<DynValue> {
-            let (_, values) = value.try_extract_tensor::<f32>()?;
-            let rows = values.chunks_exact((positions * head_size).max(1));
-            let room = if shared { self.context } else { length };
-            let mut copy = vec![0.0; heads * room * head_size];
-            for (row, copy) in rows.zip(copy.chunks_exact_mut((room * head_size).max(1))) {
-                copy[..length * head_size].copy_from_slice(&row[..length * head_size]);
-            }
-            Ok(Tensor::from_array(([1, heads, room, head_size], copy))?.into_dyn())
+            let shape = [1, heads, to, head_size];
+            Ok(if self.interface.cache == TensorElementType::Float16 {
+                Tensor::from_array((shape, rows.cut::<f16>(value)?))?.into_dyn()
+            } else {
+                Tensor::from_array((shape, rows.cut::<f32>(value)?))?.into_dyn()
+            })
         };
         let values = cache.values.iter().map(cut).collect::<ort::Result<_>>()?;
         Ok(Cache { values, length, steady: cache.steady.min(length) })
     }
+}
+
+/// One tensor of a cache: `from` numbers a head, of which the first are `kept` in `to` a head.
+struct Rows {
+    heads: usize,
+    from: usize,
+    to: usize,
+    kept: usize,
+}
+
+impl Rows {
+    fn cut<T: PrimitiveTensorElementType + Copy + Default>(&self, value: &DynValue) -> ort::Result<Vec<T>> {
+        let (_, values) = value.try_extract_tensor::<T>()?;
+        let mut copy = vec![T::default(); self.heads * self.to];
+        let rows = values.chunks_exact(self.from.max(1));
+        for (row, copy) in rows.zip(copy.chunks_exact_mut(self.to.max(1))) {
+            copy[..self.kept].copy_from_slice(&row[..self.kept]);
+        }
+        Ok(copy)
+    }
+}
+
+fn zeros<T: PrimitiveTensorElementType + Clone + Default + std::fmt::Debug + 'static>(
+    shape: [usize; 4],
+) -> ort::Result<DynValue> {
+    let count = shape.iter().product();
+    Ok(Tensor::from_array((shape, vec![T::default(); count]))?.into_dyn())
+}
+
+/// The logits after the last token, of `[1, tokens, vocabulary]`.
+fn last_row(logits: &DynValue) -> ort::Result<Vec<f32>> {
+    fn last<T>(shape: &[i64], values: &[T]) -> ort::Result<usize> {
+        let columns = shape.last().map_or(0, |n| usize::try_from(*n).unwrap_or(0));
+        let start = values.len().checked_sub(columns).filter(|_| columns > 0);
+        start.ok_or_else(|| ort::Error::new(format!("logits of shape {shape:?}; one row at least is needed")))
+    }
+    if let Ok((shape, values)) = logits.try_extract_tensor::<f16>() {
+        return Ok(values[last(shape, values)?..].iter().map(|value| value.to_f32()).collect());
+    }
+    let (shape, values) = logits.try_extract_tensor::<f32>()?;
+    Ok(values[last(shape, values)?..].to_vec())
 }
 
 impl Backend for Graph {
@@ -284,7 +331,7 @@ impl Backend for Graph {
         if length >= cache.length {
             return Ok(());
         }
-        if self.info.shared {
+        if self.interface.shared {
             (cache.length, cache.steady) = (length, cache.steady.min(length));
         } else {
             *cache = self.beginning(cache, length).map_err(inference)?;
@@ -311,80 +358,4 @@ impl Backend for Graph {
         self.kept.clear();
         self.logits.clear();
     }
-}
-
-impl Names {
-    fn new(info: &GraphInfo) -> Names {
-        let layers = 0..info.layers;
-        let of = |prefix: &str| -> Vec<String> {
-            let both = |layer: usize| ["key", "value"].map(|kind| format!("{prefix}.{layer}.{kind}"));
-            layers.clone().flat_map(both).collect()
-        };
-        let past = of("past_key_values");
-        let mut inputs = vec!["input_ids".to_owned(), "attention_mask".to_owned()];
-        if info.position_ids {
-            inputs.push("position_ids".to_owned());
-        }
-        if info.num_logits_to_keep.is_some() {
-            inputs.push("num_logits_to_keep".to_owned());
-        }
-        inputs.extend(past.iter().cloned());
-        let mut outputs = vec!["logits".to_owned()];
-        outputs.extend(of("present"));
-        let c_strings = |names: Vec<String>| {
-            // Names made above hold no NUL.
-            names.into_iter().filter_map(|name| CString::new(name).ok()).collect()
-        };
-        Names { past, inputs: c_strings(inputs), outputs: c_strings(outputs) }
-    }
-}
-
-/// Reads inputs and outputs; a message for what this crate cannot feed or use.
-fn inspect(session: &Session, shared: bool, beside: Beside) -> Result<GraphInfo, String> {
-    let inputs: BTreeMap<&str, &ValueType> = session.inputs().iter().map(|i| (i.name(), i.dtype())).collect();
-    let outputs: BTreeMap<&str, &ValueType> =
-        session.outputs().iter().map(|o| (o.name(), o.dtype())).collect();
-    let layers =
-        (0..).take_while(|l| inputs.contains_key(format!("past_key_values.{l}.key").as_str())).count();
-    if layers == 0 {
-        return Err("it has no input `past_key_values.0.key`; export it as text-generation-with-past".into());
-    }
-    let dimension = |name: &str, axis: usize| -> Option<usize> {
-        let shape = inputs.get(name).or(outputs.get(name))?.tensor_shape()?;
-        usize::try_from(*shape.get(axis)?).ok().filter(|&n| n > 0)
-    };
-    let info = GraphInfo {
-        layers,
-        shared,
-        vocabulary: dimension("logits", 2),
-        heads: dimension("past_key_values.0.key", 1).unwrap_or(beside.kv_heads),
-        head_size: dimension("past_key_values.0.key", 3).unwrap_or(beside.head_size),
-        position_ids: inputs.contains_key("position_ids"),
-        num_logits_to_keep: inputs
-            .get("num_logits_to_keep")
-            .map(|value| value.tensor_shape().map_or(0, |shape| shape.len())),
-    };
-    let names = Names::new(&info);
-    let known = |name: &str, list: &[CString]| list.iter().any(|n| n.as_bytes() == name.as_bytes());
-    let unknown: Vec<_> = inputs.keys().filter(|name| !known(name, &names.inputs)).collect();
-    if !unknown.is_empty() {
-        return Err(format!("it wants inputs that are not known here: {unknown:?}"));
-    }
-    for name in names.inputs.iter().chain(&names.outputs).map(|n| n.to_string_lossy()) {
-        let Some(value) = inputs.get(&*name).or(outputs.get(&*name)) else {
-            return Err(format!("it has no input or output `{name}`"));
-        };
-        let float = !matches!(&*name, "input_ids" | "attention_mask" | "position_ids" | "num_logits_to_keep");
-        let wanted = if float { TensorElementType::Float32 } else { TensorElementType::Int64 };
-        let found = value.tensor_type();
-        if found != Some(wanted) {
-            return Err(format!(
-                "`{name}` is {found:?}, only {wanted:?} is supported; take the f32 or q4 export"
-            ));
-        }
-    }
-    if info.heads == 0 || info.head_size == 0 {
-        return Err("the shape of `past_key_values.0.key` is open and config.json does not give it".into());
-    }
-    Ok(info)
 }

@@ -1,13 +1,17 @@
 //! ONNX Runtime: the only room that names `ort`.
 //!
-//! Here the library and a session. `graph.rs` runs graphs of ONNX Runtime's operators (exports, our portable imports),
-//! `paged.rs` those of our own, which are `operators.rs`.
+//! Here the library and a session; `providers.rs` says what computes it. `graph.rs` runs graphs of ONNX Runtime's operators
+//! (exports, our portable imports; `interface.rs` reads what they want), `paged.rs` those of our own, which are
+//! `operators.rs`.
 
 mod graph;
+mod interface;
 mod operators;
 mod paged;
+mod providers;
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -15,9 +19,13 @@ use std::{
 use ort::{
     environment::Environment,
     logging::LogLevel,
-    session::{Session, builder::GraphOptimizationLevel},
+    session::{
+        Session,
+        builder::{GraphOptimizationLevel, SessionBuilder},
+    },
 };
 
+pub use self::providers::Provider;
 pub(crate) use self::{graph::Graph, operators::DOMAIN, paged::Paged};
 use crate::{Error, cpu::avx2::Simd};
 
@@ -57,6 +65,11 @@ impl Runtime {
         Ok(runtime)
     }
 
+    /// The execution providers that the library was built with; their own libraries may still be missing.
+    pub fn providers(&self) -> Vec<Provider> {
+        Provider::built_in()
+    }
+
     /// The library's own version, as in `1.32.0`; `unknown` for a build that does not tell.
     pub fn version(&self) -> &str {
         &self.version
@@ -94,7 +107,9 @@ pub(crate) struct Beside {
 
 /// How much a graph may use.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub(crate) struct Limits<'a> {
+    /// What computes it, in order; empty for the processor.
+    pub(crate) providers: &'a [Provider],
     pub(crate) threads: usize,
     /// Tokens of a sequence.
     pub(crate) context: usize,
@@ -103,55 +118,79 @@ pub(crate) struct Limits {
 }
 
 /// A graph of either kind.
-pub(crate) enum Loaded {
+pub(crate) enum Kind {
     Paged(Box<Paged>),
     Graph(Box<Graph>),
 }
 
+/// A graph, and how many of its operators each execution provider took.
+pub(crate) struct Loaded {
+    pub(crate) kind: Kind,
+    pub(crate) shares: BTreeMap<Provider, usize>,
+}
+
 /// Loads `model.onnx` with its external data.
-pub(crate) fn load(runtime: &Runtime, path: &Path, beside: Beside, limits: Limits) -> Result<Loaded, Error> {
-    let failed = |e: ort::Error| Error::ModelFile { path: path.to_path_buf(), message: e.to_string() };
-    let shared = Simd::detect().map(|simd| operators::Shared::new(simd, beside.layers));
-    let session = open(runtime, path, limits.threads, shared.as_ref()).map_err(|error| match &shared {
-        Some(_) => failed(error),
-        None => failed(ort::Error::new(format!(
-            "{error} (this processor lacks AVX2, FMA or F16C: a folder that was imported on another one may need them; import the GGUF file here)"
-        ))),
+pub(crate) fn load(
+    runtime: &Runtime,
+    path: &Path,
+    beside: Beside,
+    limits: Limits<'_>,
+) -> Result<Loaded, Error> {
+    let simd = Simd::detect();
+    // Our own operators are the processor's.
+    let on_cpu = limits.providers.iter().all(|provider| *provider == Provider::Cpu);
+    let shared = simd.filter(|_| on_cpu).map(|simd| operators::Shared::new(simd, beside.layers));
+    let session = open(runtime, path, limits, shared.as_ref())?.map_err(|error| {
+        let own = error.to_string().contains(&format!("{DOMAIN}:"));
+        let hint = match (simd, own) {
+            (_, false) => "",
+            (None, true) => " (this processor lacks AVX2, FMA or F16C, which the folder's operators need: import the GGUF file here)",
+            (Some(_), true) => " (the folder's operators are for the processor: import the GGUF file with `--operators portable` for other execution providers)",
+        };
+        Error::ModelFile { path: path.to_path_buf(), message: format!("{error}{hint}") }
     })?;
+    let shares = providers::shares(&session, limits.providers)?;
     let refused = |message: String| Error::Graph { path: path.to_path_buf(), message };
-    let kind = session.metadata().ok().and_then(|metadata| metadata.custom(KV_CACHE_KEY));
-    match (kind.as_deref(), shared) {
+    let cache = session.metadata().ok().and_then(|metadata| metadata.custom(KV_CACHE_KEY));
+    let kind = match (cache.as_deref(), shared) {
         (Some("paged"), Some(shared)) => {
-            Ok(Loaded::Paged(Box::new(Paged::new(session, shared, limits).map_err(refused)?)))
+            Kind::Paged(Box::new(Paged::new(session, shared, limits).map_err(refused)?))
         }
-        (kind, _) => {
-            let graph = Graph::new(session, kind == Some("shared"), beside, limits).map_err(refused)?;
-            Ok(Loaded::Graph(Box::new(graph)))
+        (cache, _) => {
+            let device = providers::memory(limits.providers).map_err(inference)?;
+            let shared = cache == Some("shared");
+            Kind::Graph(Box::new(Graph::new(session, shared, device, beside, limits).map_err(refused)?))
         }
-    }
+    };
+    Ok(Loaded { kind, shares })
 }
 
 fn inference(error: ort::Error) -> Error {
     Error::Inference(error.to_string())
 }
 
+/// The outer error is the providers', the inner one the file's.
 fn open(
     runtime: &Runtime,
     path: &Path,
-    threads: usize,
+    limits: Limits<'_>,
     shared: Option<&Arc<operators::Shared>>,
-) -> ort::Result<Session> {
-    let mut builder = Session::builder(&runtime.environment)?
-        .with_optimization_level(GraphOptimizationLevel::All)?
-        .with_intra_threads(threads.max(1))?
-        .with_inter_threads(1)?
-        // Threads spin between the operators of a step, and not after it.
-        .with_config_entry("session.force_spinning_stop", "1")?
-        .with_log_level(LogLevel::Error)?;
-    if let Some(shared) = shared {
-        builder = builder.with_operators(operators::domain(shared)?)?;
-    }
-    builder.commit_from_file(path)
+) -> Result<ort::Result<Session>, Error> {
+    let builder = || -> ort::Result<SessionBuilder> {
+        let mut builder = Session::builder(&runtime.environment)?
+            .with_optimization_level(GraphOptimizationLevel::All)?
+            .with_intra_threads(limits.threads.max(1))?
+            .with_inter_threads(1)?
+            // Threads spin between the operators of a step, and not after it.
+            .with_config_entry("session.force_spinning_stop", "1")?
+            .with_log_level(LogLevel::Error)?;
+        if let Some(shared) = shared {
+            builder = builder.with_operators(operators::domain(shared)?)?;
+        }
+        Ok(builder)
+    };
+    let mut builder = providers::register(builder().map_err(inference)?, limits.providers, limits.threads)?;
+    Ok(builder.commit_from_file(path))
 }
 
 #[cfg(test)]

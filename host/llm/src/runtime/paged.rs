@@ -33,7 +33,7 @@ pub(crate) struct Paged {
 
 impl Paged {
     /// A message where the graph is not what our import writes.
-    pub(super) fn new(session: Session, shared: Arc<Shared>, limits: Limits) -> Result<Paged, String> {
+    pub(super) fn new(session: Session, shared: Arc<Shared>, limits: Limits<'_>) -> Result<Paged, String> {
         let metadata = session.metadata().map_err(|e| e.to_string())?;
         let number = |key: &str| -> Result<usize, String> {
             let text = metadata.custom(key).ok_or_else(|| format!("no `{key}` in its metadata"))?;

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::super::architecture::Hyperparameters;
 use super::super::error::ImportError;
 use super::super::gguf::Gguf;
+use super::super::onnx::DataType;
 use super::super::tokenizer::Vocabulary;
 use super::super::{Operators, graph, import_gguf};
 use super::Tested;
@@ -16,7 +17,7 @@ use super::sample::{HIDDEN, Meta, Sample};
 fn check(path: &Path) -> Result<(), ImportError> {
     let gguf = Gguf::open(path)?;
     let shape = Hyperparameters::read(&gguf)?;
-    let plan = graph::plan(&gguf, &shape)?;
+    let plan = graph::plan(&gguf, &shape, DataType::Float)?;
     let vocabulary = Vocabulary::read(&gguf, plan.vocabulary)?;
     super::super::tokenizer_json(&vocabulary)?;
     Ok(())
