@@ -58,6 +58,7 @@ fn a_thousand_decodes_under_random_types_lift_into_values() -> Result<()> {
                 sampling: Sampling { temperature: 1.0, seed, ..Sampling::default() },
                 max_tokens: 3000,
                 stop: Vec::new(),
+                logprobs: None,
             };
             let output = llm.generate(request).finish_blocking()?;
             let context = || format!("{}\n{}\n{}", output.text, tool.parameters, text);

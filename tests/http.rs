@@ -222,12 +222,40 @@ async fn a_seed_repeats_and_streams_say_what_whole_answers_say() -> Result<()> {
 
     let mut streamed = body.clone();
     streamed["stream"] = json!(true);
+    streamed["logprobs"] = json!(true);
+    streamed["top_logprobs"] = json!(2);
     let events = server.stream("/v1/chat/completions", &streamed).await?;
     let mut whole = String::new();
+    let mut bytes: Vec<u8> = Vec::new();
     for event in &events[..events.len() - 1] {
         let chunk: Value = serde_json::from_str(event)?;
+        for token in chunk["choices"][0]["logprobs"]["content"].as_array().into_iter().flatten() {
+            bytes.extend(serde_json::from_value::<Vec<u8>>(token["bytes"].clone())?);
+            let top = token["top_logprobs"].as_array().context("alternatives")?;
+            ensure!(top.len() == 2 && token["logprob"].as_f64().is_some_and(|p| p <= 0.0), "{token}");
+        }
         whole.push_str(chunk["choices"][0]["delta"]["content"].as_str().unwrap_or_default());
     }
     assert_eq!(whole.trim(), text.trim());
+    assert_eq!(
+        String::from_utf8_lossy(&bytes).trim(),
+        text.trim(),
+        "the tokens told of are those of the text"
+    );
+
+    // Beside plugins, only what belongs to the answer is told of; and null where nobody asked.
+    let mut decided = json!({"model": "default", "messages": user("Hi"), "max_tokens": 24, "logprobs": true,
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]});
+    let (_, whole) = server.post("/v1/chat/completions", &decided).await?;
+    let told = whole["choices"][0]["logprobs"]["content"].as_array().context("logprobs")?;
+    let tokens: String = told.iter().filter_map(|token| token["token"].as_str()).collect();
+    let content = whole["choices"][0]["message"]["content"].as_str().unwrap_or_default();
+    assert_eq!(tokens.trim(), content, "{whole}");
+    assert!(first["choices"][0]["logprobs"].is_null());
+
+    decided["logprobs"] = json!(false);
+    decided["top_logprobs"] = json!(3);
+    let (status, error) = server.post("/v1/chat/completions", &decided).await?;
+    assert_eq!((status, &error["error"]["param"]), (400, &json!("top_logprobs")), "{error}");
     Ok(())
 }

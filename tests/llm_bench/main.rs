@@ -213,7 +213,8 @@ fn alone(model: &str) -> Result<()> {
             let text = format!("{}\n\nSummarize that at length.", documents::document(2000 + seed, 60));
             let prompt = llm.render(&[Message::new("user", text)])?;
             let (grammar, sampling) = (Grammar::Free, Sampling::default());
-            let request = Request { prompt, grammar, sampling, max_tokens: 64, stop: Vec::new() };
+            let request =
+                Request { prompt, grammar, sampling, max_tokens: 64, stop: Vec::new(), logprobs: None };
             let usage = llm.generate(request).finish_blocking()?.finish.usage;
             each.push(usage.decode.as_secs_f64() / (usage.completion_tokens as f64 - 1.0) * 1000.0);
         }

@@ -35,8 +35,14 @@ fn main() -> Result<()> {
     let words = "The shop sells lamps, chairs and small tables in five regions of the country. ".repeat(40);
     let ask = |text: String, grammar: Grammar, max_tokens: usize| -> Result<Output> {
         let prompt = llm.render(&[Message::new("user", text)])?;
-        let request =
-            Request { prompt, grammar, sampling: Sampling::default(), max_tokens, stop: Vec::new() };
+        let request = Request {
+            prompt,
+            grammar,
+            sampling: Sampling::default(),
+            max_tokens,
+            stop: Vec::new(),
+            logprobs: None,
+        };
         Ok(llm.generate(request).finish_blocking()?)
     };
     ask("Hi".into(), Grammar::Free, 4)?;

@@ -13,7 +13,7 @@ use llguidance::Matcher;
 use toktrie::{SimpleVob, TokenId};
 
 use crate::{
-    Error, Request, StopReason, Usage,
+    Error, Request, StopReason, TokenLogprob, Usage,
     backend::Wanted,
     generate::{Event, Finish},
     grammar, lookup,
@@ -46,6 +46,14 @@ pub(crate) enum Next {
     End(StopReason),
 }
 
+/// Why a token was committed.
+enum Origin {
+    /// The grammar allowed no other.
+    Forced,
+    /// The sampler took it; how likely it was, where that is asked for.
+    Chosen(Option<TokenLogprob>),
+}
+
 /// What does not change from answer to answer.
 #[derive(Clone, Copy)]
 pub(crate) struct Rules<'a> {
@@ -62,6 +70,7 @@ pub(crate) struct Answer {
     pub(crate) usage: Usage,
     matcher: Option<Matcher>,
     sampler: Sampler,
+    logprobs: Option<usize>,
     text: TextBuffer,
     events: Events,
     /// Tokens that may still come.
@@ -89,6 +98,7 @@ impl Answer {
             usage: Usage { prompt_tokens: prompt.len(), ..Usage::default() },
             matcher,
             sampler: Sampler::new(request.sampling, prompt),
+            logprobs: request.logprobs,
             text: TextBuffer::new(&request.stop),
             events,
             budget: request.max_tokens.min(context.saturating_sub(prompt.len())),
@@ -109,7 +119,7 @@ impl Answer {
         loop {
             if rules.fast_forward {
                 for token in forced(&mut self.matcher) {
-                    if let Some(reason) = self.commit(rules, token, true)? {
+                    if let Some(reason) = self.commit(rules, token, Origin::Forced)? {
                         return Ok(Next::End(reason));
                     }
                 }
@@ -122,7 +132,7 @@ impl Answer {
                 self.choices = vec![Choice { mask, foreseen: Vec::new() }];
                 return Ok(Next::Choose);
             };
-            if let Some(reason) = self.commit(rules, token, true)? {
+            if let Some(reason) = self.commit(rules, token, Origin::Forced)? {
                 return Ok(Next::End(reason));
             }
         }
@@ -229,7 +239,10 @@ impl Answer {
             let token = self.sampler.sample(logits, choice.mask.as_ref());
             let token =
                 token.ok_or_else(|| Error::Inference("no allowed token has a number as its logit".into()))?;
-            outcome = self.commit(rules, token, false)?;
+            let told = self.logprobs.map(|alternatives| {
+                TokenLogprob::chosen(rules.vocabulary, token, logits, choice.mask.as_ref(), alternatives)
+            });
+            outcome = self.commit(rules, token, Origin::Chosen(told))?;
             let Some((guess, forced)) = choice.foreseen.split_first() else { break };
             if outcome.is_some() || *guess != token {
                 break;
@@ -237,7 +250,7 @@ impl Answer {
             right += 1;
             for token in forced {
                 if outcome.is_none() {
-                    outcome = self.commit(rules, *token, true)?;
+                    outcome = self.commit(rules, *token, Origin::Forced)?;
                 }
             }
             if outcome.is_some() {
@@ -256,7 +269,7 @@ impl Answer {
         &mut self,
         rules: Rules<'_>,
         token: TokenId,
-        forced: bool,
+        origin: Origin,
     ) -> Result<Option<StopReason>, Error> {
         if rules.eos.contains(&token) {
             return Ok(Some(StopReason::Stop));
@@ -269,7 +282,14 @@ impl Answer {
         self.sampler.saw(token);
         self.budget -= 1;
         self.usage.completion_tokens += 1;
-        self.usage.forced_tokens += usize::from(forced);
+        self.usage.forced_tokens += usize::from(matches!(origin, Origin::Forced));
+        let told = match origin {
+            Origin::Chosen(told) => told,
+            Origin::Forced => self.logprobs.map(|count| TokenLogprob::forced(rules.vocabulary, token, count)),
+        };
+        if let Some(told) = told {
+            self.events.send(Ok(Event::Token(told)));
+        }
         let text = self.text.push(rules.vocabulary.bytes(token));
         self.events.text(text);
         if self.text.stopped() {

@@ -121,6 +121,7 @@ fn admit(decoder: &mut Decoder<Plain>, first: u32, length: usize, max_tokens: us
         sampling: Sampling::default(),
         max_tokens,
         stop: Vec::new(),
+        logprobs: None,
     };
     let (events, receiver) = Events::channel();
     decoder.admit(Ready { request, prompt, matcher: None }, events);
@@ -133,7 +134,10 @@ fn output(receiver: &mut Receiver) -> (String, Option<Result<Output, Error>>) {
     while let Ok(event) = receiver.try_recv() {
         match event {
             Ok(Event::Text(piece)) => text.push_str(&piece),
-            Ok(Event::End(finish)) => return (text.clone(), Some(Ok(Output { text, finish }))),
+            Ok(Event::Token(_)) => {}
+            Ok(Event::End(finish)) => {
+                return (text.clone(), Some(Ok(Output { text, tokens: Vec::new(), finish })));
+            }
             Err(error) => return (text, Some(Err(error))),
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    Error, Grammar, Prompt, Sampling,
+    Error, Grammar, Prompt, Sampling, TokenLogprob, logprobs,
     text::{MAX_STOP_BYTES, MAX_STOPS},
 };
 
@@ -20,6 +20,8 @@ pub struct Request {
     pub max_tokens: usize,
     /// Strings that end the answer; they are not part of it. At most 16 of at most 1024 bytes.
     pub stop: Vec<String>,
+    /// Tell how likely each token was, with so many of the likeliest beside it, 20 at most.
+    pub logprobs: Option<usize>,
 }
 
 /// What a generation tells.
@@ -27,6 +29,9 @@ pub struct Request {
 pub enum Event {
     /// More text; valid UTF-8, never a part of a stop string.
     Text(String),
+    /// A token became part of the answer; its text comes later, at once or with that of others. Only where
+    /// [`Request::logprobs`] asks for it.
+    Token(TokenLogprob),
     /// The end.
     End(Finish),
 }
@@ -75,6 +80,8 @@ pub struct Usage {
 pub struct Output {
     /// The text.
     pub text: String,
+    /// Its tokens, where [`Request::logprobs`] asked for them.
+    pub tokens: Vec<TokenLogprob>,
     /// How it ended.
     pub finish: Finish,
 }
@@ -84,6 +91,7 @@ impl Request {
     pub(crate) fn check(&self) -> Result<(), Error> {
         let request = self;
         request.sampling.check()?;
+        logprobs::check(request.logprobs)?;
         if request.prompt.tokens() == 0 {
             return Err(Error::Request("an empty prompt; one token at least is needed".into()));
         }

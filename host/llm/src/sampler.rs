@@ -176,7 +176,7 @@ impl Sampler {
 }
 
 /// Calls `visit` for every allowed token whose logit is a number, in the order of ids.
-fn each_allowed(logits: &[f32], mask: Option<&SimpleVob>, mut visit: impl FnMut(u32, f32)) {
+pub(crate) fn each_allowed(logits: &[f32], mask: Option<&SimpleVob>, mut visit: impl FnMut(u32, f32)) {
     let mut one = |token: usize| {
         if let Some(&logit) = logits.get(token)
             && !logit.is_nan()

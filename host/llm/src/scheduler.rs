@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 use crate::{
     Error,
     generate::{Event, Finish, Output},
+    logprobs::TokenLogprob,
 };
 
 /// Requests that may wait.
@@ -252,22 +253,22 @@ impl Generation {
 
     /// All of it.
     pub async fn finish(mut self) -> Result<Output, Error> {
-        let mut text = String::new();
+        let (mut text, mut tokens) = (String::new(), Vec::new());
         loop {
             let event = self.events.recv().await;
-            if let Some(finish) = take(self.judge(event)?, &mut text) {
-                return Ok(Output { text, finish });
+            if let Some(finish) = take(self.judge(event)?, &mut text, &mut tokens) {
+                return Ok(Output { text, tokens, finish });
             }
         }
     }
 
     /// All of it, blocking the calling thread. It panics in async code, which uses [`Generation::finish`].
     pub fn finish_blocking(mut self) -> Result<Output, Error> {
-        let mut text = String::new();
+        let (mut text, mut tokens) = (String::new(), Vec::new());
         loop {
             let event = self.events.blocking_recv();
-            if let Some(finish) = take(self.judge(event)?, &mut text) {
-                return Ok(Output { text, finish });
+            if let Some(finish) = take(self.judge(event)?, &mut text, &mut tokens) {
+                return Ok(Output { text, tokens, finish });
             }
         }
     }
@@ -275,13 +276,17 @@ impl Generation {
     /// A channel that closes without an end means that the thread is gone.
     fn judge(&mut self, event: Option<Result<Event, Error>>) -> Result<Event, Error> {
         let event = event.unwrap_or_else(|| Err(Error::Stopped(GONE.into())));
-        self.over = !matches!(event, Ok(Event::Text(_)));
+        self.over = !matches!(event, Ok(Event::Text(_) | Event::Token(_)));
         event
     }
 }
 
-fn take(event: Event, text: &mut String) -> Option<Finish> {
+fn take(event: Event, text: &mut String, tokens: &mut Vec<TokenLogprob>) -> Option<Finish> {
     match event {
+        Event::Token(token) => {
+            tokens.push(token);
+            None
+        }
         Event::Text(piece) => {
             text.push_str(&piece);
             None

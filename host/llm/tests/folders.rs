@@ -150,7 +150,8 @@ fn float16_graphs_answer_alike_whichever_way_they_keep_their_cache() {
     let in_place = home.path().join("device");
     pawl_llm::import_gguf(&gguf(), &in_place, Operators::Device, &mut |_| {}).unwrap();
     let growing = growing_of(&in_place);
-    let text = format!("{}How many regions?", "Lamps, chairs and tables are sold in five regions. ".repeat(15));
+    let text =
+        format!("{}How many regions?", "Lamps, chairs and tables are sold in five regions. ".repeat(15));
     let grammar = || Grammar::JsonSchema(serde_json::json!({"type": "integer", "minimum": 0, "maximum": 99}));
     let answers = [&in_place, growing.path(), portable()].map(|folder| {
         let llm = load(folder, 1024);

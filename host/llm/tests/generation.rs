@@ -235,6 +235,39 @@ fn pieces_make_up_the_text_and_the_end_comes_last() {
     assert!(pieces.len() > 5, "streamed");
 }
 
+#[test]
+fn logprobs_are_those_of_the_model_among_what_the_grammar_allows() {
+    let told = |grammar: Grammar, temperature: f32, alternatives: usize| {
+        let mut request = request(shared(), "Which city is the capital of France?", grammar, 12);
+        request.sampling = Sampling { temperature, seed: 7, ..Sampling::default() };
+        request.logprobs = Some(alternatives);
+        shared().generate(request).finish_blocking().unwrap()
+    };
+    let free = told(Grammar::Free, 0.0, 5);
+    let bytes: Vec<u8> = free.tokens.iter().flat_map(|token| token.bytes.clone()).collect();
+    assert_eq!(String::from_utf8_lossy(&bytes), free.text);
+    assert_eq!(free.tokens.len(), free.finish.usage.completion_tokens);
+    for token in &free.tokens {
+        assert_eq!(token.top.len(), 5);
+        assert_eq!(token.top[0], (token.bytes.clone(), token.logprob), "greedy takes the likeliest");
+        let sum: f64 = token.top.iter().map(|(_, logprob)| f64::from(*logprob).exp()).sum();
+        assert!(sum <= 1.0 + 1e-5 && token.top.is_sorted_by(|a, b| a.1 >= b.1), "{token:?}");
+    }
+    // Where few are allowed, their probabilities make 1, and what is forced after it is certain.
+    let choice = told(Grammar::Choice(vec!["Paris it is".into(), "Rome it is".into()]), 0.0, 20);
+    let chosen: Vec<_> = choice.tokens.iter().filter(|token| token.logprob < 0.0).collect();
+    let sum: f64 = choice.tokens[0].top.iter().map(|(_, logprob)| f64::from(*logprob).exp()).sum();
+    assert!((sum - 1.0).abs() < 1e-4 && choice.tokens[0].top.len() >= 2, "{:?}", choice.tokens[0]);
+    assert!(chosen.len() < choice.tokens.len() && choice.finish.usage.forced_tokens > 0, "{chosen:?}");
+    // They do not depend on how tokens are drawn.
+    let hot = told(Grammar::Free, 1.5, 5);
+    assert_eq!(hot.tokens[0].top, free.tokens[0].top);
+    let mut many = request(shared(), "x", Grammar::Free, 1);
+    many.logprobs = Some(21);
+    let error = shared().generate(many).finish_blocking().expect_err("too many").to_string();
+    assert!(error.contains("top_logprobs 21"), "{error}");
+}
+
 fn matches_text(event: &Result<Event, Error>) -> &str {
     match event {
         Ok(Event::Text(text)) => text,

@@ -48,6 +48,7 @@ pub(crate) fn load_model(config: &Config) -> Result<Llm, AppError> {
     let runtime = Runtime::load(&config.onnxruntime).map_err(AppError::Runtime)?;
     let mut options = ModelOptions {
         context: config.model.context,
+        providers: config.model.providers.clone(),
         slots: config.model.at_once,
         kv_bytes: config.model.prefix_cache,
         ..ModelOptions::default()

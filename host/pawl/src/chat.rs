@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use jiff::ZonedDateTime;
 use pawl_flow::Approval;
-use pawl_llm::{Llm, Sampling, StopReason};
+use pawl_llm::{Llm, Sampling, StopReason, TokenLogprob};
 use pawl_plugin::CallError;
 use serde_json::{Value, json};
 use tokio::sync::{Notify, mpsc};
@@ -78,6 +78,8 @@ pub(crate) struct Turn {
     /// Tokens of one generation.
     pub(crate) max_tokens: Option<usize>,
     pub(crate) stop: Vec<String>,
+    /// Tell how likely each token of the answer was, with so many alternatives.
+    pub(crate) logprobs: Option<usize>,
     pub(crate) now: ZonedDateTime,
 }
 
@@ -92,6 +94,7 @@ impl Turn {
             sampling: Sampling::default(),
             max_tokens: None,
             stop: Vec::new(),
+            logprobs: None,
             now,
         }
     }
@@ -100,12 +103,19 @@ impl Turn {
 /// What happens during a turn, for those who watch.
 #[derive(Debug, Clone)]
 pub(crate) enum TurnEvent {
-    /// The next piece of the answer.
-    Text(String),
+    /// The next piece of the answer, and the tokens that were told since the last; their bytes need not end where it does.
+    Text { text: String, tokens: Vec<TokenLogprob> },
     /// A plugin is about to be called.
     Calling { tool: String, arguments: Value },
     /// It has returned, or failed.
     Called(CallRecord),
+}
+
+impl TurnEvent {
+    /// Text of ours and not of the model.
+    fn note(text: String) -> TurnEvent {
+        TurnEvent::Text { text, tokens: Vec::new() }
+    }
 }
 
 /// One call that a plugin ran.
@@ -155,6 +165,8 @@ pub(crate) enum Ending {
 #[derive(Debug, Clone)]
 pub(crate) struct Outcome {
     pub(crate) text: String,
+    /// The tokens of the model's answer, where they were asked for.
+    pub(crate) tokens: Vec<TokenLogprob>,
     pub(crate) ending: Ending,
     pub(crate) calls: Vec<CallRecord>,
     /// Of the call that ended the turn because a person must approve it. The text says so, except where an answer of a
@@ -257,6 +269,7 @@ impl Chat {
             let done = |text, ending, calls| {
                 Ok(Outcome {
                     text,
+                    tokens: Vec::new(),
                     ending,
                     calls,
                     approval: None,
@@ -272,12 +285,13 @@ impl Chat {
                     if let Some(note) = figures::note(&turn, &calls, &answer) {
                         let note = format!("\n\n{note}");
                         if let Some(events) = events {
-                            let _ = events.send(TurnEvent::Text(note.clone())).await;
+                            let _ = events.send(TurnEvent::note(note.clone())).await;
                         }
                         text.push_str(&note);
                     }
                     let cut = written.reason == StopReason::Length;
-                    return done(text, if cut { Ending::Length } else { Ending::Stop }, calls);
+                    let outcome = done(text, if cut { Ending::Length } else { Ending::Stop }, calls)?;
+                    return Ok(Outcome { tokens: written.tokens, ..outcome });
                 }
                 Some(Decision::Call { tool, arguments }) => {
                     if matches!(turn.tools, Tools::Client(_)) {
@@ -289,7 +303,7 @@ impl Chat {
                             if turn.format.is_none() {
                                 text.push_str(&approvals::waiting(&approval));
                                 if let Some(events) = events {
-                                    let _ = events.send(TurnEvent::Text(text.clone())).await;
+                                    let _ = events.send(TurnEvent::note(text.clone())).await;
                                 }
                             }
                             let outcome = done(text, Ending::Stop, calls)?;

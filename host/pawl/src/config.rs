@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use home::Home;
 use jiff::tz::TimeZone;
+use pawl_llm::Provider;
 use pawl_plugin::{DatabaseGrant, Example, Grant};
 use serde::Deserialize;
 use triggers::{RawTrigger, TriggerConfig};
@@ -21,6 +22,8 @@ pub(crate) const DEFAULT_TOML: &str = include_str!("default.toml");
 
 /// The file that ONNX Runtime's wheel carries, and that `cargo xtask` puts under `<home>/runtime`.
 pub(crate) const RUNTIME_FILE: &str = "libonnxruntime.so.1.32.0";
+/// The same of its build for NVIDIA's GPUs, which `cargo xtask start --gpu cuda` puts there.
+const CUDA_RUNTIME_FILE: &str = "cuda/libonnxruntime.so.1.31.1";
 
 /// What is wrong with the settings, and the mend.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +38,8 @@ pub(crate) enum ConfigError {
     Size { key: &'static str, value: String },
     #[error("{key} = {value} is out of range; use {least} to {most}")]
     Range { key: &'static str, value: usize, least: usize, most: usize },
+    #[error("model.providers: {0}")]
+    Provider(String),
     #[error("trigger \"{name}\": {why}")]
     Trigger { name: String, why: String },
     #[error("no home folder: set PAWL_HOME to a folder where models and data may be kept")]
@@ -62,6 +67,9 @@ pub(crate) struct Overrides {
     /// ONNX Runtime's shared library [default: <home>/runtime/libonnxruntime.so.…]
     #[arg(long, global = true, env = "PAWL_ONNXRUNTIME", value_name = "FILE")]
     pub(crate) onnxruntime: Option<PathBuf>,
+    /// What computes the model, in order: cpu, cuda, tensorrt, openvino, directml, coreml, webgpu [default: cpu]
+    #[arg(long, global = true, env = "PAWL_PROVIDERS", value_name = "LIST", value_delimiter = ',')]
+    pub(crate) providers: Option<Vec<String>>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -87,6 +95,7 @@ struct Raw {
 struct RawModel {
     name: Option<String>,
     context: Option<usize>,
+    providers: Option<Vec<String>>,
     threads: Option<usize>,
     at_once: Option<usize>,
     prefix_cache: Option<String>,
@@ -152,6 +161,8 @@ pub(crate) struct Config {
 pub(crate) struct ModelConfig {
     pub(crate) name: String,
     pub(crate) context: usize,
+    /// What computes it, in order.
+    pub(crate) providers: Vec<Provider>,
     pub(crate) threads: Option<usize>,
     /// Requests that are answered at the same time.
     pub(crate) at_once: usize,
@@ -240,12 +251,15 @@ impl Config {
         let zone = time_zone(raw.time_zone.as_deref())?;
         let plugins_folder = beside(overrides.plugins.as_deref(), "target/plugins", "plugins");
         let plugins = raw.plugins.or(default.plugins).unwrap_or_default();
+        let providers = providers(overrides.providers.clone().or(raw.model.providers).unwrap_or_default())?;
+        let onnxruntime = overrides.onnxruntime.clone().unwrap_or_else(|| library(&home, &providers));
         Ok(Config {
             listen: raw.listen.or(default.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7411))),
             time_zone: zone.clone(),
             model: ModelConfig {
                 name: overrides.model.clone().or(raw.model.name).or(default.model.name).unwrap_or_default(),
                 context: within("model.context", raw.model.context.or(default.model.context), 512, 131_072)?,
+                providers,
                 threads: raw.model.threads.map(|n| within("model.threads", Some(n), 1, 256)).transpose()?,
                 at_once: within("model.at-once", raw.model.at_once.or(default.model.at_once), 1, 64)?,
                 prefix_cache: size(
@@ -303,10 +317,7 @@ impl Config {
                 .collect(),
             triggers: triggers::resolve(raw.triggers, &base, &zone)?,
             plugins_folder,
-            onnxruntime: overrides
-                .onnxruntime
-                .clone()
-                .unwrap_or_else(|| home.cache.join("runtime").join(RUNTIME_FILE)),
+            onnxruntime,
             lock,
             source,
             home,
@@ -324,6 +335,18 @@ fn parse(path: &str, text: &str) -> Result<Raw, ConfigError> {
         path: path.to_owned(),
         message: error.to_string().trim().to_owned(),
     })
+}
+
+fn providers(names: Vec<String>) -> Result<Vec<Provider>, ConfigError> {
+    names.iter().map(|name| name.trim().parse().map_err(ConfigError::Provider)).collect()
+}
+
+/// The build of ONNX Runtime that has what is asked for, as `cargo xtask` puts it there.
+fn library(home: &Home, providers: &[Provider]) -> PathBuf {
+    let runtime = home.cache.join("runtime");
+    let nvidia = providers.iter().any(|one| matches!(one, Provider::Cuda | Provider::TensorRt));
+    let cuda = runtime.join(CUDA_RUNTIME_FILE);
+    if nvidia && cuda.is_file() { cuda } else { runtime.join(RUNTIME_FILE) }
 }
 
 fn time_zone(name: Option<&str>) -> Result<TimeZone, ConfigError> {

@@ -70,6 +70,12 @@ impl Runtime {
         Provider::built_in()
     }
 
+    /// Whether these execution providers can be used here, with all that they need.
+    pub fn check(&self, providers: &[Provider]) -> Result<(), Error> {
+        let builder = Session::builder(&self.environment).map_err(inference)?;
+        providers::register(builder, providers, 1).map(drop)
+    }
+
     /// The library's own version, as in `1.32.0`; `unknown` for a build that does not tell.
     pub fn version(&self) -> &str {
         &self.version
@@ -145,7 +151,7 @@ pub(crate) fn load(
         let hint = match (simd, own) {
             (_, false) => "",
             (None, true) => " (this processor lacks AVX2, FMA or F16C, which the folder's operators need: import the GGUF file here)",
-            (Some(_), true) => " (the folder's operators are for the processor: import the GGUF file with `--operators portable` for other execution providers)",
+            (Some(_), true) => " (the folder's operators are for the processor: make another folder of the GGUF file for other execution providers: `pawl model import FILE.gguf --operators device --to DIR`)",
         };
         Error::ModelFile { path: path.to_path_buf(), message: format!("{error}{hint}") }
     })?;

@@ -184,7 +184,10 @@ pub(super) fn register(
 /// What the runtime said, without where in its source it said so.
 fn plain(error: &ort::Error) -> String {
     let said = error.to_string();
-    said.rsplit(" : FAIL : ").next().unwrap_or(&said).trim().to_owned()
+    let said = [" : FAIL : ", " was false. "].iter().fold(said.as_str(), |said, before| {
+        said.rsplit_once(before).map_or(said, |(_, what)| what)
+    });
+    said.trim().to_owned()
 }
 
 /// How many operators of the graph each provider took; an error where one that was asked for took none.

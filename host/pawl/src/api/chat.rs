@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use pawl_flow::Approval;
+use pawl_llm::TokenLogprob;
 use serde_json::{Value, json};
 
 use super::error::ApiError;
@@ -23,9 +24,11 @@ pub(crate) async fn completions(
     let model = app.chat.llm.info().name.clone();
     let streamed = request.stream;
     let with_usage = request.stream_options.as_ref().is_some_and(|options| options.include_usage);
+    let wants_logprobs = request.logprobs.unwrap_or(false);
     let turn = request
         .turn(app.config.now(), |name| app.chat.plugins.now().resolve(name).map(|tool| tool.name.clone()))?;
-    let reply = Reply { id: identifier("chatcmpl"), created: jiff::Timestamp::now().as_second(), model };
+    let (id, created) = (identifier("chatcmpl"), jiff::Timestamp::now().as_second());
+    let reply = Reply { id, created, model, wants_logprobs };
     if streamed {
         return stream::respond(app.chat.clone(), turn, reply, with_usage).await;
     }
@@ -39,6 +42,7 @@ pub(super) struct Reply {
     id: String,
     created: i64,
     model: String,
+    wants_logprobs: bool,
 }
 
 impl Reply {
@@ -56,11 +60,26 @@ impl Reply {
         }
         json!({
             "id": self.id, "object": "chat.completion", "created": self.created, "model": self.model,
-            "choices": [{"index": 0, "message": message, "logprobs": null,
+            "choices": [{"index": 0, "message": message, "logprobs": self.logprobs(&outcome.tokens),
                 "finish_reason": finish_reason(&outcome.ending)}],
             "usage": usage(outcome),
             "pawl": ran(outcome),
         })
+    }
+
+    /// OpenAI's `logprobs` of a choice; null where nobody asked for them.
+    pub(super) fn logprobs(&self, tokens: &[TokenLogprob]) -> Value {
+        let one = |bytes: &[u8], logprob: f32| {
+            // JSON has no infinity; OpenAI's servers write this for what is out of all likelihood.
+            let logprob = logprob.max(-9999.0);
+            json!({"token": String::from_utf8_lossy(bytes), "logprob": logprob, "bytes": bytes})
+        };
+        let content = tokens.iter().map(|token| {
+            let mut told = one(&token.bytes, token.logprob);
+            told["top_logprobs"] = token.top.iter().map(|(bytes, logprob)| one(bytes, *logprob)).collect();
+            told
+        });
+        if self.wants_logprobs { json!({"content": content.collect::<Vec<_>>()}) } else { Value::Null }
     }
 
     /// One piece of a streamed reply.

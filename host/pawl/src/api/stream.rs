@@ -54,10 +54,14 @@ pub(super) async fn respond(
     Ok(send(stream::iter(head).chain(rest.flat_map(stream::iter))))
 }
 
-/// What of an event the wire carries: the answer's text.
+/// What of an event the wire carries: the answer's text and how likely its tokens were.
 fn piece(reply: &Reply, event: TurnEvent) -> Option<Value> {
     match event {
-        TurnEvent::Text(text) => Some(reply.chunk(&json!({"content": text}), None)),
+        TurnEvent::Text { text, tokens } => {
+            let mut chunk = reply.chunk(&json!({"content": text}), None);
+            chunk["choices"][0]["logprobs"] = reply.logprobs(&tokens);
+            Some(chunk)
+        }
         TurnEvent::Calling { .. } | TurnEvent::Called(_) => None,
     }
 }

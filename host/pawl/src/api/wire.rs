@@ -36,6 +36,8 @@ pub(crate) struct Request {
     presence_penalty: Option<f32>,
     frequency_penalty: Option<f32>,
     seed: Option<i64>,
+    pub(crate) logprobs: Option<bool>,
+    top_logprobs: Option<usize>,
     max_tokens: Option<usize>,
     max_completion_tokens: Option<usize>,
     stop: Option<Stop>,
@@ -175,6 +177,7 @@ impl Request {
             return Err(ApiError::bad_request("messages is empty; send at least one").param("messages"));
         }
         let sampling = self.sampling()?;
+        let logprobs = alternatives(self.logprobs.unwrap_or(false), self.top_logprobs)?;
         let format = self.response_format.map(schema).transpose()?.flatten();
         let client = self.tools.filter(|tools| !tools.is_empty()).map(offered).transpose()?;
         let (tools, choice) = tools(client, self.tool_choice, format.is_some(), resolve)?;
@@ -188,6 +191,7 @@ impl Request {
             choice,
             format,
             sampling,
+            logprobs,
             max_tokens: self.max_completion_tokens.or(self.max_tokens).map(positive).transpose()?,
             stop: match self.stop {
                 None => Vec::new(),
@@ -196,6 +200,16 @@ impl Request {
             },
             now,
         })
+    }
+}
+
+/// How many alternatives of each token are told, if any are.
+fn alternatives(wanted: bool, top: Option<usize>) -> Result<Option<usize>, ApiError> {
+    let refused = |message: String| Err(ApiError::bad_request(message).param("top_logprobs"));
+    match top {
+        Some(_) if !wanted => refused("top_logprobs needs \"logprobs\": true".into()),
+        Some(count) if count > 20 => refused(format!("top_logprobs is {count}; use 0 to 20")),
+        top => Ok(wanted.then_some(top.unwrap_or(0))),
     }
 }
 

@@ -1,6 +1,6 @@
 //! One round of a turn: prompt and grammar for what the model may do now, generated, read.
 
-use pawl_llm::{Event, Grammar, Request, StopReason};
+use pawl_llm::{Event, Grammar, Request, StopReason, TokenLogprob};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
@@ -68,6 +68,8 @@ impl Shape {
 pub(super) struct Written {
     /// `None`: cut short before it was whole.
     pub(super) decision: Option<Decision>,
+    /// Those of an answer, where the turn asks for them.
+    pub(super) tokens: Vec<TokenLogprob>,
     pub(super) reason: StopReason,
 }
 
@@ -96,11 +98,15 @@ pub(super) async fn generate(
         prompt,
         grammar,
         sampling: turn.sampling,
+        logprobs: turn.logprobs,
         max_tokens: turn.max_tokens.unwrap_or(chat.limits.max_tokens),
         stop: if matches!(shape, Shape::Answer | Shape::Decide) { turn.stop.clone() } else { Vec::new() },
     };
-    let mut filter =
-        if matches!(shape, Shape::Answer) { AnswerFilter::open() } else { AnswerFilter::default() };
+    let open = matches!(shape, Shape::Answer);
+    let mut filter = if open { AnswerFilter::open() } else { AnswerFilter::default() };
+    // Bytes before the answer, which are not told of.
+    let mut before = if open { 0 } else { decision::ANSWER.len() };
+    let (mut tokens, mut sent): (Vec<TokenLogprob>, usize) = (Vec::new(), 0);
     let mut text = String::new();
     let mut generation = chat.llm.generate(request);
     let mut finish = None;
@@ -110,7 +116,17 @@ pub(super) async fn generate(
                 let shown = filter.push(&piece);
                 text.push_str(&piece);
                 if let Some(events) = events.filter(|_| !shown.is_empty()) {
-                    let _ = events.send(TurnEvent::Text(shown)).await;
+                    let told = tokens[sent..].to_vec();
+                    sent = tokens.len();
+                    let _ = events.send(TurnEvent::Text { text: shown, tokens: told }).await;
+                }
+            }
+            Event::Token(mut token) => {
+                let cut = before.min(token.bytes.len());
+                before -= cut;
+                token.bytes.drain(..cut);
+                if !token.bytes.is_empty() {
+                    tokens.push(token);
                 }
             }
             Event::End(end) => finish = Some(end),
@@ -123,7 +139,10 @@ pub(super) async fn generate(
     usage.forced += finish.usage.forced_tokens;
     tracing::debug!(?shape, text, usage = ?finish.usage, "round");
     let decision = read(turn, offer, &shape, &begun, &text, finish.reason)?;
-    Ok(Written { decision, reason: finish.reason })
+    if matches!(decision, Some(Decision::Call { .. })) {
+        tokens.clear();
+    }
+    Ok(Written { decision, tokens, reason: finish.reason })
 }
 
 /// The grammar of a round, and the text that it is begun with.

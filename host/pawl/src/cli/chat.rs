@@ -92,11 +92,11 @@ impl ChatCommand {
 
     fn show(&self, event: &TurnEvent) {
         match event {
-            TurnEvent::Text(text) if !self.json => {
+            TurnEvent::Text { text, .. } if !self.json => {
                 print!("{text}");
                 let _ = std::io::stdout().flush();
             }
-            TurnEvent::Text(_) => {}
+            TurnEvent::Text { .. } => {}
             TurnEvent::Calling { tool, arguments } => eprintln!("-> {tool} {arguments}"),
             TurnEvent::Called(CallRecord { result, took, .. }) => match result {
                 Ok(result) => eprintln!("<- {} ({took:.0?})", shortened(&result.to_string())),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use pawl_llm::Runtime;
+use pawl_llm::{Error, Runtime};
 use pawl_plugin::Place;
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -65,6 +65,7 @@ async fn examine(config: &Config) -> Vec<Finding> {
         Finding::good("settings", config.source.clone()),
         data_folder(config),
         runtime(config),
+        providers(config),
         model(config),
     ];
     findings.extend(plugins(config).await);
@@ -98,6 +99,28 @@ fn runtime(config: &Config) -> Finding {
             error.to_string(),
             "`cargo xtask setup` fetches it; --onnxruntime names another",
         ),
+    }
+}
+
+fn providers(config: &Config) -> Finding {
+    let what = "providers";
+    let wanted = &config.model.providers;
+    let names: Vec<&str> = wanted.iter().map(|provider| provider.name()).collect();
+    let names = if names.is_empty() { "cpu".to_owned() } else { names.join(", ") };
+    let there = |runtime: &Runtime| {
+        let built_in: Vec<&str> = runtime.providers().iter().map(|provider| provider.name()).collect();
+        format!("{names} (this library of ONNX Runtime was built with {})", built_in.join(", "))
+    };
+    let checked = Runtime::load(&config.onnxruntime).and_then(|runtime| {
+        runtime.check(wanted)?;
+        Ok(there(&runtime))
+    });
+    match checked {
+        Ok(found) => Finding::good(what, found),
+        Err(Error::Provider { provider, message }) => {
+            Finding::bad(what, format!("`{provider}` cannot be used: {message}"), provider.mend())
+        }
+        Err(error) => Finding::bad(what, error.to_string(), "mend that first"),
     }
 }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
+use pawl_llm::Operators;
 
 use crate::app;
 use crate::config::Config;
@@ -25,6 +26,9 @@ pub(crate) struct Import {
     /// Folder to make [default: models/NAME under Pawl's home]
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
+    /// What the graph is made of: `own` operators (this processor's fastest), `portable` ones (any processor), `device` (float16, for GPUs) [default: own where the processor has AVX2, else portable]
+    #[arg(long, value_name = "KIND")]
+    operators: Option<Operators>,
 }
 
 impl Model {
@@ -50,7 +54,7 @@ impl Import {
         let report = pawl_llm::import_gguf(
             &self.file,
             &folder,
-            pawl_llm::Operators::for_this_machine(),
+            self.operators.unwrap_or_else(Operators::for_this_machine),
             &mut |progress| {
                 bar.set_length(progress.total_bytes);
                 bar.set_position(progress.done_bytes);

@@ -35,6 +35,7 @@ impl HostModel {
             },
             sampling: Sampling::default(),
             max_tokens: completion.max_tokens as usize,
+            logprobs: None,
             stop: Vec::new(),
         };
         let output = self.0.generate(request).finish().await.map_err(told)?;
