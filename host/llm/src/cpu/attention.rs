@@ -20,6 +20,8 @@ pub(crate) struct Heads {
     pub(crate) size: usize,
     /// Whether neighbouring numbers are rotated, or halves.
     pub(crate) interleaved: bool,
+    /// Positions that a token looks back at, its own among them; 0 for all.
+    pub(crate) window: usize,
 }
 
 /// Neighbouring tokens of one sequence.
@@ -40,6 +42,15 @@ pub(crate) struct Rotary<'a> {
     pub(crate) sin: &'a [f32],
 }
 
+/// Norms of each head's queries and keys, before they are rotated.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeadNorms<'a> {
+    /// Weights, as many as a head has numbers.
+    pub(crate) queries: &'a [f32],
+    pub(crate) keys: &'a [f32],
+    pub(crate) epsilon: f32,
+}
+
 thread_local! {
     static SCORES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
 }
@@ -57,13 +68,13 @@ impl Heads {
 }
 
 /// Writes the keys and values of all tokens into their pages, then `y` `[tokens, queries * size]`. `x` is
-/// `[tokens, width]`: queries, keys and values without rotation, which are rotated in place.
+/// `[tokens, width]`: queries, keys and values without norm and rotation, which is done in place.
 pub(crate) fn attend(
     cpu: Cpu<'_>,
     heads: Heads,
     layer: &mut Layer,
     spans: &[Span],
-    rotary: Rotary<'_>,
+    (norms, rotary): (Option<HeadNorms<'_>>, Rotary<'_>),
     x: &mut [f32],
     y: &mut [f32],
 ) {
@@ -76,6 +87,10 @@ pub(crate) fn attend(
         let Ok(mut part) = rows[task].lock() else { return };
         let (rows, tokens) = &mut *part;
         for (row, (_, position)) in rows.chunks_exact_mut(heads.width()).zip(*tokens) {
+            if let Some(HeadNorms { queries, keys, epsilon }) = norms {
+                norm(&mut row[..rotated], queries, epsilon);
+                norm(&mut row[rotated..rotated + heads.kv * heads.size], keys, epsilon);
+            }
             rotate(heads, rotary, *position, &mut row[..rotated + heads.kv * heads.size]);
             let scale = 1.0 / (heads.size as f32).sqrt();
             row[..rotated].iter_mut().for_each(|number| *number *= scale);
@@ -110,6 +125,7 @@ pub(crate) fn attend(
                     kv,
                     size: heads.size,
                     count: position + 1,
+                    window: heads.window,
                 };
                 match count {
                     1 => keys.attend::<1>(these, scores, out),
@@ -129,6 +145,15 @@ pub(crate) fn attend(
 const TOGETHER: usize = 16;
 /// Queries that go over the keys together.
 const MOST: usize = 6;
+
+/// The root mean square of every head of a row becomes 1, times the weights.
+fn norm(row: &mut [f32], weights: &[f32], epsilon: f32) {
+    for head in row.chunks_exact_mut(weights.len()) {
+        let mean = head.iter().map(|number| number * number).sum::<f32>() / weights.len() as f32;
+        let scale = 1.0 / (mean + epsilon).sqrt();
+        head.iter_mut().zip(weights).for_each(|(number, weight)| *number *= scale * weight);
+    }
+}
 
 /// Rotates every head of a row.
 fn rotate(heads: Heads, rotary: Rotary<'_>, position: usize, row: &mut [f32]) {
@@ -182,14 +207,19 @@ struct Keys<'a> {
     pages: &'a [usize],
     kv: usize,
     size: usize,
-    /// Positions.
+    /// Positions up to the token's own.
     count: usize,
+    /// Of these, the last that it looks at; 0 for all.
+    window: usize,
 }
 
 impl Keys<'_> {
     /// `G` queries, one after the other, to as many outputs.
     fn attend<const G: usize>(&self, queries: &[f32], scores: &mut Vec<f32>, out: &mut [f32]) {
-        let (size, pages) = (self.size, &self.pages[..self.count.div_ceil(PAGE)]);
+        let first = if self.window == 0 { 0 } else { self.count.saturating_sub(self.window) };
+        // Positions are counted from the first page on that is looked at.
+        let (size, pages) = (self.size, &self.pages[first / PAGE..self.count.div_ceil(PAGE)]);
+        let (unseen, count) = (first % PAGE, self.count - first / PAGE * PAGE);
         let stride = pages.len() * PAGE;
         scores.clear();
         scores.resize(G * stride, 0.0);
@@ -205,7 +235,8 @@ impl Keys<'_> {
         }
         let mut inverse = [0.0; G];
         for (row, inverse) in scores.chunks_exact_mut(stride).zip(&mut inverse) {
-            let row = &mut row[..self.count];
+            let row = &mut row[..count];
+            row[..unseen].fill(f32::NEG_INFINITY);
             let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             *inverse = 1.0 / self.simd.exponentials(row, most);
         }
@@ -215,7 +246,7 @@ impl Keys<'_> {
                 let values =
                     &self.layer.page(*page).values[self.kv * size * PAGE..(self.kv + 1) * size * PAGE];
                 let from = number * PAGE;
-                let to = self.count.min(from + PAGE);
+                let to = count.min(from + PAGE);
                 let weights: [&[f32]; G] =
                     std::array::from_fn(|g| &scores[g * stride + from..g * stride + to]);
                 self.simd.weigh(weights, values, size, at, &mut sums);

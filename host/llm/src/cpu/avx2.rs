@@ -121,9 +121,9 @@ impl Simd {
     }
 
     /// `gate / (1 + exp(-gate)) * up`, lane by lane.
-    pub(crate) fn gated(self, gate: &[f32; LANES], up: &[f32; LANES]) -> [f32; LANES] {
+    pub(crate) fn gated(self, gelu: bool, gate: &[f32; LANES], up: &[f32; LANES]) -> [f32; LANES] {
         // SAFETY: as above.
-        unsafe { floats::gated(gate, up) }
+        unsafe { floats::gated(gelu, gate, up) }
     }
 
     /// Floats to half precision, rounded to the nearest.

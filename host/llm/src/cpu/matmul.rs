@@ -189,8 +189,16 @@ pub(crate) fn multiply(
     });
 }
 
-/// `y = silu(x · gate^T) * (x · up^T)`; the matrices have the same shape, `y` is `[tokens, rows]`.
-pub(crate) fn gated(cpu: Cpu<'_>, x: Tokens<'_>, gate: Matrix<'_>, up: Matrix<'_>, y: &mut [f32]) {
+/// `y = silu(x · gate^T) * (x · up^T)`, or with GELU in SiLU's place; the matrices have the same shape, `y` is
+/// `[tokens, rows]`.
+pub(crate) fn gated(
+    cpu: Cpu<'_>,
+    x: Tokens<'_>,
+    gelu: bool,
+    gate: Matrix<'_>,
+    up: Matrix<'_>,
+    y: &mut [f32],
+) {
     let tasks = gate.tasks(x.count);
     let columns = Columns::split(y, gate.rows, tasks.iter().map(|strips| gate.width(strips)));
     cpu.threads.each(tasks.len(), &|task| {
@@ -202,7 +210,7 @@ pub(crate) fn gated(cpu: Cpu<'_>, x: Tokens<'_>, gate: Matrix<'_>, up: Matrix<'_
             for t in 0..x.count {
                 for (s, out) in y.row(t).chunks_mut(LANES).enumerate() {
                     let at = s * x.count + t;
-                    out.copy_from_slice(&cpu.simd.gated(&sums[at], &more[at])[..out.len()]);
+                    out.copy_from_slice(&cpu.simd.gated(gelu, &sums[at], &more[at])[..out.len()]);
                 }
             }
         });

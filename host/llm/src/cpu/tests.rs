@@ -3,7 +3,7 @@
 use super::{
     Cpu, Parallel,
     activations::{Activations, BLOCK},
-    attention::{Heads, Rotary, Span, attend},
+    attention::{HeadNorms, Heads, Rotary, Span, attend},
     avx2::Simd,
     layout::{Format, LANES, pack},
     matmul::{Matrix, Tokens, chosen, gated, multiply},
@@ -208,14 +208,14 @@ fn what_is_no_number_stays_none() {
         x[at] = f32::NAN;
         assert!(product(matrix, &x, 256, None).iter().all(|y| y.is_nan()), "{at}");
     }
-    let heads = Heads { queries: 2, kv: 1, size: 16, interleaved: false };
+    let heads = Heads { queries: 2, kv: 1, size: 16, interleaved: false, window: 0 };
     let mut x = random.floats(3 * heads.width());
     x[0] = f32::NAN;
-    assert!(attended(heads, &[3], &x, None)[..16].iter().all(|y| y.is_nan()));
+    assert!(attended(heads, false, &[3], &x, None)[..16].iter().all(|y| y.is_nan()));
 }
 
 #[test]
-fn gated_products_are_silu_times_up() {
+fn gated_products_are_silu_or_gelu_times_up() {
     let mut random = Random(4);
     let (rows, columns) = (72, 256);
     let (gate, up) = (random.matrix(Format::Q4K, rows, columns), random.matrix(Format::Q6K, rows, columns));
@@ -225,23 +225,37 @@ fn gated_products_are_silu_times_up() {
     let mut codes = Activations::default();
     codes.set(cpu(), &x, columns);
     let tokens = Tokens { count: 4, floats: &x, codes: &codes };
-    let mut y = vec![0.0; 4 * rows];
-    gated(cpu(), tokens, gate, up, &mut y);
     let (g, u) = (product(gate, &x, columns, None), product(up, &x, columns, None));
-    for ((g, u), y) in g.iter().zip(&u).zip(&y) {
-        let exact = f64::from(*g) / (1.0 + (-f64::from(*g)).exp()) * f64::from(*u);
-        assert!((exact - f64::from(*y)).abs() <= 1e-5 * exact.abs() + 1e-6, "{y} for {exact}");
+    for gelu in [false, true] {
+        let mut y = vec![0.0; 4 * rows];
+        gated(cpu(), tokens, gelu, gate, up, &mut y);
+        for ((g, u), y) in g.iter().zip(&u).zip(&y) {
+            let g = f64::from(*g);
+            let inner = (2.0 / std::f64::consts::PI).sqrt() * (g + 0.044715 * g.powi(3));
+            let share = if gelu { 0.5 * (1.0 + inner.tanh()) } else { 1.0 / (1.0 + (-g).exp()) };
+            let exact = g * share * f64::from(*u);
+            assert!((exact - f64::from(*y)).abs() <= 1e-5 * exact.abs() + 1e-6, "{y} for {exact}");
+        }
     }
 }
 
+const EPSILON: f32 = 1e-5;
+
+fn norm_weights(heads: Heads, seed: u64) -> Vec<f32> {
+    Random(seed).floats(heads.size).iter().map(|weight| weight + 1.5).collect()
+}
+
 /// Attention of all tokens of one sequence, in steps of these lengths, over pages in a scrambled order.
-fn attended(heads: Heads, steps: &[usize], x: &[f32], beside: Option<&[f32]>) -> Vec<f32> {
+fn attended(heads: Heads, normed: bool, steps: &[usize], x: &[f32], beside: Option<&[f32]>) -> Vec<f32> {
     let positions = steps.iter().sum::<usize>();
     let half = heads.size / 2;
     let angle = |i: usize| (i / half) as f32 * 0.7_f32.powi((i % half) as i32);
     let (cos, sin): (Vec<f32>, Vec<f32>) =
         (0..positions * half).map(|i| (angle(i).cos(), angle(i).sin())).unzip();
     let rotary = Rotary { cos: &cos, sin: &sin };
+    let weights = (norm_weights(heads, 1), norm_weights(heads, 2));
+    let norms = HeadNorms { queries: &weights.0, keys: &weights.1, epsilon: EPSILON };
+    let norms = normed.then_some(norms);
     let mut layer = Layer::default();
     layer.reserve(20, heads.kv * heads.size);
     let pages: Vec<usize> = (0..positions.div_ceil(PAGE)).map(|page| (page * 7 + 3) % 19).collect();
@@ -256,7 +270,7 @@ fn attended(heads: Heads, steps: &[usize], x: &[f32], beside: Option<&[f32]>) ->
         }
         let width = heads.queries * heads.size;
         let mut y = vec![0.0; rows.len() / heads.width() * width];
-        attend(cpu(), heads, &mut layer, &spans, rotary, &mut rows, &mut y);
+        attend(cpu(), heads, &mut layer, &spans, (norms, rotary), &mut rows, &mut y);
         out.extend_from_slice(&y[y.len() - tokens * width..]);
         start += tokens;
     }
@@ -266,14 +280,21 @@ fn attended(heads: Heads, steps: &[usize], x: &[f32], beside: Option<&[f32]>) ->
 #[test]
 fn attention_is_that_of_plain_arithmetic_whatever_the_steps() {
     let mut random = Random(5);
-    for (queries, kv, size, interleaved) in [(6, 3, 32, false), (7, 1, 16, true), (4, 4, 64, false)] {
-        let heads = Heads { queries, kv, size, interleaved };
+    for (queries, kv, size, interleaved, window, normed) in [
+        (6, 3, 32, false, 0, false),
+        (7, 1, 16, true, 0, false),
+        (4, 4, 64, false, 0, true),
+        (4, 2, 32, false, 20, true),
+        (2, 1, 16, false, 35, false),
+        (2, 1, 16, false, 1, false),
+    ] {
+        let heads = Heads { queries, kv, size, interleaved, window };
         let positions = 70;
         let x = random.floats(positions * heads.width());
-        let whole = attended(heads, &[positions], &x, None);
+        let whole = attended(heads, normed, &[positions], &x, None);
         for (row, out) in whole.chunks_exact(queries * size).enumerate() {
             for head in 0..queries {
-                let exact = plain(heads, &x, row, head);
+                let exact = plain(heads, normed, &x, row, head);
                 for (exact, found) in exact.iter().zip(&out[head * size..]) {
                     // Keys and values are kept in half precision.
                     assert!((exact - f64::from(*found)).abs() < 2e-3, "{found} for {exact} at {row}");
@@ -282,18 +303,23 @@ fn attention_is_that_of_plain_arithmetic_whatever_the_steps() {
         }
         let beside = random.floats(heads.width());
         for steps in [&[1; 70][..], &[33, 37], &[64, 1, 5]] {
-            assert_eq!(attended(heads, steps, &x, None), whole, "{steps:?}");
-            assert_eq!(attended(heads, steps, &x, Some(&beside)), whole, "{steps:?} beside another");
+            assert_eq!(attended(heads, normed, steps, &x, None), whole, "{steps:?}");
+            assert_eq!(attended(heads, normed, steps, &x, Some(&beside)), whole, "{steps:?} beside another");
         }
     }
 }
 
 /// The output of one head of one token.
-fn plain(heads: Heads, x: &[f32], row: usize, head: usize) -> Vec<f64> {
+fn plain(heads: Heads, normed: bool, x: &[f32], row: usize, head: usize) -> Vec<f64> {
     let (size, half) = (heads.size, heads.size / 2);
     let vector = |row: usize, at: usize, rotated: bool| -> Vec<f64> {
-        let x: Vec<f64> =
+        let mut x: Vec<f64> =
             x[row * heads.width() + at * size..][..size].iter().map(|x| f64::from(*x)).collect();
+        if normed && rotated {
+            let mean = x.iter().map(|x| x * x).sum::<f64>() / size as f64 + f64::from(EPSILON);
+            let weights = norm_weights(heads, if at < heads.queries { 1 } else { 2 });
+            x.iter_mut().zip(weights).for_each(|(x, weight)| *x *= f64::from(weight) / mean.sqrt());
+        }
         let turn = |i: usize| {
             let angle = row as f64 * 0.7_f64.powi((if heads.interleaved { i / 2 } else { i % half }) as i32);
             let (first, other) = match (heads.interleaved, i) {
@@ -308,11 +334,12 @@ fn plain(heads: Heads, x: &[f32], row: usize, head: usize) -> Vec<f64> {
     let kv = heads.queries + head / (heads.queries / heads.kv);
     let query = vector(row, head, true);
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let first = if heads.window == 0 { 0 } else { (row + 1).saturating_sub(heads.window) };
     let powers: Vec<f64> =
-        (0..=row).map(|p| (dot(&query, &vector(p, kv, true)) / (size as f64).sqrt()).exp()).collect();
+        (first..=row).map(|p| (dot(&query, &vector(p, kv, true)) / (size as f64).sqrt()).exp()).collect();
     let total: f64 = powers.iter().sum();
     let mut out = vec![0.0; size];
-    for (p, power) in powers.iter().enumerate() {
+    for (p, power) in (first..).zip(&powers) {
         let value = vector(p, kv + heads.kv, false);
         out.iter_mut().zip(value).for_each(|(out, value)| *out += power / total * value);
     }

@@ -7,23 +7,45 @@ use super::error::ImportError;
 use super::gguf::{Gguf, Value};
 
 /// For messages.
-pub(crate) const SUPPORTED: &str = "llama and qwen2";
+pub(crate) const SUPPORTED: &str = "llama (Mistral too), qwen2, qwen3, gemma and gemma3";
 /// The longest context whose rotary tables are written; beyond it they only take space.
 pub(crate) const MAX_CONTEXT: u64 = 32_768;
+
+/// Gemma 3's, of which files say nothing.
+const GEMMA3_PERIOD: u64 = 6;
 
 /// The architectures that have a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Architecture {
     Llama,
     Qwen2,
+    /// Queries and keys are normed, head by head.
+    Qwen3,
+    /// The gate is a GELU, and the embedding grows by the root of its width.
+    Gemma,
+    /// As Gemma, with normed queries and keys, norms behind attention and feed-forward, and layers that look back only so far.
+    Gemma3,
 }
 
 impl Architecture {
-    /// The name in GGUF and in `model_type` of config.json.
+    const ALL: [Architecture; 5] = [Self::Llama, Self::Qwen2, Self::Qwen3, Self::Gemma, Self::Gemma3];
+
+    /// The name in GGUF.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Llama => "llama",
             Self::Qwen2 => "qwen2",
+            Self::Qwen3 => "qwen3",
+            Self::Gemma => "gemma",
+            Self::Gemma3 => "gemma3",
+        }
+    }
+
+    /// `model_type` of config.json.
+    pub(crate) fn model_type(self) -> &'static str {
+        match self {
+            Self::Gemma3 => "gemma3_text",
+            other => other.name(),
         }
     }
 
@@ -32,12 +54,43 @@ impl Architecture {
         match self {
             Self::Llama => "LlamaForCausalLM",
             Self::Qwen2 => "Qwen2ForCausalLM",
+            Self::Qwen3 => "Qwen3ForCausalLM",
+            Self::Gemma => "GemmaForCausalLM",
+            Self::Gemma3 => "Gemma3ForCausalLM",
         }
+    }
+
+    /// Whether it is of Google's family.
+    pub(crate) fn is_gemma(self) -> bool {
+        matches!(self, Self::Gemma | Self::Gemma3)
     }
 
     /// Whether neighbouring pairs are rotated (llama.cpp permutes the rows of `llama` files so), or halves.
     pub(crate) fn rotary_interleaved(self) -> bool {
         self == Self::Llama
+    }
+
+    /// Whether queries and keys are normed.
+    pub(crate) fn has_query_norm(self) -> bool {
+        matches!(self, Self::Qwen3 | Self::Gemma3)
+    }
+}
+
+/// Layers that look at the last so many positions only.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Window {
+    /// Positions, the token's own among them.
+    pub(crate) positions: u64,
+    /// Every so manieth layer looks at all.
+    pub(crate) period: u64,
+    /// Of the rotation in these layers.
+    pub(crate) rope_base: f64,
+}
+
+impl Window {
+    /// Whether it is for this layer.
+    pub(crate) fn holds(self, layer: u64) -> bool {
+        !(layer + 1).is_multiple_of(self.period)
     }
 }
 
@@ -55,6 +108,7 @@ pub(crate) struct Hyperparameters {
     pub(crate) context: u64,
     pub(crate) epsilon: f64,
     pub(crate) rope_base: f64,
+    pub(crate) window: Option<Window>,
 }
 
 impl Hyperparameters {
@@ -63,11 +117,10 @@ impl Hyperparameters {
         let key = "general.architecture";
         let architecture = match gguf.text(key)? {
             None => return Err(ImportError::MissingKey(key.to_owned())),
-            Some("llama") => Architecture::Llama,
-            Some("qwen2") => Architecture::Qwen2,
-            Some(other) => {
-                return Err(ImportError::Architecture { found: other.to_owned(), supported: SUPPORTED });
-            }
+            Some(found) => Architecture::ALL
+                .into_iter()
+                .find(|one| one.name() == found)
+                .ok_or_else(|| ImportError::Architecture { found: found.to_owned(), supported: SUPPORTED })?,
         };
         let prefix = architecture.name();
         let optional = |name: &str, limit| gguf.count(&format!("{prefix}.{name}"), limit);
@@ -79,6 +132,21 @@ impl Hyperparameters {
         let kv_heads = optional("attention.head_count_kv", heads)?.unwrap_or(heads);
         let head = optional("attention.key_length", 1 << 10)?.unwrap_or(hidden / heads);
         let epsilon = format!("{prefix}.attention.layer_norm_rms_epsilon");
+        let context = needed("context_length", 1 << 32)?.min(MAX_CONTEXT);
+        let window = optional("attention.sliding_window", 1 << 32)?.filter(|size| *size > 0);
+        let (context, window) = match window {
+            Some(positions) if architecture == Architecture::Gemma3 => {
+                let pattern = optional("attention.sliding_window_pattern", 1 << 10)?;
+                if let Some(period) = pattern.filter(|period| *period != GEMMA3_PERIOD) {
+                    return Err(ImportError::Feature(format!("a window in {period} layers of a row")));
+                }
+                let base = gguf.positive(&format!("{prefix}.rope.freq_base_swa"))?.unwrap_or(10_000.0);
+                (context, Some(Window { positions, period: GEMMA3_PERIOD, rope_base: base }))
+            }
+            // As far as the window reaches, all layers see everything.
+            Some(positions) => (context.min(positions), None),
+            None => (context, None),
+        };
         let own = Self {
             architecture,
             layers: needed("block_count", 1 << 10)?,
@@ -87,9 +155,10 @@ impl Hyperparameters {
             heads,
             kv_heads,
             head,
-            context: needed("context_length", 1 << 32)?.min(MAX_CONTEXT),
+            context,
             epsilon: gguf.positive(&epsilon)?.ok_or(ImportError::MissingKey(epsilon))?,
             rope_base: gguf.positive(&format!("{prefix}.rope.freq_base"))?.unwrap_or(10_000.0),
+            window,
         };
         if !heads.is_multiple_of(kv_heads) || head == 0 || !head.is_multiple_of(2) {
             return Err(ImportError::Feature(format!(
@@ -103,6 +172,19 @@ impl Hyperparameters {
     /// Columns of the concatenated query, key and value projections: their sizes in this order.
     pub(crate) fn projections(&self) -> [u64; 3] {
         [self.heads * self.head, self.kv_heads * self.head, self.kv_heads * self.head]
+    }
+
+    /// How far a layer looks back, if not over all.
+    pub(crate) fn window_of(&self, layer: u64) -> Option<Window> {
+        self.window.filter(|window| window.holds(layer))
+    }
+
+    /// The rotary tables of a layer: cosines and sines.
+    pub(crate) fn rotary_names(&self, layer: u64) -> (&'static str, &'static str) {
+        match self.window_of(layer) {
+            Some(_) => ("rope.window.cos", "rope.window.sin"),
+            None => ("rope.cos", "rope.sin"),
+        }
     }
 
     fn refuse_unknown(&self, gguf: &Gguf) -> Result<(), ImportError> {
@@ -129,12 +211,16 @@ impl Hyperparameters {
                 Some(_) => return Err(ImportError::Feature(format!("`{key}`"))),
             }
         }
-        let window = format!("{prefix}.attention.sliding_window");
-        match gguf.value(&window) {
-            Some(Value::Integer(size)) if *size > 0 && *size < i128::from(self.context) => {
-                Err(ImportError::Feature(format!("`{window}` = {size}")))
+        for name in ["attn_logit_softcapping", "final_logit_softcapping", "attention.temperature_scale"] {
+            let key = format!("{prefix}.{name}");
+            if gguf.value(&key).is_some() {
+                return Err(ImportError::Feature(format!("`{key}`")));
             }
-            _ => Ok(()),
         }
+        // llama.cpp's 27B, which scales queries by the width of the model.
+        if self.architecture == Architecture::Gemma3 && self.layers == 62 {
+            return Err(ImportError::Feature("Gemma 3 of 62 layers".into()));
+        }
+        Ok(())
     }
 }

@@ -9,7 +9,7 @@
 //! Past and present may be one buffer (`pawl.kv_cache` = `shared` in the model's metadata).
 //! Invariant: every tensor of the file is used exactly once (the embedding twice where it is also the head).
 
-use super::architecture::Hyperparameters;
+use super::architecture::{Architecture, Hyperparameters};
 use super::builder::Builder;
 use super::data::{Job, Target};
 use super::error::ImportError;
@@ -49,10 +49,9 @@ impl Builder<'_> {
         self.inputs();
         self.constants(shape);
         let embedded = self.embed(&table);
-        let norm = self.vector("blk.0.attn_norm.weight", shape.hidden)?;
+        let embedded = self.scaled_embedding(shape, &embedded);
         let mut hidden = "blk.0.normed".to_owned();
-        let attributes = vec![axis(-1), float("epsilon", shape.epsilon as f32), int("stash_type", 1)];
-        self.node("SimplifiedLayerNormalization", "", &[&embedded, &norm], &[&hidden], attributes);
+        self.norm(shape, "blk.0.attn_norm", shape.hidden, &embedded, &hidden)?;
         let mut residual = embedded;
         for layer in 0..shape.layers {
             (hidden, residual) = self.layer(shape, layer, &hidden, &residual)?;
@@ -92,15 +91,21 @@ impl Builder<'_> {
         let attended = self.attention(shape, layer, projected);
         let width = shape.heads * shape.head;
         let output = self.linear(&name("attn_output"), &attended, width, shape.hidden)?;
+        let output = self.norm_behind(shape, &name("post_attention_norm"), output)?;
         let (hidden, residual) = self.add_and_norm(shape, &name("ffn_norm"), &output, residual)?;
 
         let gate = self.linear(&name("ffn_gate"), &hidden, shape.hidden, shape.feed_forward)?;
         let up = self.linear(&name("ffn_up"), &hidden, shape.hidden, shape.feed_forward)?;
-        // x * sigmoid(1.0 * x) is SiLU
         let (activated, gated) = (name("ffn_activated"), name("ffn_gated"));
-        self.node("QuickGelu", MICROSOFT, &[&gate], &[&activated], vec![float("alpha", 1.0)]);
+        if shape.architecture.is_gemma() {
+            self.node("FastGelu", MICROSOFT, &[&gate], &[&activated], vec![]);
+        } else {
+            // x * sigmoid(1.0 * x) is SiLU
+            self.node("QuickGelu", MICROSOFT, &[&gate], &[&activated], vec![float("alpha", 1.0)]);
+        }
         self.node("Mul", "", &[&activated, &up], &[&gated], vec![]);
         let down = self.linear(&name("ffn_down"), &gated, shape.feed_forward, shape.hidden)?;
+        let down = self.norm_behind(shape, &name("post_ffw_norm"), down)?;
         let next = if layer + 1 == shape.layers {
             "output_norm".to_owned()
         } else {
@@ -109,7 +114,7 @@ impl Builder<'_> {
         self.add_and_norm(shape, &next, &down, &residual)
     }
 
-    /// Query, key and value: one matrix where all three are stored alike, else three.
+    /// Query, key and value: one matrix where all three are stored alike and nothing is done to one of them, else three.
     fn projections(
         &mut self,
         shape: &Hyperparameters,
@@ -127,7 +132,8 @@ impl Builder<'_> {
             )));
         }
         let layout = weights[0].kind.layout();
-        if weights.iter().all(|weight| weight.kind.layout() == layout) {
+        let normed = shape.architecture.has_query_norm();
+        if !normed && weights.iter().all(|weight| weight.kind.layout() == layout) {
             let name = format!("blk.{layer}.attn_qkv");
             let bias = match biases.as_slice() {
                 [] => None,
@@ -146,9 +152,25 @@ impl Builder<'_> {
                 .transpose()?;
             let stored = self.store(&[weight], false, true);
             self.multiply(x, &stored, bias.as_deref(), &name, &name);
-            outputs.push(name);
+            let norm = ["attn_q_norm", "attn_k_norm"].get(index).filter(|_| normed);
+            outputs.push(match norm {
+                Some(norm) => self.head_norm(shape, &format!("blk.{layer}.{norm}"), &name)?,
+                None => name,
+            });
         }
         Ok(outputs)
+    }
+
+    /// The norm of every head of `x`.
+    fn head_norm(&mut self, shape: &Hyperparameters, name: &str, x: &str) -> Result<String, ImportError> {
+        let part = |part: &str| format!("{x}.{part}");
+        let (heads, normed, output) = (part("heads"), part("heads_normed"), part("normed"));
+        self.constant_i64("heads_shape", &[0, 0, -1, shape.head as i64]);
+        self.constant_i64("joined_shape", &[0, 0, -1]);
+        self.node("Reshape", "", &[x, "heads_shape"], &[&heads], vec![]);
+        self.norm(shape, name, shape.head, &heads, &normed)?;
+        self.node("Reshape", "", &[&normed, "joined_shape"], &[&output], vec![]);
+        Ok(output)
     }
 
     /// GroupQueryAttention with rotary embedding; declares the layer's cache inputs and outputs.
@@ -166,13 +188,15 @@ impl Builder<'_> {
             inputs.push(past);
             outputs.push(present);
         }
-        inputs.extend(["last_index", "total_length", "rope.cos", "rope.sin"].map(str::to_owned));
-        let attributes = vec![
+        let (cos, sin) = shape.rotary_names(layer);
+        inputs.extend(["last_index", "total_length", cos, sin].map(str::to_owned));
+        let mut attributes = vec![
             int("num_heads", shape.heads),
             int("kv_num_heads", shape.kv_heads),
             int("do_rotary", 1),
             int("rotary_interleaved", u64::from(shape.architecture.rotary_interleaved())),
         ];
+        attributes.extend(shape.window_of(layer).map(|window| int("local_window_size", window.positions)));
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         let outputs: Vec<&str> = outputs.iter().map(String::as_str).collect();
         self.node("GroupQueryAttention", MICROSOFT, &inputs, &outputs, attributes);
@@ -228,21 +252,70 @@ impl Builder<'_> {
         self.graph.output.insert(0, value_info("logits", self.float, &shape));
     }
 
-    /// Rotary tables `rope.cos` and `rope.sin`.
-    pub(crate) fn rotary(&mut self, shape: &Hyperparameters) {
+    /// The norm `NAME.weight` of `length` numbers each of `x`, into `output`.
+    pub(crate) fn norm(
+        &mut self,
+        shape: &Hyperparameters,
+        name: &str,
+        length: u64,
+        x: &str,
+        output: &str,
+    ) -> Result<(), ImportError> {
+        let weight = self.vector(&format!("{name}.weight"), length)?;
+        let attributes = vec![axis(-1), float("epsilon", shape.epsilon as f32), int("stash_type", 1)];
+        self.node("SimplifiedLayerNormalization", "", &[x, &weight], &[output], attributes);
+        Ok(())
+    }
+
+    /// The norm that Gemma 3 has behind attention and feed-forward; others have none.
+    pub(crate) fn norm_behind(
+        &mut self,
+        shape: &Hyperparameters,
+        name: &str,
+        x: String,
+    ) -> Result<String, ImportError> {
+        if shape.architecture != Architecture::Gemma3 {
+            return Ok(x);
+        }
+        let normed = format!("{x}.normed");
+        self.norm(shape, name, shape.hidden, &x, &normed)?;
+        Ok(normed)
+    }
+
+    /// Gemma's embedding, which grows by the root of its width; others' as it is.
+    pub(crate) fn scaled_embedding(&mut self, shape: &Hyperparameters, embedding: &str) -> String {
+        if !shape.architecture.is_gemma() {
+            return embedding.to_owned();
+        }
+        let (scale, scaled) = ("embedding.scale", "embedding.scaled_by_width");
+        let root = (shape.hidden as f32).sqrt();
+        let value = constant(scale, DataType::Float, &[], root.to_le_bytes().to_vec());
+        self.graph.initializer.push(value);
+        self.node("Mul", "", &[embedding, scale], &[scaled], vec![]);
+        scaled.to_owned()
+    }
+
+    /// Rotary tables: `rope.cos` and `rope.sin`, and those of layers with a window.
+    pub(crate) fn rotary_tables(&mut self, shape: &Hyperparameters) {
+        self.rotary(shape, ("rope.cos", "rope.sin"), shape.rope_base);
+        if let Some(window) = shape.window {
+            self.rotary(shape, ("rope.window.cos", "rope.window.sin"), window.rope_base);
+        }
+    }
+
+    fn rotary(&mut self, shape: &Hyperparameters, names: (&str, &str), base: f64) {
         let dims = [shape.context, shape.head / 2];
         let bytes = dims[0] * dims[1] * self.float.bytes();
         let (cos, sin) = (self.allocate(bytes), self.allocate(bytes));
-        self.weight("rope.cos", self.float, &dims, cos);
-        self.weight("rope.sin", self.float, &dims, sin);
-        let target =
-            Target::Rope { cos, sin, base: shape.rope_base, positions: shape.context, head: shape.head };
+        self.weight(names.0, self.float, &dims, cos);
+        self.weight(names.1, self.float, &dims, sin);
+        let target = Target::Rope { cos, sin, base, positions: shape.context, head: shape.head };
         self.jobs.push(Job { tensors: vec![], target });
     }
 
     /// Rotary tables, small constants, and the two lengths that attention wants of the mask.
     fn constants(&mut self, shape: &Hyperparameters) {
-        self.rotary(shape);
+        self.rotary_tables(shape);
         self.constant_i64("axis_1", &[1]);
         self.constant_i64("minus_one", &[-1]);
         self.constant_i64("end", &[i64::MAX]);

@@ -93,7 +93,7 @@ pub struct ImportProgress {
 pub struct ImportReport {
     /// The model folder.
     pub folder: PathBuf,
-    /// The GGUF architecture, `qwen2` or `llama`.
+    /// The GGUF architecture, such as `qwen2`.
     pub architecture: String,
     /// Positions that the graph can address, in tokens.
     pub context: u64,
@@ -121,6 +121,9 @@ pub(crate) fn import_gguf(
     // Our own attention works on sixteen numbers of a head at once.
     let operators = match operators {
         Operators::Own if !shape.head.is_multiple_of(16) => Operators::Portable,
+        Operators::Device if shape.architecture.is_gemma() => {
+            return Err(ImportError::Feature("Gemma in float16, beyond which its sums grow,".into()));
+        }
         operators => operators,
     };
     let plan = match operators {
@@ -183,14 +186,14 @@ fn config(shape: &Hyperparameters, vocabulary: &Vocabulary<'_>, rows: u64, tied:
     let special = vocabulary.special();
     json!({
         "architectures": [shape.architecture.class()],
-        "model_type": shape.architecture.name(),
+        "model_type": shape.architecture.model_type(),
         "hidden_size": shape.hidden,
         "intermediate_size": shape.feed_forward,
         "num_hidden_layers": shape.layers,
         "num_attention_heads": shape.heads,
         "num_key_value_heads": shape.kv_heads,
         "head_dim": shape.head,
-        "hidden_act": "silu",
+        "hidden_act": if shape.architecture.is_gemma() { "gelu_pytorch_tanh" } else { "silu" },
         "max_position_embeddings": shape.context,
         "vocab_size": rows,
         "rope_theta": shape.rope_base,

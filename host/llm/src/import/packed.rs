@@ -13,7 +13,7 @@ use super::data::{Job, Target};
 use super::error::ImportError;
 use super::gguf::{Gguf, Tensor};
 use super::graph::Plan;
-use super::onnx::{DataType, Dim, axis, float, int, ints, text, value_info};
+use super::onnx::{AttributeProto, DataType, Dim, float, int, ints, text, value_info};
 use crate::runtime::DOMAIN;
 
 /// Builds the graph; reads no tensor bytes.
@@ -36,15 +36,14 @@ impl Packed<'_> {
         let tied = head.is_none();
         let ids = [Dim::Fixed(1), Dim::Named("length")];
         self.builder.graph.input.push(value_info("input_ids", DataType::Int64, &ids));
-        self.builder.rotary(shape);
+        self.builder.rotary_tables(shape);
 
         let table = self.pack(&embedding);
-        self.operator("Embed", &["input_ids", &table], "embedding", &[&embedding]);
+        self.operator("Embed", &["input_ids", &table], "embedding", &[&embedding], vec![]);
+        let embedded = self.builder.scaled_embedding(shape, "embedding");
         let mut hidden = "blk.0.normed".to_owned();
-        let norm = self.builder.vector("blk.0.attn_norm.weight", shape.hidden)?;
-        let attributes = vec![axis(-1), float("epsilon", shape.epsilon as f32), int("stash_type", 1)];
-        self.builder.node("SimplifiedLayerNormalization", "", &["embedding", &norm], &[&hidden], attributes);
-        let mut residual = "embedding".to_owned();
+        self.builder.norm(shape, "blk.0.attn_norm", shape.hidden, &embedded, &hidden)?;
+        let mut residual = embedded;
         for layer in 0..shape.layers {
             (hidden, residual) = self.layer(layer, &hidden, &residual)?;
         }
@@ -52,7 +51,7 @@ impl Packed<'_> {
             Some(head) => (self.pack(&head), head),
             None => (table, embedding),
         };
-        self.operator("Head", &[&hidden, &matrix], "logits", &[&head]);
+        self.operator("Head", &[&hidden, &matrix], "logits", &[&head], vec![]);
         let logits = [Dim::Named("wanted"), Dim::Fixed(vocabulary)];
         self.builder.graph.output.push(value_info("logits", DataType::Float, &logits));
         self.builder.finish(shape, vocabulary, tied)
@@ -71,6 +70,7 @@ impl Packed<'_> {
             residual = self.pick(&residual, shape.hidden);
         }
         let output = self.linear(&name("attn_output"), &attended, width, shape.hidden)?;
+        let output = self.builder.norm_behind(shape, &name("post_attention_norm"), output)?;
         let (hidden, residual) = self.builder.add_and_norm(shape, &name("ffn_norm"), &output, &residual)?;
 
         let [gate, up] = ["ffn_gate", "ffn_up"].map(|part| format!("{}.weight", name(part)));
@@ -78,8 +78,10 @@ impl Packed<'_> {
         let up = self.builder.tensor(&up, &[shape.hidden, shape.feed_forward])?;
         let matrices = [self.pack(&gate), self.pack(&up)];
         let gated = name("ffn_gated");
-        self.operator("Gated", &[&hidden, &matrices[0], &matrices[1]], &gated, &[&gate, &up]);
+        let gelu = vec![int("gelu", u64::from(shape.architecture.is_gemma()))];
+        self.operator("Gated", &[&hidden, &matrices[0], &matrices[1]], &gated, &[&gate, &up], gelu);
         let down = self.linear(&name("ffn_down"), &gated, shape.feed_forward, shape.hidden)?;
+        let down = self.builder.norm_behind(shape, &name("post_ffw_norm"), down)?;
         let next = if layer + 1 == shape.layers {
             "output_norm".to_owned()
         } else {
@@ -108,7 +110,7 @@ impl Packed<'_> {
         };
         let matrices: Vec<String> = tensors.iter().map(|tensor| self.pack(tensor)).collect();
         let inputs: Vec<&str> = [x, &bias].into_iter().chain(matrices.iter().map(String::as_str)).collect();
-        self.operator("Linear", &inputs, &name, &tensors.iter().collect::<Vec<_>>());
+        self.operator("Linear", &inputs, &name, &tensors.iter().collect::<Vec<_>>(), vec![]);
         let attended = format!("blk.{layer}.attn");
         let attributes = vec![
             int("layer", layer),
@@ -116,8 +118,21 @@ impl Packed<'_> {
             int("kv_heads", shape.kv_heads),
             int("size", shape.head),
             int("interleaved", u64::from(shape.architecture.rotary_interleaved())),
+            int("window", shape.window_of(layer).map_or(0, |window| window.positions)),
+            float("epsilon", shape.epsilon as f32),
         ];
-        let inputs = [name.as_str(), "rope.cos", "rope.sin"];
+        let (cos, sin) = shape.rotary_names(layer);
+        let mut inputs = vec![name.as_str(), cos, sin];
+        let norms = if shape.architecture.has_query_norm() {
+            let norm = |part: &str| format!("blk.{layer}.{part}.weight");
+            vec![
+                self.builder.vector(&norm("attn_q_norm"), shape.head)?,
+                self.builder.vector(&norm("attn_k_norm"), shape.head)?,
+            ]
+        } else {
+            Vec::new()
+        };
+        inputs.extend(norms.iter().map(String::as_str));
         self.builder.node("Attention", DOMAIN, &inputs, &[&attended], attributes);
         Ok(attended)
     }
@@ -130,7 +145,7 @@ impl Packed<'_> {
             None => String::new(),
         };
         let matrix = self.pack(&weight);
-        self.operator("Linear", &[x, &bias, &matrix], name, &[&weight]);
+        self.operator("Linear", &[x, &bias, &matrix], name, &[&weight], vec![]);
         Ok(name.to_owned())
     }
 
@@ -142,14 +157,22 @@ impl Packed<'_> {
     }
 
     /// A node of the domain with matrices; they agree in their columns.
-    fn operator(&mut self, op: &str, inputs: &[&str], output: &str, matrices: &[&Tensor]) {
+    fn operator(
+        &mut self,
+        op: &str,
+        inputs: &[&str],
+        output: &str,
+        matrices: &[&Tensor],
+        others: Vec<AttributeProto>,
+    ) {
         let formats: Vec<&str> = matrices.iter().map(|tensor| tensor.kind.format().name()).collect();
         let rows: Vec<u64> = matrices.iter().map(|tensor| tensor.rows()).collect();
-        let attributes = vec![
+        let mut attributes = vec![
             text("format", &formats.join(",")),
             ints("rows", &rows),
             int("columns", matrices[0].columns()),
         ];
+        attributes.extend(others);
         self.builder.node(op, DOMAIN, inputs, &[output], attributes);
     }
 

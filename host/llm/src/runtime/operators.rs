@@ -4,8 +4,8 @@
 //! | --- | --- | --- | --- |
 //! | `Embed` | ids i64 `[1, t]`, table | format, rows, columns | f32 `[1, t, columns]` |
 //! | `Linear` | x f32 `[1, t, columns]`, bias f32 (may be left out), one to three matrices | format (a list), rows (a list), columns | f32 `[1, t, rows of all]` |
-//! | `Gated` | x, gate, up | format (two), rows, columns | f32 `[1, t, rows]`: silu(gate · x) * (up · x) |
-//! | `Attention` | queries, keys and values `[1, t, …]`, cos, sin f32 `[positions, size / 2]` | layer, heads, kv_heads, size, interleaved | f32 `[1, t, heads * size]` |
+//! | `Gated` | x, gate, up | format (two), rows, columns, gelu (0) | f32 `[1, t, rows]`: silu(gate · x) * (up · x), or with GELU by tanh |
+//! | `Attention` | queries, keys and values `[1, t, …]`, cos, sin f32 `[positions, size / 2]`, norms of queries and of keys f32 `[size]` (may be left out) | layer, heads, kv_heads, size, interleaved, window (0: all positions), epsilon | f32 `[1, t, heads * size]` |
 //! | `Pick` | x f32 `[1, t, columns]` | columns | f32 `[1, n, columns]`: of the tokens that [`Step`] wants logits of |
 //! | `Head` | x f32 `[1, n, columns]` of these, matrix | format, rows, columns | f32 `[n, rows]`: those that are wanted |
 //!
@@ -34,7 +34,7 @@ use ort::{
 use crate::cpu::{
     Cpu, Parallel,
     activations::Activations,
-    attention::{Heads, Rotary, Span, attend},
+    attention::{HeadNorms, Heads, Rotary, Span, attend},
     avx2::Simd,
     layout::Format,
     matmul::{Matrix, Tokens, chosen, gated, multiply},
@@ -89,7 +89,7 @@ pub(crate) fn domain(shared: &Arc<Shared>) -> Result<OperatorDomain> {
         .add(one("Embed", &[Ids, Bytes]))?
         .add(one("Linear", &[Floats, MayBeFloats, Bytes, MayBeBytes, MayBeBytes]))?
         .add(one("Gated", &[Floats, Bytes, Bytes]))?
-        .add(one("Attention", &[Floats, Floats, Floats]))?
+        .add(one("Attention", &[Floats, Floats, Floats, MayBeFloats, MayBeFloats]))?
         .add(one("Pick", &[Floats]))?
         .add(one("Head", &[Floats, Bytes]))
 }
@@ -141,7 +141,7 @@ impl Operator for One {
         let mut kernel: Compute = match self.name {
             "Embed" => embed(shape(context)?),
             "Linear" => linear(shared, shape(context)?),
-            "Gated" => gate(shared, shape(context)?),
+            "Gated" => gate(shared, shape(context)?, context.get::<i64>("gelu").unwrap_or(0) != 0),
             "Head" => head(shared, shape(context)?),
             "Pick" => pick(shared, size(attribute(context.get("columns"), "columns")?)?),
             _ => attention(shared, context)?,
@@ -310,7 +310,7 @@ fn linear(shared: Arc<Shared>, shape: Shape) -> Compute {
     })
 }
 
-fn gate(shared: Arc<Shared>, shape: Shape) -> Compute {
+fn gate(shared: Arc<Shared>, shape: Shape, gelu: bool) -> Compute {
     Box::new(move |context| {
         slice!(context, 0, f32, x);
         slice!(context, 1, u8, gate);
@@ -324,7 +324,7 @@ fn gate(shared: Arc<Shared>, shape: Shape) -> Compute {
         let scratch = &mut *held(&shared.scratch);
         let x = tokens(cpu, x, &[gate, up], shape.columns, &mut scratch.codes)?;
         output!(context, [1, x.count, gate.rows()], y);
-        gated(cpu, x, gate, up, y);
+        gated(cpu, x, gelu, gate, up, y);
         threads.done()
     })
 }
@@ -371,7 +371,9 @@ fn attention(shared: Arc<Shared>, context: &KernelContext<'_>) -> Result<Compute
         kv: number("kv_heads")?,
         size: number("size")?,
         interleaved: number("interleaved")? != 0,
+        window: size(context.get("window").unwrap_or(0))?,
     };
+    let epsilon = context.get("epsilon").unwrap_or(1e-6);
     let layer = number("layer")?;
     if heads.kv == 0
         || !heads.queries.is_multiple_of(heads.kv)
@@ -386,6 +388,17 @@ fn attention(shared: Arc<Shared>, context: &KernelContext<'_>) -> Result<Compute
         slice!(context, 0, f32, x);
         slice!(context, 1, f32, cos);
         slice!(context, 2, f32, sin);
+        let norms = [context.input(3)?, context.input(4)?];
+        let [queries, keys] = norms.each_ref().map(|norm| {
+            norm.as_ref().map(|norm| norm.try_extract_tensor::<f32>().map(|(_, norm)| norm)).transpose()
+        });
+        let norms = match (queries?, keys?) {
+            (Some(queries), Some(keys)) if queries.len() == heads.size && keys.len() == heads.size => {
+                Some(HeadNorms { queries, keys, epsilon })
+            }
+            (None, None) => None,
+            _ => return Err(Error::new("norms of queries and keys that do not fit a head")),
+        };
         let step = held(&shared.step);
         let count = x.len() / heads.width();
         let last = step.spans.iter().map(|span| span.start + span.tokens).max().unwrap_or(0);
@@ -404,7 +417,7 @@ fn attention(shared: Arc<Shared>, context: &KernelContext<'_>) -> Result<Compute
         let cpu = Cpu { simd: shared.simd, threads: &threads };
         let rotary = Rotary { cos, sin };
         let mut layer = held(&shared.layers[layer]);
-        attend(cpu, heads, &mut layer, &step.spans, rotary, rotated, y);
+        attend(cpu, heads, &mut layer, &step.spans, (norms, rotary), rotated, y);
         threads.done()
     }))
 }

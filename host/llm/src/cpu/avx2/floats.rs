@@ -71,10 +71,20 @@ pub(super) fn exp(x: __m256) -> __m256 {
     _mm256_or_ps(power, _mm256_cmp_ps::<_CMP_UNORD_Q>(x, x))
 }
 
+/// `gate * sigmoid(z) * up`, where z is the gate for SiLU, and for GELU, by its approximation with tanh, a polynomial of it.
 #[target_feature(enable = "avx2,fma,f16c")]
-pub(super) fn gated(gate: &[f32; LANES], up: &[f32; LANES]) -> [f32; LANES] {
+pub(super) fn gated(gelu: bool, gate: &[f32; LANES], up: &[f32; LANES]) -> [f32; LANES] {
     let (gate, up) = (load_floats(gate), load_floats(up));
-    let negative = _mm256_sub_ps(_mm256_setzero_ps(), gate);
+    let inner = if gelu {
+        // 2 √(2/π) (x + 0.044715 x³); (1 + tanh y) / 2 is sigmoid(2 y).
+        let square = _mm256_mul_ps(gate, gate);
+        let factor =
+            _mm256_fmadd_ps(square, _mm256_set1_ps(1.595_769_1 * 0.044_715), _mm256_set1_ps(1.595_769_1));
+        _mm256_mul_ps(gate, factor)
+    } else {
+        gate
+    };
+    let negative = _mm256_sub_ps(_mm256_setzero_ps(), inner);
     let below = _mm256_add_ps(_mm256_set1_ps(1.0), exp(negative));
     let mut out = [0.0; LANES];
     store(&mut out, _mm256_mul_ps(_mm256_div_ps(gate, below), up));

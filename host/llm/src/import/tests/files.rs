@@ -173,7 +173,10 @@ fn an_unsupported_quantization_names_tensor_and_type() -> Tested {
 #[test]
 fn an_unknown_architecture_names_itself_and_what_is_supported() -> Tested {
     let error = refused_with(|sample| sample.put("general.architecture", Meta::Text("mamba".into())))?;
-    assert!(error.contains("`mamba`") && error.contains("llama and qwen2"), "{error}");
+    assert!(
+        error.contains("`mamba`") && error.contains("llama (Mistral too), qwen2, qwen3, gemma"),
+        "{error}"
+    );
     Ok(())
 }
 
@@ -182,8 +185,8 @@ fn what_would_change_the_answers_is_refused() -> Tested {
     let scaling = Meta::Text("yarn".into());
     let error = refused_with(|sample| sample.put("llama.rope.scaling.type", scaling))?;
     assert!(error.contains("rope.scaling.type` = yarn"), "{error}");
-    let error = refused_with(|sample| sample.put("llama.attention.sliding_window", Meta::U32(16)))?;
-    assert!(error.contains("sliding_window"), "{error}");
+    let error = refused_with(|sample| sample.put("llama.attn_logit_softcapping", Meta::F32(50.0)))?;
+    assert!(error.contains("softcapping"), "{error}");
     let error = refused_with(|sample| sample.put("llama.rope.dimension_count", Meta::U32(32)))?;
     assert!(error.contains("dimension_count` = 32 with heads of 64"), "{error}");
     let error = refused_with(|sample| sample.matrix("blk.0.attn_q_norm.weight", 64, 1, 0))?;
@@ -225,5 +228,15 @@ fn a_weight_that_is_not_finite_stops_the_import() -> Tested {
     let error = import_gguf(&sample.write(folder.path())?, &target, Operators::Own, &mut |_| {});
     let error = error.err().ok_or("accepted")?.to_string();
     assert!(error.contains("`blk.0.attn_output.weight`") && error.contains("not finite"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_window_that_all_layers_have_bounds_the_context() -> Tested {
+    let folder = tempfile::tempdir()?;
+    let mut sample = Sample::model(8);
+    sample.put("llama.attention.sliding_window", Meta::U32(16));
+    let gguf = Gguf::open(&sample.write(folder.path())?)?;
+    assert_eq!(Hyperparameters::read(&gguf)?.context, 16);
     Ok(())
 }

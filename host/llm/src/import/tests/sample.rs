@@ -71,6 +71,66 @@ impl Sample {
         sample
     }
 
+    /// A model of this architecture, of as many layers, in f32: heads narrower than the width shared among them, and a window
+    /// of 24 positions where the architecture has one.
+    #[allow(dead_code, reason = "for tests/architectures.rs, which borrows this file")]
+    pub(super) fn of(architecture: &str, layers: u32) -> Self {
+        let mut sample = Self { metadata: Vec::new(), tensors: Vec::new() };
+        sample.put("general.architecture", Meta::Text(architecture.into()));
+        let head = 32;
+        for (key, value) in [
+            ("block_count", layers),
+            ("context_length", 256),
+            ("embedding_length", HIDDEN as u32),
+            ("feed_forward_length", 512),
+            ("attention.head_count", 4),
+            ("attention.head_count_kv", 2),
+            ("attention.key_length", head),
+            ("attention.value_length", head),
+            ("rope.dimension_count", head),
+        ] {
+            sample.put(&format!("{architecture}.{key}"), Meta::U32(value));
+        }
+        sample.put(&format!("{architecture}.attention.layer_norm_rms_epsilon"), Meta::F32(1e-6));
+        sample.put(&format!("{architecture}.rope.freq_base"), Meta::F32(500_000.0));
+        sample.vocabulary();
+        let Some(Meta::Texts(tokens)) = sample.get("tokenizer.ggml.tokens") else { return sample };
+        let vocabulary = tokens.len() as u64;
+        sample.matrix("token_embd.weight", HIDDEN, vocabulary, 0);
+        let (wide, narrow) = (4 * u64::from(head), 2 * u64::from(head));
+        let mut vectors = vec![("output_norm".to_owned(), HIDDEN)];
+        for layer in 0..layers {
+            for (name, columns, rows) in [
+                ("attn_q", HIDDEN, wide),
+                ("attn_k", HIDDEN, narrow),
+                ("attn_v", HIDDEN, narrow),
+                ("attn_output", wide, HIDDEN),
+                ("ffn_gate", HIDDEN, 512),
+                ("ffn_up", HIDDEN, 512),
+                ("ffn_down", 512, HIDDEN),
+            ] {
+                sample.matrix(&format!("blk.{layer}.{name}.weight"), columns, rows, 0);
+            }
+            let mut norms = vec![("attn_norm", HIDDEN), ("ffn_norm", HIDDEN)];
+            if matches!(architecture, "qwen3" | "gemma3") {
+                norms.extend([("attn_q_norm", u64::from(head)), ("attn_k_norm", u64::from(head))]);
+            }
+            if architecture == "gemma3" {
+                norms.extend([("post_attention_norm", HIDDEN), ("post_ffw_norm", HIDDEN)]);
+            }
+            vectors.extend(norms.into_iter().map(|(name, length)| (format!("blk.{layer}.{name}"), length)));
+        }
+        for (seed, (name, length)) in vectors.into_iter().enumerate() {
+            let number = |index: u64| 0.5 + ((index * 37 + seed as u64 * 11) % 64) as f32 / 64.0;
+            let bytes = (0..length).flat_map(|index| number(index).to_le_bytes()).collect();
+            sample.tensor(&format!("{name}.weight"), vec![length], 0, bytes);
+        }
+        if architecture == "gemma3" {
+            sample.put("gemma3.attention.sliding_window", Meta::U32(24));
+        }
+        sample
+    }
+
     /// Printable ASCII, a few merges, control, user-defined and unused tokens.
     fn vocabulary(&mut self) {
         let mut tokens: Vec<String> = ('!'..='~').map(String::from).collect();
