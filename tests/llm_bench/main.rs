@@ -1,10 +1,11 @@
-//! Pawl's server beside llama.cpp's own, on the same GGUF file with the same threads and requests, in turns. Prints tables.
-//! Run by `cargo xtask bench llm`, which builds llama.cpp's server and says where it is; with `--load MINUTES` it is `load.rs`.
+//! Pawl's server beside llama.cpp's own and onnxruntime-genai, on the same GGUF file with the same threads and requests, in
+//! turns. Prints tables. Run by `cargo xtask bench llm`, which makes the peers and says where they are; with `--load MINUTES` it is `load.rs`.
 //!
 //! Invariant: every figure is the median of pairs measured in this run, one server idle while the other works; what a server
 //! answers is checked before its time counts, and what is not valid is said.
 
 mod documents;
+mod genai;
 mod load;
 mod peers;
 
@@ -16,11 +17,13 @@ use pawl_llm::{Grammar, Llm, Message, ModelOptions, Request, Runtime, Sampling, 
 use pawl_tests::home;
 use serde_json::{Value, json};
 
+use crate::genai::Genai;
 use crate::peers::Peer;
 
 const MODELS: [&str; 2] = ["qwen2.5-coder-0.5b-instruct-q4_k_m", "qwen2.5-coder-1.5b-instruct-q4_k_m"];
 /// Pairs of a measurement.
 const PAIRS: u64 = 5;
+const GENAI_PAIRS: u64 = 3;
 /// Requests at once.
 const AT_ONCE: u64 = 8;
 
@@ -32,7 +35,9 @@ fn main() -> Result<()> {
     {
         return runtime.block_on(load::run(minutes.parse().context("MINUTES is a number")?));
     }
-    let [llama, models @ ..] = arguments.as_slice() else { bail!("usage: llm-bench LLAMA_SERVER [MODEL]") };
+    let [llama, python, models @ ..] = arguments.as_slice() else {
+        bail!("usage: llm-bench LLAMA_SERVER PYTHON_WITH_GENAI [MODEL]")
+    };
     println!(
         "Pawl's server and llama.cpp's (`llama-server -t {threads} -np {AT_ONCE} --jinja`), both on this machine with {threads} threads, the \
          same GGUF file, the same requests over HTTP, greedy, in turns. Ratios are llama.cpp's time over Pawl's, the median of the pairs \
@@ -42,6 +47,7 @@ fn main() -> Result<()> {
     for model in MODELS {
         if models.is_empty() || models.iter().any(|wanted| wanted == model) {
             runtime.block_on(measure(model, Path::new(llama)))?;
+            runtime.block_on(beside_genai(model, Path::new(python)))?;
             alone(model)?;
         }
     }
@@ -122,8 +128,6 @@ async fn measure(model: &'static str, llama: &Path) -> Result<()> {
     let per_token = |taken: Taken| taken.seconds() / taken.prompt * 1000.0;
     both("prefill of a new prompt", 3, |seed| documents::free(1000 + seed, 620, 1), per_token, "ms a token")
         .await?;
-    let decoded =
-        |taken: Taken| (taken.all - taken.first).as_secs_f64() / (taken.completion - 1.0).max(1.0) * 1000.0;
     both("decode, free text", PAIRS, |seed| documents::free(2000 + seed, 60, 64), decoded, "ms a token")
         .await?;
     warm(&pawl, &peer).await?;
@@ -185,6 +189,54 @@ async fn at_once(pawl: &Peer, peer: &Peer) -> Result<()> {
     Ok(())
 }
 
+/// onnxruntime-genai has no server, so that here it is spared the HTTP; nor has it tools or a cache of prefixes.
+async fn beside_genai(model: &'static str, python: &Path) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let gguf = home::home()?.models.with_file_name("gguf").join(format!("{model}.gguf"));
+    let pawl = Peer::pawl(model, folder.path(), 8192)?;
+    let mut genai = Genai::start(python, &gguf, threads())?;
+    println!(
+        "\nBeside onnxruntime-genai {} in a process of its own, on a portable import of the same file, its JSON by its own guidance:\n\n\
+         | | | Pawl | genai | ratio |\n| --- | --- | ---: | ---: | ---: |",
+        genai.version
+    );
+    pawl.ask(&documents::free(98, 20, 4)).await?;
+    genai.ask(&documents::free(98, 20, 4))?;
+    let rows: [(&str, &str, fn(u64) -> Value, fn(Taken) -> f64); 3] = [
+        (
+            "prefill of a new prompt",
+            "ms a token",
+            |seed| documents::free(8000 + seed, 620, 2),
+            |taken| taken.first.as_secs_f64() / taken.prompt * 1000.0,
+        ),
+        ("decode, free text", "ms a token", |seed| documents::free(8100 + seed, 60, 64), decoded),
+        ("extraction, ten fields", "s", |seed| documents::extraction(8200 + seed), |taken| taken.seconds()),
+    ];
+    for (what, unit, make, value) in rows {
+        let (mut pairs, mut valid) = (Vec::new(), 0);
+        for seed in 0..GENAI_PAIRS {
+            let request = make(seed);
+            let (a, b) = (pawl.ask(&request).await?, genai.ask(&request)?);
+            eprintln!("{what} {seed}: pawl {a:?}, genai {b:?}");
+            ensure!(a.valid, "Pawl answered what is not valid");
+            valid += u64::from(b.valid);
+            pairs.push((value(a), value(b)));
+        }
+        let invalid = if valid < GENAI_PAIRS {
+            format!(" ({} of genai's answers not valid)", GENAI_PAIRS - valid)
+        } else {
+            String::new()
+        };
+        Row { what: format!("{what}{invalid}"), unit, pairs }.print();
+    }
+    Ok(())
+}
+
+/// Milliseconds of a token after the first.
+fn decoded(taken: Taken) -> f64 {
+    (taken.all - taken.first).as_secs_f64() / (taken.completion - 1.0).max(1.0) * 1000.0
+}
+
 /// Peak memory at a context of 4096, one request that nearly fills it.
 async fn memory(model: &'static str, weights: u64) -> Result<()> {
     let folder = tempfile::tempdir()?;
@@ -199,35 +251,45 @@ async fn memory(model: &'static str, weights: u64) -> Result<()> {
     Ok(())
 }
 
-/// Pawl's runtime in this process, with and without foresight: what decoding costs where nothing can be foreseen.
+/// Pawl's runtime in this process: what decoding costs where nothing can be foreseen, and what of it is the grammar's.
 fn alone(model: &str) -> Result<()> {
     let home = home::home()?;
     let runtime = Runtime::load(&home.runtime)?;
     let folder = home.models.join(model);
-    let mut times = Vec::new();
+    let (mut times, mut shares) = (Vec::new(), Vec::new());
     for foresight in [false, true] {
         let shortcuts = Shortcuts { foresight, ..Shortcuts::default() };
         let llm = Llm::load_with(&runtime, &folder, &ModelOptions::default(), shortcuts)?;
-        let mut each = Vec::new();
-        for seed in 0..PAIRS {
-            let text = format!("{}\n\nSummarize that at length.", documents::document(2000 + seed, 60));
+        let ask = |seed: u64, end: &str, grammar: Grammar, max_tokens: usize| {
+            let text = format!("{}\n\n{end}", documents::document(seed, 60));
             let prompt = llm.render(&[Message::new("user", text)])?;
-            let (grammar, sampling) = (Grammar::Free, Sampling::default());
-            let request =
-                Request { prompt, grammar, sampling, max_tokens: 64, stop: Vec::new(), logprobs: None };
-            let usage = llm.generate(request).finish_blocking()?.finish.usage;
+            let sampling = Sampling::default();
+            let request = Request { prompt, grammar, sampling, max_tokens, stop: Vec::new(), logprobs: None };
+            anyhow::Ok(llm.generate(request).finish_blocking()?.finish.usage)
+        };
+        let (mut each, mut share) = (Vec::new(), Vec::new());
+        for seed in 0..PAIRS {
+            let usage = ask(2000 + seed, "Summarize that at length.", Grammar::Free, 64)?;
             each.push(usage.decode.as_secs_f64() / (usage.completion_tokens as f64 - 1.0) * 1000.0);
+            let schema = Grammar::JsonSchema(documents::extraction_schema());
+            let usage = ask(2100 + seed, "Extract the fields of the application as JSON.", schema, 400)?;
+            share.push(usage.grammar.as_secs_f64() / usage.decode.as_secs_f64() * 100.0);
         }
         each.sort_by(f64::total_cmp);
+        share.sort_by(f64::total_cmp);
         times.push(each);
+        shares.push(share);
     }
-    let spread = |each: &[f64]| {
-        format!("{:.1} ms a token ({:.1}–{:.1})", each[each.len() / 2], each[0], each[each.len() - 1])
+    let spread = |each: &[f64], unit: &str| {
+        format!("{:.1} {unit} ({:.1}–{:.1})", each[each.len() / 2], each[0], each[each.len() - 1])
     };
     println!(
-        "Decoding of the same free texts in one process: {} without foresight, {} with it.",
-        spread(&times[0]),
-        spread(&times[1])
+        "\nIn one process: decoding of the same free texts takes {} without foresight, {} with it. Of the time in which ten \
+         fields are decoded as JSON, the grammar takes {} without foresight, {} with it.",
+        spread(&times[0], "ms a token"),
+        spread(&times[1], "ms a token"),
+        spread(&shares[0], "%"),
+        spread(&shares[1], "%"),
     );
     Ok(())
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::progress::Steps;
 use crate::setup::{Build, Wanted};
-use crate::{cargo, catalogue, llama, plugins, setup, toolchain};
+use crate::{cargo, catalogue, peers, plugins, setup, toolchain};
 
 /// The target of the Extism plugin: a core module without WASI.
 const CORE_TARGET: &str = "wasm32-unknown-unknown";
@@ -93,12 +93,13 @@ pub(crate) fn load(root: &Path, write: bool, minutes: f64) -> Result<()> {
     printed(root, "Under load", "load", &program, &arguments, write)
 }
 
-/// The model runtime beside llama.cpp's server (`tests/llm_bench`), prints the tables and, if wanted, puts them into
+/// The model runtime beside llama.cpp's server and onnxruntime-genai (`tests/llm_bench`), prints the tables and, if wanted, puts them into
 /// docs/benchmarks.md.
 pub(crate) fn llm(root: &Path, write: bool, model: Option<String>) -> Result<()> {
     setup::run(root, &Wanted { models: catalogue::ALL.to_vec(), build: Build::Product })?;
-    let server = llama::llama_server(&root.join(cargo::target(root)).join("bench/llm"))?;
-    let mut arguments = vec![server.to_string_lossy().into_owned()];
+    let folder = root.join(cargo::target(root)).join("bench/llm");
+    let peers = [peers::llama_server(&folder)?, peers::genai_python(&folder)?];
+    let mut arguments = peers.map(|peer| peer.to_string_lossy().into_owned()).to_vec();
     arguments.extend(model);
     measured(root, "The model runtime", "llm", &arguments, write)
 }

@@ -11,7 +11,7 @@ mod check;
 mod fetch;
 mod fuzz;
 mod home;
-mod llama;
+mod peers;
 mod plugins;
 mod progress;
 #[path = "../../host/plugin/src/section.rs"]
@@ -90,7 +90,7 @@ enum Bench {
         #[arg(long)]
         write: bool,
     },
-    /// The model runtime beside llama.cpp's server, which is fetched and built once (ten minutes)
+    /// The model runtime beside llama.cpp's server, which is fetched and built once (ten minutes), and onnxruntime-genai
     Llm {
         /// Put the tables into docs/benchmarks.md
         #[arg(long)]

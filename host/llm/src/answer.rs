@@ -116,6 +116,13 @@ impl Answer {
 
     /// Commits what the grammar forces, up to the next choice.
     pub(crate) fn advance(&mut self, rules: Rules<'_>) -> Result<Next, Error> {
+        let began = Instant::now();
+        let next = self.advanced(rules);
+        self.usage.grammar += began.elapsed();
+        next
+    }
+
+    fn advanced(&mut self, rules: Rules<'_>) -> Result<Next, Error> {
         loop {
             if rules.fast_forward {
                 for token in forced(&mut self.matcher) {
@@ -141,6 +148,12 @@ impl Answer {
     /// Foresees up to `most` of the next choices, with the runs that the grammar forces after them. A run that does not fit is
     /// left out as a whole: it is committed as a whole, too. Where the grammar cannot be followed, nothing more is foreseen.
     pub(crate) fn foresee(&mut self, rules: Rules<'_>, most: usize) {
+        let began = Instant::now();
+        self.follow(rules, most);
+        self.usage.grammar += began.elapsed();
+    }
+
+    fn follow(&mut self, rules: Rules<'_>, most: usize) {
         self.unforesee();
         let most = most.min((self.luck * FORESIGHT as f32).ceil() as usize);
         let room = FORESEEN.min(self.budget.saturating_sub(1));

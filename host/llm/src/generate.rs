@@ -73,6 +73,8 @@ pub struct Usage {
     pub prefill: Duration,
     /// Time from there to the end.
     pub decode: Duration,
+    /// Time that the grammar took of both: masks, what it forces, foresight.
+    pub grammar: Duration,
 }
 
 /// A whole answer.

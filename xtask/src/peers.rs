@@ -1,7 +1,7 @@
-//! llama.cpp's server, the peer of `cargo xtask bench llm`: built once into `target/bench/llm`, from the source that the
-//! package `llama-cpp-python` carries.
+//! The peers of `cargo xtask bench llm`, made once in `target/bench/llm`: llama.cpp's server, built from the source that the
+//! package `llama-cpp-python` carries, and onnxruntime-genai with a Python of its own.
 //!
-//! Invariant: only a source whose hash is [`SHA256`] is built; a build that was stopped is begun again.
+//! Invariant: only a source whose hash is [`SHA256`] is built; what was stopped is begun again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -63,6 +63,24 @@ pub(crate) fn llama_server(folder: &Path) -> Result<PathBuf> {
     fs::write(&stamp, VERSION).with_context(|| format!("cannot write {}", stamp.display()))?;
     step.done("built");
     Ok(program)
+}
+
+const GENAI_VERSION: &str = "0.18.0";
+
+/// A Python that has onnxruntime-genai.
+pub(crate) fn genai_python(folder: &Path) -> Result<PathBuf> {
+    let (venv, stamp) = (folder.join("genai"), folder.join("genai.version"));
+    let python = venv.join("bin/python");
+    if python.is_file() && fs::read_to_string(&stamp).is_ok_and(|version| version == GENAI_VERSION) {
+        return Ok(python);
+    }
+    let step = Steps::new(1).begin(&format!("onnxruntime-genai {GENAI_VERSION}"));
+    run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    let requirement = format!("onnxruntime-genai=={GENAI_VERSION}");
+    run(Command::new(&python).args(["-m", "pip", "install", "-q", &requirement]))?;
+    fs::write(&stamp, GENAI_VERSION).with_context(|| format!("cannot write {}", stamp.display()))?;
+    step.done("ready");
+    Ok(python)
 }
 
 /// Runs a command quietly; what it said is told when it fails.
