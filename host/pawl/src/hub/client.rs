@@ -22,8 +22,8 @@ const MAX_ANSWER: usize = 16 << 20;
 const MAX_PAGES: usize = 64;
 /// Without a byte for so long, a connection is broken.
 const SILENCE: Duration = Duration::from_secs(30);
-/// How often a question is asked again that was not answered.
-pub(super) const RETRIES: u32 = 5;
+/// How often a question that was not answered is asked again; meanwhile a person sees nothing.
+const RETRIES: u32 = 2;
 
 /// A hub, and who we are to it.
 pub(crate) struct Hub {

@@ -13,9 +13,11 @@ use reqwest::StatusCode;
 use reqwest::header::CONTENT_RANGE;
 use ring::digest;
 
-use super::client::{Hub, RETRIES, Trouble, pause};
+use super::client::{Hub, Trouble, pause};
 use super::listing::{Entry, Hash, Listing};
 
+/// How often a file is gone on with after a broken connection.
+const RETRIES: u32 = 5;
 /// Progress after which a broken connection counts as the first one again, in bytes.
 const FORGIVEN: u64 = 8 << 20;
 
@@ -36,9 +38,26 @@ impl Hub {
             fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
         }
         let mut part = Part::open(entry, &place, seen)?;
+        let received = self.receive_whole(listing, entry, &mut part, seen).await;
+        if received.is_err() && part.length == 0 {
+            // There is nothing to continue; the error of that is the one to tell.
+            let _ = part.remove();
+        }
+        received?;
+        part.finish(entry, &place)
+    }
+
+    /// Asks again where a connection breaks, waiting longer each time.
+    async fn receive_whole(
+        &self,
+        listing: &Listing,
+        entry: &Entry,
+        part: &mut Part,
+        seen: &mut dyn FnMut(u64),
+    ) -> Result<()> {
         let (mut tries, mut good) = (0, part.length);
         while part.length < entry.bytes {
-            let trouble = match self.receive(listing, entry, &mut part, seen).await {
+            let trouble = match self.receive(listing, entry, part, seen).await {
                 Ok(()) if part.length == entry.bytes => break,
                 Ok(()) => Error::msg("the connection was closed"),
                 Err(Trouble::Passing(error)) => error,
@@ -59,7 +78,7 @@ impl Hub {
             tokio::time::sleep(pause(tries)).await;
             tries += 1;
         }
-        part.finish(entry, &place)
+        Ok(())
     }
 
     /// Appends what the hub sends, from where the part ends.

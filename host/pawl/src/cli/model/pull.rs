@@ -19,6 +19,9 @@ use serde_json::Value;
 
 use crate::config::Config;
 
+/// The hub that is asked where no other is named.
+const HUB: &str = "https://huggingface.co";
+
 #[derive(Debug, Args)]
 pub(crate) struct Pull {
     /// A name of the catalogue (`pawl model list`), or ORG/REPO[@REVISION][:FILE.gguf|:VARIANT] of the hub, where a VARIANT
@@ -28,7 +31,8 @@ pub(crate) struct Pull {
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// The hub; a token for it is read from HF_TOKEN
-    #[arg(long, env = "HF_ENDPOINT", value_name = "URL", default_value = "https://huggingface.co")]
+    #[arg(long, env = "HF_ENDPOINT", hide_env_values = true, value_name = "URL", default_value = HUB)]
+    #[cfg_attr(not(feature = "hub"), expect(dead_code))]
     endpoint: String,
 }
 
@@ -50,7 +54,7 @@ impl Pull {
         let name = match pinned {
             Some(model) => self.pinned(&home, model)?,
             #[cfg(feature = "hub")]
-            None => super::super::block_on(self.from_hub(&home))?,
+            None => super::super::block_on(self.unpinned(&home))?,
             #[cfg(not(feature = "hub"))]
             None => bail!("this Pawl was built without the feature `hub`; {} asks for it", self.source),
         };

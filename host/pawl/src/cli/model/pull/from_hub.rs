@@ -10,13 +10,13 @@ use pawl_fetch::home::Home;
 use pawl_fetch::progress::{Step, Steps};
 use pawl_fetch::verify;
 
-use super::{Pull, There, checked, import, is_free, taken};
+use super::{HUB, Pull, There, checked, import, is_free, taken};
 use crate::hub::{Choice, Entry, Hash, Hub, Listing, Reference};
 
 impl Pull {
-    pub(super) async fn from_hub(&self, home: &Home) -> Result<String> {
+    pub(super) async fn unpinned(&self, home: &Home) -> Result<String> {
         let reference: Reference = self.source.parse()?;
-        let hub = Hub::new(&self.endpoint)?;
+        let hub = Hub::new(if self.endpoint.is_empty() { HUB } else { &self.endpoint })?;
         let mut steps = Steps::new(3);
         let step = steps.begin(&format!("{} at {}", reference.repo, reference.revision));
         let listing = hub.listing(&reference).await?;
@@ -38,7 +38,7 @@ impl Pull {
         entry: &Entry,
         steps: &mut Steps,
     ) -> Result<String> {
-        let stem = entry.name().trim_end_matches(".gguf");
+        let stem = entry.name().strip_suffix(".gguf").unwrap_or(entry.name());
         let name = checked(self.name.as_deref().unwrap_or(stem))?.to_owned();
         let Hash::Sha256(sha256) = &entry.hash else {
             bail!("{} of {} is too small for a model: git keeps it itself", entry.path, listing.repo);
@@ -61,7 +61,8 @@ impl Pull {
         } else {
             let staging = staging(home, listing, "gguf")?;
             // The import keeps every weight, some of them in a wider form.
-            fetch(home, hub, listing, &[entry], &staging, entry.bytes / 2 * 3, &mut step).await?;
+            fetch(home, hub, listing, &[entry], &staging, (entry.bytes / 2).saturating_mul(3), &mut step)
+                .await?;
             let parent = place.parent().context("a file lies in a folder")?;
             fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
             fs::rename(staging.join(&entry.path), &place)
