@@ -32,7 +32,6 @@ pub(crate) struct Pull {
     name: Option<String>,
     /// The hub; a token for it is read from HF_TOKEN
     #[arg(long, env = "HF_ENDPOINT", hide_env_values = true, value_name = "URL", default_value = HUB)]
-    #[cfg_attr(not(feature = "hub"), expect(dead_code))]
     endpoint: String,
 }
 
