@@ -10,9 +10,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::progress::Steps;
 use crate::setup::{Build, Wanted};
-use crate::{cargo, catalogue, peers, plugins, setup, toolchain};
+use crate::{cargo, peers, plugins, setup, toolchain};
+use pawl_fetch::catalogue;
+use pawl_fetch::progress::Steps;
 
 /// The target of the Extism plugin: a core module without WASI.
 const CORE_TARGET: &str = "wasm32-unknown-unknown";

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::progress::Step;
+use pawl_fetch::progress::Step;
 
 /// Cargo, in the checkout, without what the cargo that runs xtask told xtask about itself.
 pub(crate) fn command(root: &Path) -> Command {
@@ -32,6 +32,13 @@ pub(crate) fn clean(command: &mut Command) -> &mut Command {
         command.env("PAWL_HOME", home);
     }
     command
+}
+
+/// The root of the checkout, which cargo knows.
+pub(crate) fn checkout() -> PathBuf {
+    let xtask = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let xtask = xtask.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")));
+    xtask.parent().map(Path::to_path_buf).unwrap_or(xtask)
 }
 
 /// The folder that cargo builds in.
@@ -118,7 +125,7 @@ fn progress(line: &str) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::progress::Steps;
+    use pawl_fetch::progress::Steps;
 
     #[test]
     fn progress_lines_are_counted_and_the_others_kept() -> Result<()> {

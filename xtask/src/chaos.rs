@@ -5,8 +5,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::cargo;
 use crate::setup::{self, Build, Wanted};
-use crate::{cargo, catalogue};
+use pawl_fetch::catalogue;
 
 /// Sets everything up and runs it with these arguments.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {

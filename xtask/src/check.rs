@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::progress::seconds;
 use crate::setup::{self, Build, Wanted};
-use crate::{cargo, catalogue, tidy};
+use crate::{cargo, tidy};
+use pawl_fetch::catalogue;
+use pawl_fetch::progress::seconds;
 
 /// Stages so far, with what they took.
 #[derive(Debug, Default)]

@@ -1,25 +1,20 @@
 //! `cargo xtask …`: sets Pawl up, starts it, tests it.
 //!
-//! Compiled in the dev profile before anything else, so it depends on little, and on nothing of ours.
+//! Compiled in the dev profile before anything else, so it depends on little, and on nothing of ours but
+//! `host/fetch`, which fetches what is pinned for set-up and binary alike and is as light.
 
-mod artifact;
 mod bench;
 mod cargo;
-mod catalogue;
 mod chaos;
 mod check;
-mod fetch;
 mod fuzz;
-mod home;
 mod peers;
 mod plugins;
-mod progress;
 #[path = "../../host/plugin/src/section.rs"]
 mod section;
 mod setup;
 mod tidy;
 mod toolchain;
-mod verify;
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -27,6 +22,7 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
+use pawl_fetch::catalogue;
 
 use crate::setup::{Build, Wanted};
 
@@ -133,7 +129,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<()> {
-    let root = home::checkout();
+    let root = cargo::checkout();
     match arguments {
         Arguments::Start { no_serve, listen, model } => {
             let models = setup::models_for(model.as_deref())?;

@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::progress::Steps;
-use crate::verify;
+use pawl_fetch::progress::Steps;
+use pawl_fetch::verify;
 
 const VERSION: &str = "0.3.36";
 /// Of the source package.

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Error, Result, anyhow, bail};
 
-use crate::progress::Step;
 use crate::{cargo, section};
+use pawl_fetch::progress::Step;
 
 /// The target that plugins are built for.
 pub(crate) const TARGET: &str = "wasm32-wasip2";

@@ -8,11 +8,11 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::artifact::Artifact;
-use crate::catalogue::{self, Model, onnxruntime};
-use crate::home::Home;
-use crate::progress::Steps;
 use crate::{cargo, plugins, toolchain};
+use pawl_fetch::artifact::{self, Artifact};
+use pawl_fetch::catalogue::{self, Model, onnxruntime};
+use pawl_fetch::home::Home;
+use pawl_fetch::progress::Steps;
 
 /// What to set up.
 #[derive(Debug)]
@@ -38,7 +38,8 @@ pub(crate) fn run(root: &Path, wanted: &Wanted) -> Result<PathBuf> {
     let home = Home::open()?;
     eprintln!("set-up in {} (PAWL_HOME moves it)", home.root().display());
     let _lock = home.lock()?;
-    require_space(&home, &wanted.models)?;
+    let artifacts: Vec<_> = wanted.models.iter().map(|model| Artifact::model(&home, model)).collect();
+    artifact::require_space(&home, artifacts.iter().chain([&Artifact::onnxruntime(&home)]), "set-up")?;
     let mut steps = Steps::new(5 + 2 * wanted.models.len());
 
     ensure_toolchain(root, &mut steps)?;
@@ -61,19 +62,6 @@ pub(crate) fn run(root: &Path, wanted: &Wanted) -> Result<PathBuf> {
     }
     sample(&binary, &mut steps)?;
     Ok(binary)
-}
-
-/// Fails at once where the disk will not do for all that is still to come, rather than after a while.
-fn require_space(home: &Home, models: &[&Model]) -> Result<()> {
-    // What an interrupted set-up has fetched already is asked for again by each step, exactly; here that would refuse it.
-    let begun = |artifact: &Artifact| home.downloads(&artifact.name).exists();
-    let artifacts =
-        models.iter().map(|model| Artifact::model(home, model)).chain([Artifact::onnxruntime(home)]);
-    let rooms: Vec<_> =
-        artifacts.filter(|artifact| !begun(artifact)).map(|artifact| artifact.room()).collect();
-    let for_good: u64 = rooms.iter().map(|(for_good, _)| for_good).sum();
-    let for_a_while = rooms.iter().map(|(_, for_a_while)| *for_a_while).max().unwrap_or(0);
-    home.require_space(for_good + for_a_while, "set-up")
 }
 
 /// Builds the plugins and no more.
@@ -205,7 +193,7 @@ mod tests {
     #[test]
     fn an_import_is_believed_only_for_the_same_file_and_importer() -> Result<()> {
         let folder = tempfile::tempdir()?;
-        let version = importer_version(&crate::home::checkout())?;
+        let version = importer_version(&cargo::checkout())?;
         assert!(!is_imported(folder.path(), "abc1", version));
         let stamp =
             format!("{{\n \"importer_version\": {version},\n \"source\": {{ \"sha256\": \"abc1\" }} }}\n");

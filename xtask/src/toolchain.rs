@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::progress::Step;
+use pawl_fetch::progress::Step;
 
 /// Has the target installed when it returns; true if that needed any work.
 pub(crate) fn ensure(root: &Path, target: &str, step: &mut Step) -> Result<bool> {

@@ -7,7 +7,7 @@
 //! | `tokenizer.json` | the tokens |
 //! | `tokenizer_config.json` (optional) | chat template, texts of `bos_token` and `eos_token` |
 //! | `chat_template.jinja` (optional) | the chat template, when the file above has none |
-//! | `model.onnx` or `onnx/model.onnx` | the graph |
+//! | `model.onnx`, `onnx/model.onnx` or the only `onnx/*.onnx` | the graph |
 
 use std::{
     collections::BTreeMap,
@@ -242,11 +242,33 @@ impl TemplateText {
     }
 }
 
+/// `model.onnx`, `onnx/model.onnx`, or the only graph in `onnx/`, under whatever name it has there: its data names it.
 fn graph_path(folder: &Path) -> Result<PathBuf, Error> {
-    let candidates = [folder.join("model.onnx"), folder.join("onnx").join("model.onnx")];
-    let found = candidates.iter().find(|path| path.is_file()).cloned();
-    let [path, _] = candidates;
-    found.ok_or(Error::ModelFile { path, message: "there is no such file, and no onnx/model.onnx".into() })
+    let (path, beside) = (folder.join("model.onnx"), folder.join("onnx"));
+    if let Some(found) = [path.clone(), beside.join("model.onnx")].into_iter().find(|path| path.is_file()) {
+        return Ok(found);
+    }
+    let entries = std::fs::read_dir(&beside).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_graph = |path: &PathBuf| path.extension().is_some_and(|end| end == "onnx") && path.is_file();
+    let mut graphs: Vec<PathBuf> = entries.filter(is_graph).collect();
+    graphs.sort();
+    match (graphs.pop(), graphs.len()) {
+        (Some(graph), 0) => Ok(graph),
+        (None, _) => {
+            let message = "there is no such file, and no graph in onnx/".into();
+            Err(Error::ModelFile { path, message })
+        }
+        (last, _) => {
+            graphs.extend(last);
+            let names = graphs.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy()));
+            let names: Vec<_> = names.collect();
+            let message = format!(
+                "it holds several graphs and none is named model.onnx: {}; leave the one that is meant, with its data",
+                names.join(", ")
+            );
+            Err(Error::ModelFile { path: beside, message })
+        }
+    }
 }
 
 fn name(folder: &Path) -> String {
@@ -276,4 +298,29 @@ fn read_json(path: &Path) -> Result<Option<Value>, Error> {
     let Some(text) = read_text(path)? else { return Ok(None) };
     let failed = |e: serde_json::Error| Error::ModelFile { path: path.to_path_buf(), message: e.to_string() };
     serde_json::from_str(&text).map(Some).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_graph_is_model_onnx_or_the_only_one_there_is() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let (folder, beside) = (folder.path(), folder.path().join("onnx"));
+        let wrong = |folder: &Path| graph_path(folder).expect_err("no one graph").to_string();
+        assert!(wrong(folder).contains("model.onnx"));
+        std::fs::create_dir(&beside)?;
+        std::fs::write(beside.join("model_q4.onnx_data"), "")?;
+        assert!(wrong(folder).contains("no graph in onnx/"));
+        std::fs::write(beside.join("model_q4.onnx"), "")?;
+        assert_eq!(graph_path(folder).ok(), Some(beside.join("model_q4.onnx")));
+        std::fs::write(beside.join("model_fp16.onnx"), "")?;
+        assert!(wrong(folder).contains("model_fp16.onnx, model_q4.onnx"), "{}", wrong(folder));
+        std::fs::write(beside.join("model.onnx"), "")?;
+        assert_eq!(graph_path(folder).ok(), Some(beside.join("model.onnx")));
+        std::fs::write(folder.join("model.onnx"), "")?;
+        assert_eq!(graph_path(folder).ok(), Some(folder.join("model.onnx")));
+        Ok(())
+    }
 }

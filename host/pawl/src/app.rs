@@ -18,7 +18,7 @@ pub(crate) enum AppError {
     #[error("ONNX Runtime: {0}; `cargo xtask setup` fetches it, --onnxruntime names another")]
     Runtime(pawl_llm::Error),
     #[error(
-        "no model \"{name}\" in {folder}; `cargo xtask start` fetches the default, `pawl model import FILE.gguf` adds one"
+        "no model \"{name}\" in {folder}; `pawl model pull` gets one (`pawl model list` has names), `pawl model import FILE.gguf` makes one"
     )]
     NoModel { name: String, folder: String },
     #[error("model \"{name}\": {error}")]

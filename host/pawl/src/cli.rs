@@ -62,7 +62,7 @@ enum Command {
     Approvals(approvals::Approvals),
     /// What people did by conversation: latest, search, export
     Memory(memory::MemoryCommand),
-    /// Import and look at models
+    /// Get, import and look at models
     #[command(subcommand)]
     Model(model::Model),
     /// Make, build and look at plugins
@@ -117,6 +117,6 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     }
 }
 
-fn block_on(command: impl Future<Output = Result<ExitCode>>) -> Result<ExitCode> {
+fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
 }

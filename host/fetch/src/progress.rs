@@ -9,14 +9,14 @@ use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
 /// The steps of one command, counted.
 #[derive(Debug)]
-pub(crate) struct Steps {
+pub struct Steps {
     total: usize,
     current: usize,
 }
 
 /// One step in progress.
 #[derive(Debug)]
-pub(crate) struct Step {
+pub struct Step {
     label: String,
     begun: Instant,
     bar: Option<ProgressBar>,
@@ -26,12 +26,12 @@ pub(crate) struct Step {
 
 impl Steps {
     /// A command of `total` steps.
-    pub(crate) fn new(total: usize) -> Steps {
+    pub fn new(total: usize) -> Steps {
         Steps { total, current: 0 }
     }
 
     /// Announces the next step.
-    pub(crate) fn begin(&mut self, title: &str) -> Step {
+    pub fn begin(&mut self, title: &str) -> Step {
         self.current += 1;
         let label = format!("[{}/{}] {title}", self.current, self.total);
         let terminal = std::io::stderr().is_terminal();
@@ -47,7 +47,7 @@ impl Steps {
 
 impl Step {
     /// Says what is being done now.
-    pub(crate) fn say(&mut self, what: &str) {
+    pub fn say(&mut self, what: &str) {
         match &self.bar {
             Some(bar) => bar.set_message(format!("{}: {what}", self.label)),
             None => eprintln!("{}: {what}", self.label),
@@ -55,7 +55,7 @@ impl Step {
     }
 
     /// A line that stays, above the bar.
-    pub(crate) fn note(&self, line: &str) {
+    pub fn note(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(format!("      {line}")),
             None => eprintln!("      {line}"),
@@ -63,7 +63,7 @@ impl Step {
     }
 
     /// Begins a measure of `total` bytes.
-    pub(crate) fn bytes(&mut self, what: &str, total: u64) {
+    pub fn bytes(&mut self, what: &str, total: u64) {
         self.measure(what, total, "{binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}");
         if self.bar.is_none() {
             eprintln!("{}: {what}, {}", self.label, HumanBytes(total));
@@ -71,7 +71,7 @@ impl Step {
     }
 
     /// Begins a measure of `total` units of work.
-    pub(crate) fn units(&mut self, what: &str, total: u64) {
+    pub fn units(&mut self, what: &str, total: u64) {
         self.measure(what, total, "{pos}/{len} {elapsed}");
     }
 
@@ -88,7 +88,7 @@ impl Step {
     }
 
     /// Where the measure stands, out of the `total` it began with.
-    pub(crate) fn at(&mut self, position: u64, total: u64) {
+    pub fn at(&mut self, position: u64, total: u64) {
         match &self.bar {
             Some(bar) => bar.set_position(position.min(total)),
             None if total > 0 && position < total && position * 10 / total >= self.tenth => {
@@ -100,7 +100,7 @@ impl Step {
     }
 
     /// Takes the bar away while another program writes to the terminal.
-    pub(crate) fn hand_over(&mut self) {
+    pub fn hand_over(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
             eprintln!("{}", self.label);
@@ -108,7 +108,7 @@ impl Step {
     }
 
     /// The step is finished; `what` says what is there now.
-    pub(crate) fn done(self, what: &str) {
+    pub fn done(self, what: &str) {
         let took = self.begun.elapsed();
         let took =
             if took < Duration::from_secs(1) { String::new() } else { format!(" ({})", seconds(took)) };
@@ -131,7 +131,7 @@ impl Drop for Step {
 }
 
 /// A duration as people say it: `0.4 s`, `72 s`, `5 min 12 s`.
-pub(crate) fn seconds(duration: Duration) -> String {
+pub fn seconds(duration: Duration) -> String {
     let whole = duration.as_secs();
     match whole {
         0..10 => format!("{:.1} s", duration.as_secs_f64()),
