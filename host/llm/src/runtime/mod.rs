@@ -1,8 +1,9 @@
 //! ONNX Runtime: the only room that names `ort`.
 //!
 //! Here the library and a session. `graph.rs` runs graphs of ONNX Runtime's operators (exports, our portable imports),
-//! `paged.rs` those of our own, which are `operators.rs`.
+//! `paged.rs` those of our own, which are `operators.rs`; `encoder.rs` makes vectors of texts.
 
+mod encoder;
 mod graph;
 mod operators;
 mod paged;
@@ -18,7 +19,7 @@ use ort::{
     session::{Session, builder::GraphOptimizationLevel},
 };
 
-pub(crate) use self::{graph::Graph, operators::DOMAIN, paged::Paged};
+pub(crate) use self::{encoder::Encoder, graph::Graph, operators::DOMAIN, paged::Paged};
 use crate::{Error, cpu::avx2::Simd};
 
 /// The metadata key by which a graph says how its KV cache is kept: `paged`, `shared`, or else growing.
