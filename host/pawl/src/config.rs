@@ -72,6 +72,8 @@ struct Raw {
     #[serde(default)]
     model: RawModel,
     #[serde(default)]
+    embeddings: RawEmbeddings,
+    #[serde(default)]
     chat: RawChat,
     #[serde(default)]
     workflows: RawWorkflows,
@@ -90,6 +92,12 @@ struct RawModel {
     threads: Option<usize>,
     at_once: Option<usize>,
     prefix_cache: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawEmbeddings {
+    name: Option<String>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -134,6 +142,8 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) time_zone: TimeZone,
     pub(crate) model: ModelConfig,
+    /// The embedding model's name, where one is to be served.
+    pub(crate) embeddings: Option<String>,
     pub(crate) chat: ChatConfig,
     pub(crate) workflows: WorkflowsConfig,
     pub(crate) record: RecordConfig,
@@ -253,6 +263,7 @@ impl Config {
                     raw.model.prefix_cache.or(default.model.prefix_cache),
                 )?,
             },
+            embeddings: raw.embeddings.name.or(default.embeddings.name),
             chat: ChatConfig {
                 max_rounds: within(
                     "chat.max-rounds",

@@ -67,6 +67,7 @@ async fn examine(config: &Config) -> Vec<Finding> {
         runtime(config),
         model(config),
     ];
+    findings.extend(embeddings(config));
     findings.extend(plugins(config).await);
     findings.extend(databases(config));
     findings.push(address(config).await);
@@ -102,20 +103,29 @@ fn runtime(config: &Config) -> Finding {
 }
 
 fn model(config: &Config) -> Finding {
-    let folder = config.home.model(&config.model.name);
-    let missing: Vec<&str> = ["config.json", "tokenizer.json", "model.onnx"]
-        .into_iter()
-        .filter(|file| !folder.join(file).is_file())
-        .collect();
-    if missing.is_empty() {
-        return Finding::good("model", folder.display().to_string());
+    let mend = "`cargo xtask setup` fetches the default; `pawl model import FILE.gguf` adds one";
+    model_folder("model", config, &config.model.name, mend)
+}
+
+fn embeddings(config: &Config) -> Option<Finding> {
+    let mend = "`cargo xtask setup --all-models` fetches all-minilm-l6-v2; `pawl model import FOLDER` adds one of a folder \
+                with model.safetensors";
+    let name = config.embeddings.as_deref()?;
+    Some(model_folder("embeddings", config, name, mend))
+}
+
+fn model_folder(what: &'static str, config: &Config, name: &str, mend: &str) -> Finding {
+    let folder = config.home.model(name);
+    let graph = ["model.onnx", "onnx/model.onnx"].iter().any(|file| folder.join(file).is_file());
+    let mut missing = ["config.json", "tokenizer.json"].to_vec();
+    missing.retain(|file| !folder.join(file).is_file());
+    if !graph {
+        missing.push("model.onnx");
     }
-    let found = format!("{} lacks {}", folder.display(), missing.join(", "));
-    Finding::bad(
-        "model",
-        found,
-        "`cargo xtask setup` fetches the default; `pawl model import FILE.gguf` adds one",
-    )
+    if missing.is_empty() {
+        return Finding::good(what, folder.display().to_string());
+    }
+    Finding::bad(what, format!("{} lacks {}", folder.display(), missing.join(", ")), mend)
 }
 
 async fn plugins(config: &Config) -> Vec<Finding> {
