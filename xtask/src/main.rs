@@ -8,6 +8,7 @@ mod cargo;
 mod catalogue;
 mod chaos;
 mod check;
+mod encoder;
 mod fetch;
 mod fuzz;
 mod home;
@@ -137,7 +138,8 @@ fn run(arguments: Arguments) -> Result<()> {
     match arguments {
         Arguments::Start { no_serve, listen, model } => {
             let models = setup::models_for(model.as_deref())?;
-            let binary = setup::run(&root, &Wanted { models, build: Build::Product })?;
+            let encoder = encoder::is_named(Path::new("pawl.toml"));
+            let binary = setup::run(&root, &Wanted { models, encoder, build: Build::Product })?;
             accept(&root, &binary)?;
             if no_serve { Ok(()) } else { serve(&root, &binary, listen, model) }
         }
@@ -145,7 +147,8 @@ fn run(arguments: Arguments) -> Result<()> {
         Arguments::BuildPlugins { guests } => setup::plugins_only(&root, guests),
         Arguments::Setup { all_models } => {
             let models = if all_models { catalogue::ALL.to_vec() } else { vec![catalogue::DEFAULT] };
-            setup::run(&root, &Wanted { models, build: Build::Product }).map(drop)
+            let wanted = Wanted { models, encoder: all_models, build: Build::Product };
+            setup::run(&root, &wanted).map(drop)
         }
         Arguments::Fuzz { target, minutes } => fuzz::run(&root, &target, minutes),
         Arguments::Chaos { arguments } => chaos::run(&root, &arguments),

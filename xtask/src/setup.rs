@@ -12,13 +12,15 @@ use crate::artifact::Artifact;
 use crate::catalogue::{self, Model, onnxruntime};
 use crate::home::Home;
 use crate::progress::Steps;
-use crate::{cargo, plugins, toolchain};
+use crate::{cargo, encoder, plugins, toolchain};
 
 /// What to set up.
 #[derive(Debug)]
 pub(crate) struct Wanted {
     /// Models to fetch and import, in this order.
     pub(crate) models: Vec<&'static Model>,
+    /// Whether the embedding model is wanted too.
+    pub(crate) encoder: bool,
     /// What to build with cargo.
     pub(crate) build: Build,
 }
@@ -39,7 +41,7 @@ pub(crate) fn run(root: &Path, wanted: &Wanted) -> Result<PathBuf> {
     eprintln!("set-up in {} (PAWL_HOME moves it)", home.root().display());
     let _lock = home.lock()?;
     require_space(&home, &wanted.models)?;
-    let mut steps = Steps::new(5 + 2 * wanted.models.len());
+    let mut steps = Steps::new(5 + 2 * (wanted.models.len() + usize::from(wanted.encoder)));
 
     ensure_toolchain(root, &mut steps)?;
 
@@ -53,11 +55,20 @@ pub(crate) fn run(root: &Path, wanted: &Wanted) -> Result<PathBuf> {
         step.done(said(worked));
     }
 
+    if wanted.encoder {
+        let mut step = steps.begin(&format!("model {}", encoder::NAME));
+        let worked = encoder::ensure(&home, &mut step)?;
+        step.done(said(worked));
+    }
+
     build_plugins(root, wanted.build == Build::Everything, &mut steps)?;
     let binary = build_binary(root, wanted.build, &mut steps)?;
 
     for model in &wanted.models {
-        import(root, &binary, &home, model, &mut steps)?;
+        import(root, &binary, &home, &home.gguf(model.name), (model.name, model.sha256), &mut steps)?;
+    }
+    if wanted.encoder {
+        import(root, &binary, &home, &encoder::folder(&home), encoder::IDENTITY, &mut steps)?;
     }
     sample(&binary, &mut steps)?;
     Ok(binary)
@@ -114,25 +125,31 @@ fn build_binary(root: &Path, build: Build, steps: &mut Steps) -> Result<PathBuf>
     Ok(cargo::target(root).join("release/pawl"))
 }
 
-/// Turns a GGUF file into a model folder, unless the folder says that this importer made it of this very file.
-fn import(root: &Path, binary: &Path, home: &Home, model: &Model, steps: &mut Steps) -> Result<()> {
-    let mut step = steps.begin(&format!("import of {}", model.name));
-    let folder = home.model(model.name);
+/// Turns what was fetched into the model folder `name`, unless the folder says that this importer made it of weights with this
+/// very hash.
+fn import(
+    root: &Path,
+    binary: &Path,
+    home: &Home,
+    source: &Path,
+    (name, sha256): (&str, &str),
+    steps: &mut Steps,
+) -> Result<()> {
+    let mut step = steps.begin(&format!("import of {name}"));
+    let folder = home.model(name);
     let version = importer_version(root)?;
-    if is_imported(&folder, model.sha256, version) {
+    if is_imported(&folder, sha256, version) {
         step.done(said(false));
         return Ok(());
     }
-    let gguf = home.gguf(model.name);
     step.hand_over();
     let mut command = Command::new(binary);
-    command.args(["model", "import"]).arg(&gguf).arg("--to").arg(&folder).stdout(Stdio::null());
-    cargo::run(cargo::clean(&mut command), &format!("pawl model import {}", gguf.display()))?;
-    if !is_imported(&folder, model.sha256, version) {
+    command.args(["model", "import"]).arg(source).arg("--to").arg(&folder).stdout(Stdio::null());
+    cargo::run(cargo::clean(&mut command), &format!("pawl model import {}", source.display()))?;
+    if !is_imported(&folder, sha256, version) {
         bail!(
-            "{} was imported, but its pawl.json names another file than sha256 {} or another importer than {version}",
+            "{} was imported, but its pawl.json names another file than sha256 {sha256} or another importer than {version}",
             folder.display(),
-            model.sha256
         );
     }
     step.done(said(true));
