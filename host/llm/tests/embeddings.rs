@@ -243,6 +243,16 @@ fn tensors(list: &[(&str, &str, &[usize], &[u8])]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()
 }
 
+/// Where the data of a safetensors file begin, and its header.
+fn header(file: &[u8]) -> (usize, Value) {
+    let start = 8 + usize::try_from(u64::from_le_bytes(file[..8].try_into().unwrap())).unwrap();
+    (start, serde_json::from_slice(&file[8..start]).unwrap())
+}
+
+fn offsets(tensor: &Value) -> [usize; 2] {
+    serde_json::from_value(tensor["data_offsets"].clone()).unwrap()
+}
+
 #[test]
 fn damaged_weights_are_refused() {
     let source = source();
@@ -258,8 +268,8 @@ fn damaged_weights_are_refused() {
         assert!(matches!(error, Error::Import(ImportError::Safetensors { .. })), "{error}");
     }
     let mut nan = whole.clone();
-    // The data begins after the header, whose length the first eight bytes tell.
-    let at = 8 + usize::try_from(u64::from_le_bytes(whole[..8].try_into().unwrap())).unwrap();
+    let (start, header) = header(&whole);
+    let at = start + offsets(&header["embeddings.LayerNorm.bias"])[0];
     nan[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
     let error = refused(&nan);
     assert!(matches!(error, Error::Import(ImportError::NotFinite(_))), "{error}");
@@ -365,14 +375,13 @@ fn bf16(values: &[u8]) -> Vec<u8> {
 fn half_precision_and_the_names_of_a_class_around_it_are_taken() {
     let source = source();
     let whole = fs::read(encoder_source().join("model.safetensors")).unwrap();
-    let start = 8 + usize::try_from(u64::from_le_bytes(whole[..8].try_into().unwrap())).unwrap();
-    let header: Value = serde_json::from_slice(&whole[8..start]).unwrap();
+    let (start, header) = header(&whole);
     let mut list = Vec::new();
     for (name, tensor) in header.as_object().unwrap().iter().filter(|(name, _)| *name != "__metadata__") {
-        let at = |end: usize| start + usize::try_from(tensor["data_offsets"][end].as_u64().unwrap()).unwrap();
+        let [from, to] = offsets(tensor).map(|offset| start + offset);
         let shape: Vec<usize> = serde_json::from_value(tensor["shape"].clone()).unwrap();
         if tensor["dtype"] == "F32" {
-            list.push((format!("bert.{name}"), shape, bf16(&whole[at(0)..at(1)])));
+            list.push((format!("bert.{name}"), shape, bf16(&whole[from..to])));
         }
     }
     list.push(("cls.predictions.bias".to_owned(), vec![1], vec![0; 2]));

@@ -403,10 +403,12 @@ mod tests {
     fn an_empty_file_means_the_defaults() {
         let config = resolve("").expect("resolved");
         assert_eq!(config.listen.to_string(), "127.0.0.1:7411");
-        assert_eq!(config.chat.max_rounds, 6);
+        assert_eq!((config.chat.max_rounds, config.embeddings), (6, None));
         assert_eq!(config.chat.max_result, 6 * 1024);
         let names: Vec<&str> = config.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
         assert_eq!(names, ["calendar", "sql"]);
+        let config = resolve("[embeddings]\nname = \"m\"").expect("resolved");
+        assert_eq!(config.embeddings.as_deref(), Some("m"));
     }
 
     #[test]

@@ -170,7 +170,7 @@ impl Shape {
             epsilon: epsilon.ok_or_else(|| refused("`layer_norm_eps` must be a number below 1".into()))?
                 as f32,
         };
-        if shape.hidden % shape.heads != 0 {
+        if !shape.hidden.is_multiple_of(shape.heads) {
             let message = format!("{} heads do not divide a width of {}", shape.heads, shape.hidden);
             return Err(refused(message));
         }
