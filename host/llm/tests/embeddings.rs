@@ -181,8 +181,13 @@ fn change(folder: &Path, name: &str, key: &str, value: Value) {
 fn import(source: &Path) -> Result<(TempDir, PathBuf), Error> {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("model");
-    let result = import_encoder(source, &folder, &mut |_| {});
+    let mut last = (0, 1);
+    let result = import_encoder(source, &folder, &mut |progress| {
+        assert!(progress.done_bytes >= last.0);
+        last = (progress.done_bytes, progress.total_bytes);
+    });
     assert_eq!(folder.exists(), result.is_ok(), "whole or not at all");
+    assert_eq!(last.0 == last.1, result.is_ok(), "its progress ends with it");
     result.map(|_| (home, folder))
 }
 

@@ -158,6 +158,8 @@ impl<'p> Data<'p> {
     pub(crate) fn finish(mut self) -> Result<(Vec<TensorProto>, u64), ImportError> {
         let synced = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
         synced.map_err(|source| ImportError::io("write", &self.path, self.total, source))?;
+        let all = 2 * self.total;
+        (self.progress)(ImportProgress { done_bytes: all, total_bytes: all });
         Ok((self.initializers, self.end))
     }
 }

@@ -68,7 +68,8 @@ impl Staging {
             file.write_all(bytes)?;
             file.sync_all()
         });
-        written.map_err(|source| ImportError::io("write", &path, bytes.len() as u64, source))
+        let synced = written.and_then(|()| path.parent().map_or(Ok(()), sync_folder));
+        synced.map_err(|source| ImportError::io("write", &path, bytes.len() as u64, source))
     }
 
     /// Makes the folder appear under its name.
