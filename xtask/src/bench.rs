@@ -81,14 +81,20 @@ pub(crate) fn flow(root: &Path, write: bool) -> Result<()> {
 
 /// Screens résumés (`tests/screen_bench`), prints the table and, if wanted, puts it into docs/benchmarks.md.
 pub(crate) fn screen(root: &Path, write: bool) -> Result<()> {
-    setup::run(root, &Wanted { models: vec![catalogue::DEFAULT], build: Build::Product })?;
+    setup::run(
+        root,
+        &Wanted { models: vec![catalogue::DEFAULT], encoder: false, cuda: false, build: Build::Product },
+    )?;
     measured(root, "Screening", "screen", &[], write)
 }
 
 /// Two hundred clients at once (`tests/llm_bench/load.rs`), prints what came of it and, if wanted, puts it into
 /// docs/benchmarks.md.
 pub(crate) fn load(root: &Path, write: bool, minutes: f64) -> Result<()> {
-    setup::run(root, &Wanted { models: catalogue::ALL.to_vec(), build: Build::Product })?;
+    setup::run(
+        root,
+        &Wanted { models: catalogue::ALL.to_vec(), encoder: false, cuda: false, build: Build::Product },
+    )?;
     let program = built(root, "llm")?;
     let arguments = ["--load".to_owned(), minutes.to_string()];
     printed(root, "Under load", "load", &program, &arguments, write)
@@ -97,7 +103,10 @@ pub(crate) fn load(root: &Path, write: bool, minutes: f64) -> Result<()> {
 /// The model runtime beside llama.cpp's server and onnxruntime-genai (`tests/llm_bench`), prints the tables and, if wanted, puts them into
 /// docs/benchmarks.md.
 pub(crate) fn llm(root: &Path, write: bool, model: Option<String>) -> Result<()> {
-    setup::run(root, &Wanted { models: catalogue::ALL.to_vec(), build: Build::Product })?;
+    setup::run(
+        root,
+        &Wanted { models: catalogue::ALL.to_vec(), encoder: false, cuda: false, build: Build::Product },
+    )?;
     let folder = root.join(cargo::target(root)).join("bench/llm");
     let peers = [peers::llama_server(&folder)?, peers::genai_python(&folder)?];
     let mut arguments = peers.map(|peer| peer.to_string_lossy().into_owned()).to_vec();

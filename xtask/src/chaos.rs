@@ -11,7 +11,10 @@ use pawl_fetch::catalogue;
 
 /// Sets everything up and runs it with these arguments.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
-    setup::run(root, &Wanted { models: catalogue::TESTED.to_vec(), build: Build::Product })?;
+    setup::run(
+        root,
+        &Wanted { models: catalogue::TESTED.to_vec(), encoder: false, cuda: false, build: Build::Product },
+    )?;
     let program = root.join(cargo::target(root)).join("release/chaos");
     let mut command = Command::new(&program);
     let status = cargo::clean(&mut command).args(arguments).status();

@@ -42,7 +42,12 @@ fn all(root: &Path, stages: &mut Stages) -> Result<()> {
     stages.run("format", || cargo(root, &["fmt", "--all", "--check"]))?;
     stages.run("tidy", || tidy(root))?;
     stages.run("set-up", || {
-        let wanted = Wanted { models: catalogue::TESTED.to_vec(), build: Build::Everything };
+        let wanted = Wanted {
+            models: catalogue::TESTED.to_vec(),
+            encoder: true,
+            cuda: false,
+            build: Build::Everything,
+        };
         let binary = setup::run(root, &wanted)?;
         // `start` does so too, and must not be the first to find out that it fails.
         crate::accept(root, &binary)

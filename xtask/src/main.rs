@@ -41,6 +41,9 @@ enum Arguments {
         /// Model to serve, by its name under `models` or in the catalogue
         #[arg(long, env = "PAWL_MODEL", value_name = "NAME")]
         model: Option<String>,
+        /// Compute on a GPU: fetches ONNX Runtime's build for it, and makes a model folder in float16
+        #[arg(long, value_name = "KIND", value_parser = ["cuda"])]
+        gpu: Option<String>,
     },
     /// Sets everything up and runs every check and test
     Test,
@@ -131,17 +134,28 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<()> {
     let root = cargo::checkout();
     match arguments {
-        Arguments::Start { no_serve, listen, model } => {
+        Arguments::Start { no_serve, listen, model, gpu } => {
             let models = setup::models_for(model.as_deref())?;
-            let binary = setup::run(&root, &Wanted { models, build: Build::Product })?;
+            let encoder = setup::names_encoder(Path::new("pawl.toml"));
+            let cuda = gpu.is_some();
+            let binary = setup::run(&root, &Wanted { models, encoder, cuda, build: Build::Product })?;
             accept(&root, &binary)?;
-            if no_serve { Ok(()) } else { serve(&root, &binary, listen, model) }
+            // A model of the user's own is there as it is; one that was set up here has a folder for devices.
+            let model = match (cuda, model) {
+                (true, None) => Some(setup::for_device(catalogue::DEFAULT.name)),
+                (true, Some(name)) if catalogue::ALL.iter().any(|known| known.name == name) => {
+                    Some(setup::for_device(&name))
+                }
+                (_, model) => model,
+            };
+            if no_serve { Ok(()) } else { serve(&root, &binary, [listen, model, gpu]) }
         }
         Arguments::Test => check::run(&root),
         Arguments::BuildPlugins { guests } => setup::plugins_only(&root, guests),
         Arguments::Setup { all_models } => {
             let models = if all_models { catalogue::ALL.to_vec() } else { vec![catalogue::DEFAULT] };
-            setup::run(&root, &Wanted { models, build: Build::Product }).map(drop)
+            let wanted = Wanted { models, encoder: all_models, cuda: false, build: Build::Product };
+            setup::run(&root, &wanted).map(drop)
         }
         Arguments::Fuzz { target, minutes } => fuzz::run(&root, &target, minutes),
         Arguments::Chaos { arguments } => chaos::run(&root, &arguments),
@@ -171,10 +185,10 @@ pub(crate) fn accept(root: &Path, binary: &Path) -> Result<()> {
 }
 
 /// Becomes `pawl serve`; returns only when it could not.
-fn serve(root: &Path, binary: &Path, listen: Option<String>, model: Option<String>) -> Result<()> {
+fn serve(root: &Path, binary: &Path, [listen, model, providers]: [Option<String>; 3]) -> Result<()> {
     let mut command = Command::new(binary);
     command.arg("serve").arg("--plugins").arg(cargo::target(root).join("plugins"));
-    for (flag, value) in [("--listen", listen), ("--model", model)] {
+    for (flag, value) in [("--listen", listen), ("--model", model), ("--providers", providers)] {
         if let Some(value) = value {
             command.arg(flag).arg(value);
         }

@@ -19,6 +19,10 @@ use pawl_fetch::progress::Steps;
 pub(crate) struct Wanted {
     /// Models to fetch and import, in this order.
     pub(crate) models: Vec<&'static Model>,
+    /// Whether the embedding model is wanted too.
+    pub(crate) encoder: bool,
+    /// ONNX Runtime's build for NVIDIA's GPUs too, and each model once more in float16.
+    pub(crate) cuda: bool,
     /// What to build with cargo.
     pub(crate) build: Build,
 }
@@ -40,7 +44,10 @@ pub(crate) fn run(root: &Path, wanted: &Wanted) -> Result<PathBuf> {
     let _lock = home.lock()?;
     let artifacts: Vec<_> = wanted.models.iter().map(|model| Artifact::model(&home, model)).collect();
     artifact::require_space(&home, artifacts.iter().chain([&Artifact::onnxruntime(&home)]), "set-up")?;
-    let mut steps = Steps::new(5 + 2 * wanted.models.len());
+    let mut steps = Steps::new(
+        5 + 2 * (wanted.models.len() + usize::from(wanted.encoder))
+            + usize::from(wanted.cuda) * (1 + wanted.models.len()),
+    );
 
     ensure_toolchain(root, &mut steps)?;
 
@@ -48,9 +55,21 @@ pub(crate) fn run(root: &Path, wanted: &Wanted) -> Result<PathBuf> {
     let worked = Artifact::onnxruntime(&home).ensure(&home, &mut step)?;
     step.done(said(worked));
 
+    if wanted.cuda {
+        let mut step = steps.begin("ONNX Runtime with CUDA");
+        let worked = catalogue::CUDA.ensure(&home, &mut step)?;
+        step.done(said(worked));
+    }
+
     for model in &wanted.models {
         let mut step = steps.begin(&format!("model {}", model.name));
         let worked = Artifact::model(&home, model).ensure(&home, &mut step)?;
+        step.done(said(worked));
+    }
+
+    if wanted.encoder {
+        let mut step = steps.begin(&format!("model {}", catalogue::ENCODER.name));
+        let worked = catalogue::ENCODER.ensure(&home, &mut step)?;
         step.done(said(worked));
     }
 
@@ -58,10 +77,25 @@ pub(crate) fn run(root: &Path, wanted: &Wanted) -> Result<PathBuf> {
     let binary = build_binary(root, wanted.build, &mut steps)?;
 
     for model in &wanted.models {
-        import(root, &binary, &home, model, &mut steps)?;
+        let source = (home.gguf(model.name), model.sha256);
+        import(root, &binary, &home, &source, model.name, &[], &mut steps)?;
+        if wanted.cuda {
+            let name = for_device(model.name);
+            import(root, &binary, &home, &source, &name, &["--operators=device"], &mut steps)?;
+        }
+    }
+    if wanted.encoder {
+        let encoder = &catalogue::ENCODER;
+        let source = (encoder.place(&home), encoder.sha256());
+        import(root, &binary, &home, &source, encoder.name, &[], &mut steps)?;
     }
     sample(&binary, &mut steps)?;
     Ok(binary)
+}
+
+/// The name of a model's folder for devices.
+pub(crate) fn for_device(model: &str) -> String {
+    format!("{model}-device")
 }
 
 /// Builds the plugins and no more.
@@ -102,25 +136,32 @@ fn build_binary(root: &Path, build: Build, steps: &mut Steps) -> Result<PathBuf>
     Ok(cargo::target(root).join("release/pawl"))
 }
 
-/// Turns a GGUF file into a model folder, unless the folder says that this importer made it of this very file.
-fn import(root: &Path, binary: &Path, home: &Home, model: &Model, steps: &mut Steps) -> Result<()> {
-    let mut step = steps.begin(&format!("import of {}", model.name));
-    let folder = home.model(model.name);
+/// Turns what was fetched into the model folder `name`, unless the folder says that this importer made it of weights with this
+/// very hash.
+fn import(
+    root: &Path,
+    binary: &Path,
+    home: &Home,
+    (source, sha256): &(PathBuf, &str),
+    name: &str,
+    flags: &[&str],
+    steps: &mut Steps,
+) -> Result<()> {
+    let mut step = steps.begin(&format!("import of {name}"));
+    let folder = home.model(name);
     let version = importer_version(root)?;
-    if is_imported(&folder, model.sha256, version) {
+    if is_imported(&folder, sha256, version) {
         step.done(said(false));
         return Ok(());
     }
-    let gguf = home.gguf(model.name);
     step.hand_over();
     let mut command = Command::new(binary);
-    command.args(["model", "import"]).arg(&gguf).arg("--to").arg(&folder).stdout(Stdio::null());
-    cargo::run(cargo::clean(&mut command), &format!("pawl model import {}", gguf.display()))?;
-    if !is_imported(&folder, model.sha256, version) {
+    command.args(["model", "import"]).args(flags).arg(source).arg("--to").arg(&folder).stdout(Stdio::null());
+    cargo::run(cargo::clean(&mut command), &format!("pawl model import {}", source.display()))?;
+    if !is_imported(&folder, sha256, version) {
         bail!(
-            "{} was imported, but its pawl.json names another file than sha256 {} or another importer than {version}",
+            "{} was imported, but its pawl.json names another file than sha256 {sha256} or another importer than {version}",
             folder.display(),
-            model.sha256
         );
     }
     step.done(said(true));
@@ -186,6 +227,18 @@ fn said(worked: bool) -> &'static str {
     if worked { "ready" } else { "ready, nothing to do" }
 }
 
+/// Whether a settings file names the pinned embedding model. Read by lines: xtask depends on little, and what this
+/// misses `pawl serve` says, with the way to have it.
+pub(crate) fn names_encoder(settings: &Path) -> bool {
+    let text = fs::read_to_string(settings).unwrap_or_default();
+    let lines = text.lines().map(str::trim).skip_while(|line| !line.starts_with("[embeddings]")).skip(1);
+    let mut lines = lines.take_while(|line| !line.starts_with('['));
+    lines.any(|line| {
+        let (key, value) = line.split_once('=').unwrap_or_default();
+        key.trim() == "name" && value.trim().starts_with(&format!("\"{}\"", catalogue::ENCODER.name))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,6 +260,21 @@ mod tests {
     #[test]
     fn no_name_is_the_default_model() -> Result<()> {
         assert_eq!(models_for(None)?[0].name, catalogue::DEFAULT.name);
+        Ok(())
+    }
+
+    #[test]
+    fn settings_name_it_in_their_own_table_only() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let named = |text: &str| -> Result<bool> {
+            let path = folder.path().join("pawl.toml");
+            fs::write(&path, text)?;
+            Ok(names_encoder(&path))
+        };
+        assert!(named("[model]\nname = \"x\"\n[embeddings] # here\n name = \"all-minilm-l6-v2\" # it\n")?);
+        assert!(!named("[embeddings]\n# name = \"all-minilm-l6-v2\"\n")?);
+        assert!(!named("[embeddings]\n[model]\nname = \"all-minilm-l6-v2\"\n")?);
+        assert!(!names_encoder(&folder.path().join("none")));
         Ok(())
     }
 }

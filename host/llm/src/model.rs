@@ -85,8 +85,8 @@ pub(crate) struct Model {
 
 /// Largest of the small files; tokenizer.json has a limit of its own.
 const MAX_CONFIG_BYTES: u64 = 4 << 20;
-const MAX_TOKENIZER_BYTES: u64 = 128 << 20;
-const MAX_LAYERS: usize = 1024;
+pub(crate) const MAX_TOKENIZER_BYTES: u64 = 128 << 20;
+pub(crate) const MAX_LAYERS: usize = 1024;
 
 impl Model {
     /// Reads the folder; graph and tokenizer are loaded side by side.
@@ -243,7 +243,7 @@ impl TemplateText {
 }
 
 /// `model.onnx`, `onnx/model.onnx`, or the only graph in `onnx/`, under whatever name it has there: its data names it.
-fn graph_path(folder: &Path) -> Result<PathBuf, Error> {
+pub(crate) fn graph_path(folder: &Path) -> Result<PathBuf, Error> {
     let (path, beside) = (folder.join("model.onnx"), folder.join("onnx"));
     if let Some(found) = [path.clone(), beside.join("model.onnx")].into_iter().find(|path| path.is_file()) {
         return Ok(found);
@@ -271,12 +271,12 @@ fn graph_path(folder: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-fn name(folder: &Path) -> String {
+pub(crate) fn name(folder: &Path) -> String {
     let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
     folder.file_name().map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-fn bounded(path: &Path, limit: u64) -> Result<(), Error> {
+pub(crate) fn bounded(path: &Path, limit: u64) -> Result<(), Error> {
     let refused = |message: String| Err(Error::ModelFile { path: path.to_path_buf(), message });
     match std::fs::metadata(path) {
         Ok(file) if file.len() > limit => refused(format!("{} bytes, {limit} at most", file.len())),
@@ -294,7 +294,7 @@ fn read_text(path: &Path) -> Result<Option<String>, Error> {
     std::fs::read_to_string(path).map(Some).map_err(failed)
 }
 
-fn read_json(path: &Path) -> Result<Option<Value>, Error> {
+pub(crate) fn read_json(path: &Path) -> Result<Option<Value>, Error> {
     let Some(text) = read_text(path)? else { return Ok(None) };
     let failed = |e: serde_json::Error| Error::ModelFile { path: path.to_path_buf(), message: e.to_string() };
     serde_json::from_str(&text).map(Some).map_err(failed)

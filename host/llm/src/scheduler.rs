@@ -27,7 +27,7 @@ pub(crate) const QUEUE: usize = 64;
 /// Threads that prepare requests.
 const PREPARERS: usize = 2;
 /// The grammar engine recurses.
-const STACK_BYTES: usize = 16 << 20;
+pub(crate) const STACK_BYTES: usize = 16 << 20;
 
 /// The way to a generation's receiver.
 #[derive(Clone, Debug)]
@@ -167,7 +167,7 @@ impl<R: Send + 'static> Scheduler<R> {
     }
 }
 
-const GONE: &str = "load the model again";
+pub(crate) const GONE: &str = "load the model again";
 
 /// Prepares requests until nobody can send any more.
 fn prepare_all<R, T>(
@@ -224,7 +224,7 @@ fn guarded<E: Engine>(engine: &mut E, events: Option<&Events>, work: impl FnOnce
     }
 }
 
-fn stopped(panic: &(dyn std::any::Any + Send)) -> Error {
+pub(crate) fn stopped(panic: &(dyn std::any::Any + Send)) -> Error {
     let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
     let message = text.or_else(|| panic.downcast_ref::<String>().cloned());
     let message = message.unwrap_or_else(|| "no message".into());

@@ -6,6 +6,7 @@
 
 mod approvals;
 mod chat;
+mod embeddings;
 mod error;
 mod hooks;
 mod jobs;
@@ -25,6 +26,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
+use pawl_llm::Embedder;
 use tokio::net::TcpListener;
 
 use crate::chat::Chat;
@@ -42,6 +44,8 @@ const MAX_UPLOAD: usize = 1 << 30;
 /// What the handlers share.
 pub(crate) struct Shared {
     pub(crate) chat: Chat,
+    /// Where the settings name an embedding model.
+    pub(crate) embedder: Option<Embedder>,
     pub(crate) runs: Runs,
     pub(crate) triggers: Triggers,
     pub(crate) config: Config,
@@ -62,6 +66,7 @@ pub(crate) async fn serve(
 fn router(shared: App, loopback: bool) -> Router {
     let mut router = Router::new()
         .route("/v1/chat/completions", post(chat::completions))
+        .route("/v1/embeddings", post(embeddings::create))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{name}", get(models::one))
         .route("/v1/tools", get(tools::list))

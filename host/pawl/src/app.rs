@@ -1,9 +1,10 @@
 //! The composition root: settings in, a model and plugins out. Everything that is made once is made here.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pawl_llm::{Llm, ModelOptions, Runtime};
+use pawl_llm::{Embedder, Llm, ModelOptions, Runtime};
 
 use crate::approvals::Approvals;
 use crate::chat::Chat;
@@ -21,6 +22,10 @@ pub(crate) enum AppError {
         "no model \"{name}\" in {folder}; `pawl model pull` gets one (`pawl model list` has names), `pawl model import FILE.gguf` makes one"
     )]
     NoModel { name: String, folder: String },
+    #[error(
+        "no embedding model \"{name}\" in {folder}; `cargo xtask setup --all-models` fetches all-minilm-l6-v2, `pawl model import FOLDER` adds one of a folder with model.safetensors"
+    )]
+    NoEmbedder { name: String, folder: String },
     #[error("model \"{name}\": {error}")]
     Model { name: String, error: pawl_llm::Error },
     #[error("plugin host: {0}")]
@@ -40,11 +45,8 @@ pub(crate) enum AppError {
 /// Loads the model of the settings. Blocks for seconds: call it on a thread of its own.
 pub(crate) fn load_model(config: &Config) -> Result<Llm, AppError> {
     let name = config.model.name.clone();
-    let folder = config.home.model(&name);
-    if name.is_empty() || name.contains(['/', '\\']) || !folder.join("config.json").is_file() {
-        let folder = folder.parent().unwrap_or(&folder).display().to_string();
-        return Err(AppError::NoModel { name, folder });
-    }
+    let folder =
+        model_folder(config, &name).map_err(|folder| AppError::NoModel { name: name.clone(), folder })?;
     let runtime = Runtime::load(&config.onnxruntime).map_err(AppError::Runtime)?;
     let mut options = ModelOptions {
         context: config.model.context,
@@ -57,6 +59,25 @@ pub(crate) fn load_model(config: &Config) -> Result<Llm, AppError> {
         options.threads = threads;
     }
     Llm::load(&runtime, &folder, &options).map_err(|error| AppError::Model { name, error })
+}
+
+/// Loads the embedding model of the settings, if they name one. Blocks for a second: call it on a thread of its own.
+pub(crate) fn load_embedder(config: &Config) -> Result<Option<Embedder>, AppError> {
+    let Some(name) = config.embeddings.clone() else { return Ok(None) };
+    let folder =
+        model_folder(config, &name).map_err(|folder| AppError::NoEmbedder { name: name.clone(), folder })?;
+    let runtime = Runtime::load(&config.onnxruntime).map_err(AppError::Runtime)?;
+    let threads = config.model.threads.unwrap_or(ModelOptions::default().threads);
+    Embedder::load(&runtime, &folder, threads).map(Some).map_err(|error| AppError::Model { name, error })
+}
+
+/// The folder of a model by its name; where there is none, the folder that it should be in.
+fn model_folder(config: &Config, name: &str) -> Result<PathBuf, String> {
+    let folder = config.home.model(name);
+    if name.is_empty() || name.contains(['/', '\\']) || !folder.join("config.json").is_file() {
+        return Err(folder.parent().unwrap_or(&folder).display().to_string());
+    }
+    Ok(folder)
 }
 
 /// Everything that a chat needs, and how long it took to put together.

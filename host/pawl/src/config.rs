@@ -80,6 +80,8 @@ struct Raw {
     #[serde(default)]
     model: RawModel,
     #[serde(default)]
+    embeddings: RawEmbeddings,
+    #[serde(default)]
     chat: RawChat,
     #[serde(default)]
     workflows: RawWorkflows,
@@ -99,6 +101,12 @@ struct RawModel {
     threads: Option<usize>,
     at_once: Option<usize>,
     prefix_cache: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawEmbeddings {
+    name: Option<String>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -143,6 +151,8 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     pub(crate) time_zone: TimeZone,
     pub(crate) model: ModelConfig,
+    /// The embedding model's name, where one is to be served.
+    pub(crate) embeddings: Option<String>,
     pub(crate) chat: ChatConfig,
     pub(crate) workflows: WorkflowsConfig,
     pub(crate) record: RecordConfig,
@@ -267,6 +277,7 @@ impl Config {
                     raw.model.prefix_cache.or(default.model.prefix_cache),
                 )?,
             },
+            embeddings: raw.embeddings.name.or(default.embeddings.name),
             chat: ChatConfig {
                 max_rounds: within(
                     "chat.max-rounds",
@@ -415,10 +426,12 @@ mod tests {
     fn an_empty_file_means_the_defaults() {
         let config = resolve("").expect("resolved");
         assert_eq!(config.listen.to_string(), "127.0.0.1:7411");
-        assert_eq!(config.chat.max_rounds, 6);
+        assert_eq!((config.chat.max_rounds, config.embeddings), (6, None));
         assert_eq!(config.chat.max_result, 6 * 1024);
         let names: Vec<&str> = config.plugins.iter().map(|plugin| plugin.name.as_str()).collect();
         assert_eq!(names, ["calendar", "sql"]);
+        let config = resolve("[embeddings]\nname = \"m\"").expect("resolved");
+        assert_eq!(config.embeddings.as_deref(), Some("m"));
     }
 
     #[test]

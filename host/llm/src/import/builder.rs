@@ -9,7 +9,7 @@ use super::data::{Job, Target};
 use super::error::ImportError;
 use super::gguf::{Gguf, Tensor};
 use super::onnx::{
-    ALIGNMENT, AttributeProto, DataType, GraphProto, MICROSOFT, NodeProto, constant, external, int,
+    ALIGNMENT, AttributeProto, DataType, GraphProto, MICROSOFT, constant, external, int, node,
 };
 use super::quant::Layout;
 
@@ -256,14 +256,6 @@ impl<'a> Builder<'a> {
         outputs: &[&str],
         attributes: Vec<AttributeProto>,
     ) {
-        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        self.graph.node.push(NodeProto {
-            input: owned(inputs),
-            output: owned(outputs),
-            name: Some(format!("{}/{op}", outputs[0])),
-            op_type: Some(op.to_owned()),
-            attribute: attributes,
-            domain: Some(domain.to_owned()),
-        });
+        self.graph.node.push(node(op, domain, inputs, outputs, attributes));
     }
 }

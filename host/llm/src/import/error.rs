@@ -1,11 +1,11 @@
 //! Everything that an import can refuse, each with the value, the limit and the mend.
 //!
-//! Invariant: bytes that come from a GGUF file never panic; they end here.
+//! Invariant: bytes that come from a GGUF or safetensors file never panic; they end here.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Why a GGUF file was not imported.
+/// Why a model file was not imported.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
@@ -77,6 +77,14 @@ pub enum ImportError {
         /// What is wrong.
         what: String,
     },
+    /// A safetensors file that is cut short, damaged or too large.
+    #[error("{path} is not a whole safetensors file: {message}")]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
     /// A metadata key that the import needs is absent.
     #[error("metadata key `{0}` is missing")]
     MissingKey(String),
@@ -130,9 +138,9 @@ pub enum ImportError {
     Shape {
         /// The tensor.
         tensor: String,
-        /// Dimensions in the file, innermost first.
+        /// Dimensions in the file, in its order: GGUF has the innermost first, safetensors last.
         found: Vec<u64>,
-        /// Dimensions that the metadata implies, innermost first.
+        /// Dimensions that the metadata implies, in the same order.
         expected: Vec<u64>,
     },
     /// A tensor holds an infinity or NaN.

@@ -1,4 +1,5 @@
-//! GGUF -> a model folder that ONNX Runtime runs: one file in, no Python, nothing lost.
+//! GGUF -> a model folder that ONNX Runtime runs: one file in, no Python, nothing lost. And safetensors of an encoder likewise
+//! (`encoder.rs`, `safetensors.rs`), by the same wire format and staging.
 //!
 //! `gguf.rs` and `header.rs` read the file, `architecture.rs` the model's shape, `packed.rs` and `graph.rs` plan the ONNX graph
 //! (of our own operators, of ONNX Runtime's) out of the pieces in `builder.rs`, `data.rs` decodes the weights (`quant.rs`) to their places, `onnx.rs` is the wire format,
@@ -10,6 +11,7 @@
 mod architecture;
 mod builder;
 mod data;
+mod encoder;
 mod error;
 mod gguf;
 mod graph;
@@ -17,6 +19,7 @@ mod header;
 mod onnx;
 mod packed;
 mod quant;
+mod safetensors;
 mod staging;
 mod tokenizer;
 
@@ -26,6 +29,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+pub(crate) use encoder::{KIND, import_encoder};
 pub use error::ImportError;
 
 use architecture::Hyperparameters;
@@ -93,17 +97,17 @@ pub struct ImportProgress {
 pub struct ImportReport {
     /// The model folder.
     pub folder: PathBuf,
-    /// The GGUF architecture, such as `qwen2`.
+    /// The architecture: of a GGUF file, such as `qwen2`; `bert`.
     pub architecture: String,
-    /// Positions that the graph can address, in tokens.
+    /// Positions that the graph can address, in tokens; of an encoder, the most tokens of a text.
     pub context: u64,
     /// Rows of the embedding, used or not.
     pub vocabulary: u64,
-    /// Tensors by quantization.
+    /// Tensors by quantization or type.
     pub quantization: BTreeMap<String, usize>,
-    /// SHA-256 of the GGUF file, in hex.
+    /// SHA-256 of the file with the weights, in hex.
     pub source_sha256: String,
-    /// Bytes of the GGUF file.
+    /// Bytes of the file with the weights.
     pub source_bytes: u64,
     /// Bytes of the graph's weights.
     pub data_bytes: u64,

@@ -232,6 +232,25 @@ pub(crate) fn value_info(name: &str, kind: DataType, shape: &[Dim]) -> ValueInfo
     ValueInfoProto { name: Some(name.to_owned()), r#type: Some(TypeProto { tensor_type: Some(tensor_type) }) }
 }
 
+/// A node, named after its first output.
+pub(crate) fn node(
+    op: &str,
+    domain: &str,
+    inputs: &[&str],
+    outputs: &[&str],
+    attributes: Vec<AttributeProto>,
+) -> NodeProto {
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    NodeProto {
+        input: owned(inputs),
+        output: owned(outputs),
+        name: outputs.first().map(|output| format!("{output}/{op}")),
+        op_type: Some(op.to_owned()),
+        attribute: attributes,
+        domain: Some(domain.to_owned()),
+    }
+}
+
 /// A constant kept inside the model file; `bytes` are little-endian elements.
 pub(crate) fn constant(name: &str, kind: DataType, dims: &[u64], bytes: Vec<u8>) -> TensorProto {
     TensorProto { raw_data: Some(bytes), ..tensor(name, kind, dims) }
@@ -256,12 +275,16 @@ pub(crate) fn model(graph: GraphProto, properties: &[(&str, &str)]) -> Vec<u8> {
         domain: Some(domain.to_owned()),
         version: Some(version),
     };
+    let mut opsets = vec![opset("", 17), opset(MICROSOFT, 1)];
+    if graph.node.iter().any(|node| node.domain.as_deref() == Some(DOMAIN)) {
+        opsets.push(opset(DOMAIN, 1));
+    }
     ModelProto {
         ir_version: Some(8),
         producer_name: Some("pawl".to_owned()),
         producer_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
         graph: Some(graph),
-        opset_import: vec![opset("", 17), opset(MICROSOFT, 1), opset(DOMAIN, 1)],
+        opset_import: opsets,
         metadata_props: properties.iter().map(|(key, value)| entry(key, *value)).collect(),
     }
     .encode_to_vec()

@@ -58,14 +58,18 @@ impl Staging {
         self.partial.join(name)
     }
 
-    /// Writes and syncs a whole file.
+    /// Writes and syncs a whole file; `name` may name a folder before it.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), ImportError> {
         let path = self.path(name);
+        if let Some(folder) = path.parent().filter(|folder| *folder != self.partial) {
+            fs::create_dir_all(folder).map_err(|source| ImportError::io("create", folder, 0, source))?;
+        }
         let written = File::create_new(&path).and_then(|mut file| {
             file.write_all(bytes)?;
             file.sync_all()
         });
-        written.map_err(|source| ImportError::io("write", &path, bytes.len() as u64, source))
+        let synced = written.and_then(|()| path.parent().map_or(Ok(()), sync_folder));
+        synced.map_err(|source| ImportError::io("write", &path, bytes.len() as u64, source))
     }
 
     /// Makes the folder appear under its name.
@@ -99,7 +103,12 @@ impl Staging {
         let failed = |source| ImportError::io("clear", &self.partial, 0, source);
         for entry in fs::read_dir(&self.partial).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            if entry.file_name() != LOCK_FILE {
+            if entry.file_name() == LOCK_FILE {
+                continue;
+            }
+            if entry.file_type().map_err(failed)?.is_dir() {
+                fs::remove_dir_all(entry.path()).map_err(failed)?;
+            } else {
                 fs::remove_file(entry.path()).map_err(failed)?;
             }
         }

@@ -2,8 +2,9 @@
 //!
 //! Here the library and a session; `providers.rs` says what computes it. `graph.rs` runs graphs of ONNX Runtime's operators
 //! (exports, our portable imports; `interface.rs` reads what they want), `paged.rs` those of our own, which are
-//! `operators.rs`.
+//! `operators.rs`; `encoder.rs` makes vectors of texts.
 
+mod encoder;
 mod graph;
 mod interface;
 mod operators;
@@ -26,7 +27,7 @@ use ort::{
 };
 
 pub use self::providers::Provider;
-pub(crate) use self::{graph::Graph, operators::DOMAIN, paged::Paged};
+pub(crate) use self::{encoder::Encoder, graph::Graph, operators::DOMAIN, paged::Paged};
 use crate::{Error, cpu::avx2::Simd};
 
 /// The metadata key by which a graph says how its KV cache is kept: `paged`, `shared`, or else growing.
@@ -146,7 +147,7 @@ pub(crate) fn load(
     // Our own operators are the processor's.
     let on_cpu = limits.providers.iter().all(|provider| *provider == Provider::Cpu);
     let shared = simd.filter(|_| on_cpu).map(|simd| operators::Shared::new(simd, beside.layers));
-    let session = open(runtime, path, limits, shared.as_ref())?.map_err(|error| {
+    let session = open(runtime, path, (limits.providers, limits.threads), shared.as_ref())?.map_err(|error| {
         let own = error.to_string().contains(&format!("{DOMAIN}:"));
         let hint = match (simd, own) {
             (_, false) => "",
@@ -179,13 +180,13 @@ fn inference(error: ort::Error) -> Error {
 fn open(
     runtime: &Runtime,
     path: &Path,
-    limits: Limits<'_>,
+    (providers, threads): (&[Provider], usize),
     shared: Option<&Arc<operators::Shared>>,
 ) -> Result<ort::Result<Session>, Error> {
     let builder = || -> ort::Result<SessionBuilder> {
         let mut builder = Session::builder(&runtime.environment)?
             .with_optimization_level(GraphOptimizationLevel::All)?
-            .with_intra_threads(limits.threads.max(1))?
+            .with_intra_threads(threads.max(1))?
             .with_inter_threads(1)?
             // Threads spin between the operators of a step, and not after it.
             .with_config_entry("session.force_spinning_stop", "1")?
@@ -195,7 +196,7 @@ fn open(
         }
         Ok(builder)
     };
-    let mut builder = providers::register(builder().map_err(inference)?, limits.providers, limits.threads)?;
+    let mut builder = providers::register(builder().map_err(inference)?, providers, threads)?;
     Ok(builder.commit_from_file(path))
 }
 

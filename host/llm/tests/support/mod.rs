@@ -9,6 +9,7 @@ use std::{
 
 use pawl_llm::{Grammar, Llm, Message, ModelOptions, Output, Request, Runtime, Sampling};
 
+pub(crate) const ENCODER: &str = "all-minilm-l6-v2";
 pub(crate) const MODEL: &str = "smollm2-135m-instruct-q4_1";
 
 /// `PAWL_HOME`, else the user's cache folder.
@@ -23,10 +24,23 @@ fn home() -> PathBuf {
 
 /// The model's folder.
 pub(crate) fn folder() -> PathBuf {
-    let folder = home().join("models").join(MODEL);
+    set_up(home().join("models").join(MODEL), "model.onnx")
+}
+
+/// The embedding model's folder.
+pub(crate) fn embeddings() -> PathBuf {
+    set_up(home().join("models").join(ENCODER), "model.onnx")
+}
+
+/// The folder that it was imported from.
+pub(crate) fn encoder_source() -> PathBuf {
+    set_up(home().join("safetensors").join(ENCODER), "model.safetensors")
+}
+
+fn set_up(folder: PathBuf, file: &str) -> PathBuf {
     assert!(
-        folder.join("model.onnx").is_file(),
-        "no model in {}; `cargo xtask test` sets it up (PAWL_HOME says where)",
+        folder.join(file).is_file(),
+        "no {file} in {}; `cargo xtask test` sets it up (PAWL_HOME says where)",
         folder.display()
     );
     folder

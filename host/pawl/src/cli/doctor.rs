@@ -68,6 +68,7 @@ async fn examine(config: &Config) -> Vec<Finding> {
         providers(config),
         model(config),
     ];
+    findings.extend(embeddings(config));
     findings.extend(plugins(config).await);
     findings.extend(databases(config));
     findings.push(address(config).await);
@@ -125,20 +126,28 @@ fn providers(config: &Config) -> Finding {
 }
 
 fn model(config: &Config) -> Finding {
-    let folder = config.home.model(&config.model.name);
+    let mend =
+        "`pawl model pull` gets one (`pawl model list` has names), `pawl model import FILE.gguf` makes one";
+    model_folder("model", config, &config.model.name, mend)
+}
+
+fn embeddings(config: &Config) -> Option<Finding> {
+    let mend = "`cargo xtask setup --all-models` fetches all-minilm-l6-v2; `pawl model import FOLDER` adds one of a folder \
+                with model.safetensors";
+    let name = config.embeddings.as_deref()?;
+    Some(model_folder("embeddings", config, name, mend))
+}
+
+fn model_folder(what: &'static str, config: &Config, name: &str, mend: &str) -> Finding {
+    let folder = config.home.model(name);
     let mut missing = vec!["config.json", "tokenizer.json", "model.onnx"];
     missing.retain(|file| !folder.join(file).is_file());
     // An export has its graph in a folder, under a name of its own.
     missing.retain(|file| *file != "model.onnx" || !folder.join("onnx").is_dir());
     if missing.is_empty() {
-        return Finding::good("model", folder.display().to_string());
+        return Finding::good(what, folder.display().to_string());
     }
-    let found = format!("{} lacks {}", folder.display(), missing.join(", "));
-    Finding::bad(
-        "model",
-        found,
-        "`pawl model pull` gets one (`pawl model list` has names), `pawl model import FILE.gguf` makes one",
-    )
+    Finding::bad(what, format!("{} lacks {}", folder.display(), missing.join(", ")), mend)
 }
 
 async fn plugins(config: &Config) -> Vec<Finding> {

@@ -1,4 +1,4 @@
-//! `pawl model …`: get a model, make a folder of a GGUF file, look at what there is.
+//! `pawl model …`: get a model, make a folder of a GGUF file or of an encoder's folder, look at what there is.
 
 mod list;
 mod pull;
@@ -18,7 +18,7 @@ use crate::config::Config;
 pub(crate) enum Model {
     /// Get a model: by its name in the catalogue, or from the hub
     Pull(pull::Pull),
-    /// Make a model folder of a GGUF file, without loss
+    /// Make a model folder of a GGUF file, or of a folder with an embedding model, without loss
     Import(Import),
     /// The models that there are, and those of the catalogue that are not there yet
     List,
@@ -28,8 +28,10 @@ pub(crate) enum Model {
 
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// A GGUF file of architecture llama or qwen2
-    file: PathBuf,
+    /// A GGUF file of architecture llama or qwen2; or a folder of sentence-transformers with model.safetensors, of architecture
+    /// bert
+    #[arg(value_name = "FILE|FOLDER")]
+    source: PathBuf,
     /// Folder to make [default: models/NAME under Pawl's home]
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
@@ -55,20 +57,26 @@ impl Model {
 
 impl Import {
     fn run(self, config: &Config) -> Result<ExitCode> {
-        let name = self.file.file_stem().and_then(|stem| stem.to_str());
-        let name = name.with_context(|| format!("{} has no name to give the model", self.file.display()))?;
+        let encoder = self.source.is_dir();
+        // `.` has a name too.
+        let whole = self.source.canonicalize().unwrap_or_else(|_| self.source.clone());
+        let name = if encoder { whole.file_name() } else { self.source.file_stem() };
+        let name = name
+            .and_then(|name| name.to_str())
+            .with_context(|| format!("{} has no name to give the model", self.source.display()))?;
         let folder = self.to.unwrap_or_else(|| config.home.model(name));
         let style = ProgressStyle::with_template("{msg:24} {bar:30} {bytes}/{total_bytes} {eta}")?;
         let bar = ProgressBar::no_length().with_style(style).with_message("import");
-        let report = pawl_llm::import_gguf(
-            &self.file,
-            &folder,
-            self.operators.unwrap_or_else(Operators::for_this_machine),
-            &mut |progress| {
-                bar.set_length(progress.total_bytes);
-                bar.set_position(progress.done_bytes);
-            },
-        )?;
+        let mut progress = |progress: pawl_llm::ImportProgress| {
+            bar.set_length(progress.total_bytes);
+            bar.set_position(progress.done_bytes);
+        };
+        let report = if encoder {
+            pawl_llm::import_encoder(&self.source, &folder, &mut progress)?
+        } else {
+            let operators = self.operators.unwrap_or_else(Operators::for_this_machine);
+            pawl_llm::import_gguf(&self.source, &folder, operators, &mut progress)?
+        };
         bar.finish_and_clear();
         println!("{}: {report:?}", folder.display());
         Ok(ExitCode::SUCCESS)

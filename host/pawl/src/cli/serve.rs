@@ -33,7 +33,10 @@ impl Serve {
         if !address.ip().is_loopback() {
             eprintln!("pawl: listening beyond this machine on {address}, and there is no access control yet");
         }
+        let for_embeddings = config.clone();
+        let embedder = tokio::task::spawn_blocking(move || app::load_embedder(&for_embeddings));
         let (chat, took) = app::start(&config).await?;
+        let embedder = embedder.await??;
         let plugins = chat.plugins.now();
         for missing in plugins.missing() {
             eprintln!("pawl: plugin {} is not loaded: {}", missing.plugin, missing.why);
@@ -62,7 +65,7 @@ impl Serve {
         let triggers = Triggers::new(config.clone(), runs.clone());
         let mut watching = triggers.watch();
         watching.spawn(record::keep_tidy(config.clone(), runs.clone()));
-        let shared = api::Shared { chat, runs: runs.clone(), triggers, config };
+        let shared = api::Shared { chat, embedder, runs: runs.clone(), triggers, config };
         let served = api::serve(listener, shared, stopped()).await;
         watching.shutdown().await;
         runs.close().await;

