@@ -202,7 +202,8 @@ async fn beside_genai(model: &'static str, python: &Path) -> Result<()> {
     );
     pawl.ask(&documents::free(98, 20, 4)).await?;
     genai.ask(&documents::free(98, 20, 4))?;
-    let rows: [(&str, &str, fn(u64) -> Value, fn(Taken) -> f64); 3] = [
+    type Measured = (&'static str, &'static str, fn(u64) -> Value, fn(Taken) -> f64);
+    let rows: [Measured; 3] = [
         (
             "prefill of a new prompt",
             "ms a token",

@@ -5,6 +5,7 @@
 //!   as input and as output, so that GroupQueryAttention appends in place.
 //! - *growing* (other exports): `present.*` of one step, `[1, heads, length, head size]`, is fed back as the next
 //!   `past_key_values.*` without a copy.
+//!
 //! Where an execution provider has memory of its own, the cache lies there and only logits come back.
 //!
 //! Invariants: a cache holds the keys and values of exactly its sequence's first `length` tokens, in order. The runtime's

@@ -70,7 +70,7 @@ impl Provider {
         match self {
             Provider::Cpu => "it is in every build of ONNX Runtime",
             Provider::Cuda => {
-                "`cargo xtask start --gpu cuda` fetches ONNX Runtime with it; it needs an NVIDIA driver, CUDA 13 (libcudart, libcublas, libcufft, libcurand) and cuDNN 9 where the loader finds them (LD_LIBRARY_PATH)"
+                "`cargo xtask start --gpu cuda` fetches ONNX Runtime with it; it needs an NVIDIA driver (libcuda), and CUDA 13 and cuDNN 9 where the loader finds them: PyPI has them (`python3 -m pip install --target DIR nvidia-cuda-runtime nvidia-cublas nvidia-cufft nvidia-curand nvidia-cudnn-cu13`, then LD_LIBRARY_PATH=DIR/nvidia/cu13/lib:DIR/nvidia/cudnn/lib)"
             }
             Provider::TensorRt => {
                 "`cargo xtask start --gpu cuda` fetches ONNX Runtime with it; it needs what `cuda` needs, and TensorRT 10 (libnvinfer) where the loader finds it (LD_LIBRARY_PATH)"

@@ -79,7 +79,7 @@ pub(super) fn gated(gelu: bool, gate: &[f32; LANES], up: &[f32; LANES]) -> [f32;
         // 2 √(2/π) (x + 0.044715 x³); (1 + tanh y) / 2 is sigmoid(2 y).
         let square = _mm256_mul_ps(gate, gate);
         let factor =
-            _mm256_fmadd_ps(square, _mm256_set1_ps(1.595_769_1 * 0.044_715), _mm256_set1_ps(1.595_769_1));
+            _mm256_fmadd_ps(square, _mm256_set1_ps(1.595_769 * 0.044_715), _mm256_set1_ps(1.595_769));
         _mm256_mul_ps(gate, factor)
     } else {
         gate
