@@ -208,6 +208,78 @@ async fn a_turn_outlives_a_plugin_that_misbehaves_and_the_model_is_told() -> Res
     Ok(())
 }
 
+/// One peer answers such requests with 200 and whatever JSON it likes, another dies of some. Here each is refused by name, or
+/// the answer is valid.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_is_kept_or_refused_and_the_server_lives() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = serve(&folder)?;
+    let ask = async |schema: &Value| {
+        let format = json!({"type": "json_schema", "json_schema": {"name": "x", "schema": schema}});
+        let body = json!({"model": "default", "messages": user("Any."), "response_format": format, "max_tokens": 200});
+        server.post("/v1/chat/completions", &body).await
+    };
+    let object = |part: Value| json!({"type": "object", "properties": {"a": part}, "required": ["a"]});
+    let (mut kept, mut refused) = (0, 0);
+    for schema in [
+        json!({"not": {"type": "string"}}),
+        object(json!({"type": "string", "pattern": "^(?=a)b"})),
+        object(json!({"type": "string", "pattern": "^("})),
+        object(json!({"type": "string", "pattern": "^(a{1,1000}){1,1000}$"})),
+        object(json!({"type": "string", "format": "uuid"})),
+        object(json!({"type": "string", "format": "date"})),
+        object(json!({"type": "string", "pattern": "^[A-Z]{3}-[0-9]{4}$"})),
+        object(json!({"type": "array", "items": {"enum": [1, 2]}, "uniqueItems": true})),
+        object(json!({"type": "array", "contains": {"const": 3}})),
+        object(json!({"type": "integer", "multipleOf": 7, "minimum": 10, "maximum": 30})),
+        object(json!({"allOf": [{"type": "integer"}, {"minimum": 3, "maximum": 4}]})),
+        object(json!({"allOf": [{"const": 1}, {"const": 2}]})),
+        json!({"type": "object", "patternProperties": {"^x": {"type": "integer"}}, "additionalProperties": false, "minProperties": 2}),
+        json!({"type": "object", "if": {"required": ["a"]}, "then": {"required": ["b"]}}),
+        json!({"$ref": "#/$defs/loop", "$defs": {"loop": {"$ref": "#/$defs/loop"}}}),
+        json!({"$ref": "https://example.test/elsewhere.json"}),
+        json!({"$ref": "#/$defs/tree", "$defs": {"tree": {"type": "object", "additionalProperties": false, "required": ["n", "of"],
+            "properties": {"n": {"enum": [1]}, "of": {"type": "array", "maxItems": 1, "items": {"$ref": "#/$defs/tree"}}}}}}),
+        json!({"type": "nothing"}),
+        json!("string"),
+    ] {
+        let (status, reply) = ask(&schema).await?;
+        if status == 200 && reply["choices"][0]["finish_reason"] == "stop" {
+            let text = reply["choices"][0]["message"]["content"].as_str().context("content")?;
+            ensure!(
+                jsonschema::is_valid(&schema, &serde_json::from_str(text)?),
+                "{schema} answered by {text}"
+            );
+            kept += 1;
+        } else if status == 200 {
+            ensure!(reply["choices"][0]["finish_reason"] == "length", "{schema}: {reply}");
+        } else {
+            ensure!(status == 400 && !message(&reply).is_empty(), "{schema}: {status} {reply}");
+            refused += 1;
+        }
+    }
+    assert!(kept >= 5 && refused >= 6, "{kept} kept, {refused} refused");
+
+    // Of 5 MB, of 200 levels, and then as always.
+    let large = json!({"enum": (0..110_000).map(|n| format!("{n}-{:030}", 0)).collect::<Vec<_>>()});
+    let (status, error) = ask(&large).await?;
+    assert_eq!((status, message(&error)), (413, "the body is larger than 4 MiB; send less"), "{error}");
+    let (status, error) =
+        ask(&json!({"enum": (0..50_000).map(|n| n.to_string().repeat(4)).collect::<Vec<_>>()})).await?;
+    assert!(status == 400 && message(&error).contains("524288 at most"), "{status} {error}");
+    for levels in [60, 200] {
+        let deep = (0..levels).fold(json!({"type": "integer"}), |inner, _| object(inner));
+        let (status, error) = ask(&deep).await?;
+        assert!(
+            status == 400 && message(&error).contains(if levels == 60 { "48 at most" } else { "127 levels" }),
+            "{error}"
+        );
+    }
+    let (status, _) = ask(&object(json!({"type": "integer", "minimum": 0, "maximum": 9}))).await?;
+    assert_eq!(status, 200);
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_seed_repeats_and_streams_say_what_whole_answers_say() -> Result<()> {
     let folder = tempfile::tempdir()?;

@@ -16,6 +16,30 @@ pub(crate) fn for_engine(pattern: &str) -> String {
     without(&hir, is_misread(&hir)).to_string()
 }
 
+/// Whether the validator, which has a limit of its own, can read the pattern: what cannot be checked is not decoded.
+pub(crate) fn can_be_checked(pattern: &str) -> bool {
+    let small = || {
+        let translated = jsonschema_regex::to_rust_regex(pattern).ok()?;
+        let hir = regex_syntax::parse(&translated).ok()?;
+        Some(expanded(&hir) < ALWAYS_CHECKED)
+    };
+    // Compiling is what costs; this is asked once a round of a chat.
+    small() == Some(true) || jsonschema::validator_for(&serde_json::json!({"pattern": pattern})).is_ok()
+}
+
+/// Below so many characters and classes, repetitions written out, the validator's limit is far.
+const ALWAYS_CHECKED: u64 = 2000;
+
+fn expanded(hir: &Hir) -> u64 {
+    let subs = || hir.kind().subs().iter().fold(0_u64, |sum, sub| sum.saturating_add(expanded(sub)));
+    match hir.kind() {
+        HirKind::Literal(literal) => literal.0.len() as u64,
+        HirKind::Class(class) => unicode(class).ranges().len().max(1) as u64,
+        HirKind::Repetition(r) => subs().saturating_mul(u64::from(r.max.unwrap_or(r.min).max(1))),
+        _ => subs(),
+    }
+}
+
 /// A parsed pattern, written so that it is read back as it was: the printer of `regex-syntax` writes a repetition of a
 /// repetition as one (`(?:a{2})?` as `a{2}?`). Without groups.
 pub(crate) fn written(hir: &Hir) -> String {

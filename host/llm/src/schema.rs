@@ -17,7 +17,7 @@ use crate::{
     Error,
     bounds::{finite, multiples_of, split_integer},
     grammar::{MAX_QUOTED_BYTES, nested::KEYWORD},
-    pattern::for_engine,
+    pattern::{can_be_checked, for_engine},
 };
 
 /// Most bytes of a schema, as compact JSON.
@@ -161,16 +161,32 @@ fn rewrite(schema: &Value, path: &str, depth: usize) -> Result<Value, Error> {
                 let patterns = keyword == "patternProperties";
                 let key = |name: &String| if patterns { for_engine(name) } else { name.clone() };
                 let one = |(name, v): (&String, &Value)| {
+                    if patterns {
+                        check_pattern(name, &format!("{}/{}", place(), escape(name)))?;
+                    }
                     Ok((key(name), rewrite(v, &format!("{}/{}", place(), escape(name)), depth + 1)?))
                 };
                 Value::Object(map.iter().map(one).collect::<Result<_, Error>>()?)
             }
-            Value::String(pattern) if keyword == "pattern" => for_engine(pattern).into(),
+            Value::String(pattern) if keyword == "pattern" => {
+                check_pattern(pattern, &place())?;
+                for_engine(pattern).into()
+            }
             _ => value.clone(),
         };
         out.insert(keyword.clone(), value);
     }
     split_types(out, path)
+}
+
+fn check_pattern(pattern: &str, path: &str) -> Result<(), Error> {
+    if can_be_checked(pattern) {
+        return Ok(());
+    }
+    let message = format!(
+        "the pattern {pattern:.80?} is none that answers can be checked with, or too large; write a smaller one"
+    );
+    Err(refused(path, message))
 }
 
 fn check_keywords(object: &Map<String, Value>, path: &str) -> Result<(), Error> {

@@ -5,6 +5,7 @@
 //! (which a foreign page cannot send unasked; forms, which it can, are refused where they come from one), and on a loopback address the `Host` must be a loopback name.
 
 mod approvals;
+mod body;
 mod chat;
 mod embeddings;
 mod error;

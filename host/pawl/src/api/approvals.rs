@@ -1,7 +1,6 @@
 //! `GET /v1/approvals` and `POST /v1/approvals/{id}`: what waits for a person, and their word on it.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use pawl_flow::{Approval, ApprovalError, Decision};
@@ -9,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
+use super::body::Body;
 use super::error::ApiError;
 use super::wire;
 use crate::approvals::GatedError;
@@ -65,7 +65,7 @@ pub(crate) async fn decide(
     State(app): State<App>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Json<Approval>, ApiError> {
     let said: Said = wire::json(&headers, &body)?;
     let decision = match said.decision {

@@ -1,7 +1,6 @@
 //! `POST /v1/chat/completions`, whole; `stream.rs` sends the same in pieces.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
@@ -9,6 +8,7 @@ use pawl_flow::Approval;
 use pawl_llm::TokenLogprob;
 use serde_json::{Value, json};
 
+use super::body::Body;
 use super::error::ApiError;
 use super::{App, models, stream, wire};
 use crate::approvals;
@@ -17,7 +17,7 @@ use crate::chat::{CallRecord, Ending, Outcome};
 pub(crate) async fn completions(
     State(app): State<App>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Response, ApiError> {
     let request: wire::Request = wire::json(&headers, &body)?;
     models::known(&app, &request.model)?;

@@ -4,7 +4,6 @@
 //! it knows are checked, and an error names the place. A text that is too long is refused, never cut.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use base64::Engine;
@@ -13,6 +12,7 @@ use pawl_llm::{Embedder, Error};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::body::Body;
 use super::error::ApiError;
 use super::{App, models, wire};
 
@@ -64,7 +64,7 @@ struct Usage {
 pub(crate) async fn create(
     State(app): State<App>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Json<Reply>, ApiError> {
     let request: Request = wire::json(&headers, &body)?;
     let embedder = app.embedder.as_ref().ok_or_else(none)?;

@@ -1,12 +1,12 @@
 //! `POST /v1/hooks/NAME`: messages of other programs, which begin workflows.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::App;
+use super::body::Body;
 use super::error::ApiError;
 use crate::triggers::webhook::{MAX_BODY, Refused, Signed};
 
@@ -15,7 +15,7 @@ pub(crate) async fn receive(
     State(app): State<App>,
     Path(name): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     if body.len() > MAX_BODY {
         let large = format!("the message is larger than {} KiB", MAX_BODY >> 10);

@@ -1,7 +1,6 @@
 //! `POST /v1/workflows/{name}/runs`, `GET /v1/runs…`, and what one says to a run: signals, cancelling, a step in doubt.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use pawl_flow::{Failure, FlowError, Resolution, Run, RunId, Sources, Start};
@@ -9,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
+use super::body::Body;
 use super::error::ApiError;
 use super::wire;
 use crate::flow::{check, scripts};
@@ -32,7 +32,7 @@ pub(crate) async fn begin(
     State(app): State<App>,
     Path(name): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<(StatusCode, Json<Run>), ApiError> {
     let begin: Begin = if body.is_empty() {
         Begin { input: Value::Null, by: None, key: None }
@@ -122,7 +122,7 @@ pub(crate) async fn signal(
     State(app): State<App>,
     Path((id, name)): Path<(String, String)>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let id: RunId = id.parse()?;
     let payload: Value = if body.is_empty() { Value::Null } else { wire::json(&headers, &body)? };
@@ -135,7 +135,7 @@ pub(crate) async fn cancel(
     State(app): State<App>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let id: RunId = id.parse()?;
     // A foreign page cannot send JSON unasked, and can send an empty body.
@@ -167,7 +167,7 @@ pub(crate) async fn resolve(
     State(app): State<App>,
     Path((id, step)): Path<(String, String)>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<Json<Value>, ApiError> {
     let id: RunId = id.parse()?;
     let said: Said = wire::json(&headers, &body)?;

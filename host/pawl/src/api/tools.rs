@@ -1,13 +1,13 @@
 //! `GET /v1/tools` and `POST /v1/tools/{name}`: the plugins' functions, without a model.
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use pawl_plugin::CallError;
 use serde_json::{Value, json};
 
 use super::App;
+use super::body::Body;
 use super::error::ApiError;
 use super::wire;
 use crate::approvals::Reached;
@@ -33,7 +33,7 @@ pub(crate) async fn call(
     State(app): State<App>,
     Path(name): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    Body(body): Body,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let plugins = app.chat.plugins.now();
     let tool = plugins.resolve(&name).ok_or_else(|| {

@@ -153,6 +153,9 @@ pub(crate) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Res
     let value = read.map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
+        if inner.to_string().starts_with("recursion limit exceeded") {
+            return ApiError::bad_request("the body's JSON is nested deeper than 127 levels; flatten it");
+        }
         let place = if inner.is_data() && path != "." { format!("at \"{path}\": ") } else { String::new() };
         let error = ApiError::bad_request(format!("the body is not what it must be: {place}{inner}"));
         if path == "." { error } else { error.param(path) }
