@@ -59,7 +59,7 @@ const BYTE: i64 = 6;
 /// A vocabulary that has been read and checked.
 pub(crate) struct Vocabulary<'a> {
     tokens: &'a [String],
-    kinds: Kinds<'a>,
+    kinds: Kinds,
     merges: Vec<(&'a str, &'a str)>,
     writing: Writing,
     ids: BTreeMap<&'a str, u32>,
@@ -96,16 +96,15 @@ pub(crate) struct SpecialIds {
 }
 
 /// The tokens' kinds by id.
-#[derive(Clone, Copy)]
-struct Kinds<'a>(&'a [i64]);
+struct Kinds(Vec<i64>);
 
-impl Kinds<'_> {
-    fn of(self, id: usize) -> i64 {
+impl Kinds {
+    fn of(&self, id: usize) -> i64 {
         self.0.get(id).copied().unwrap_or(UNUSED)
     }
 
     /// Whether merging letters may lead to a token; to what could change who speaks it may not.
-    fn is_text(self, id: usize, token: &str) -> bool {
+    fn is_text(&self, id: usize, token: &str) -> bool {
         match self.of(id) {
             NORMAL => true,
             USER_DEFINED => !(token.starts_with('<') && token.ends_with('>')),
@@ -148,16 +147,23 @@ impl<'a> Vocabulary<'a> {
             )));
         }
         let pieces = matches!(writing, Writing::Pieces { .. });
-        let kinds = Kinds(kinds);
-        let ids = ids(tokens, kinds, pieces)?;
+        let mut kinds = Kinds(kinds.to_vec());
+        let ids = ids(tokens, &kinds, pieces)?;
+        // As in llama.cpp, what ends answers is structure also where the file has it found in any text. (There even a
+        // normal token is; but in Gemma 4 `</s>` is one.)
+        for id in END_TOKENS.iter().filter_map(|token| ids.get(token)) {
+            if let Some(kind) = kinds.0.get_mut(*id as usize).filter(|kind| **kind == USER_DEFINED) {
+                *kind = CONTROL;
+            }
+        }
         if pieces {
-            spm::check_bytes(tokens, kinds, &ids)?;
+            spm::check_bytes(tokens, &kinds, &ids)?;
         }
         let merges = match writing {
             Writing::Pieces { lines: false, .. } => {
-                spm::merges(tokens, gguf.floats("tokenizer.ggml.scores")?, kinds, &ids)?
+                spm::merges(tokens, gguf.floats("tokenizer.ggml.scores")?, &kinds, &ids)?
             }
-            _ => merges(gguf.texts("tokenizer.ggml.merges")?, kinds, &ids)?,
+            _ => merges(gguf.texts("tokenizer.ggml.merges")?, &kinds, &ids)?,
         };
         let role = |name: &str| role(gguf, name, &ids, tokens);
         // What llama.cpp takes where such a file names none.
@@ -239,11 +245,7 @@ fn placeholder(id: usize) -> String {
 }
 
 /// The used tokens by text, each once and of a known kind.
-fn ids<'a>(
-    tokens: &'a [String],
-    kinds: Kinds<'_>,
-    pieces: bool,
-) -> Result<BTreeMap<&'a str, u32>, ImportError> {
+fn ids<'a>(tokens: &'a [String], kinds: &Kinds, pieces: bool) -> Result<BTreeMap<&'a str, u32>, ImportError> {
     let mut ids = BTreeMap::new();
     for (id, token) in tokens.iter().enumerate() {
         match kinds.of(id) {
@@ -266,7 +268,7 @@ fn ids<'a>(
 /// The merges as pairs whose parts and result are tokens; without those that would let text become a structural one.
 fn merges<'a>(
     merges: &'a [String],
-    kinds: Kinds<'_>,
+    kinds: &Kinds,
     ids: &BTreeMap<&str, u32>,
 ) -> Result<Vec<(&'a str, &'a str)>, ImportError> {
     let mut pairs = Vec::with_capacity(merges.len());

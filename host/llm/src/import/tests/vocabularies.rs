@@ -249,8 +249,12 @@ fn ends_are_the_usual_control_tokens_and_those_that_the_file_names() -> Tested {
         ends(&renamed("<tool_call>", "<|eot_id|>", 3))?,
         ["<|im_end|>", "<|endoftext|>", "<|eot_id|>"]
     );
-    // one that is a part of answers is no end
-    assert_eq!(ends(&renamed("<tool_call>", "<|eot_id|>", 4))?, ["<|im_end|>", "<|endoftext|>"]);
+    // also where the file has it found in any text, but not where it is a word
+    assert_eq!(
+        ends(&renamed("<tool_call>", "<|eot_id|>", 4))?,
+        ["<|im_end|>", "<|endoftext|>", "<|eot_id|>"]
+    );
+    assert_eq!(ends(&renamed("<tool_call>", "<|eot_id|>", 1))?, ["<|im_end|>", "<|endoftext|>"]);
     let named = |sample: &mut Sample| {
         sample.put("tokenizer.ggml.eom_token_id", Meta::U32(0));
     };

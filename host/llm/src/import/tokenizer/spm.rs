@@ -18,7 +18,7 @@ const MAX_PIECE: usize = 1024;
 pub(super) fn merges<'a>(
     tokens: &'a [String],
     scores: &[f32],
-    kinds: Kinds<'_>,
+    kinds: &Kinds,
     ids: &BTreeMap<&str, u32>,
 ) -> Result<Vec<(&'a str, &'a str)>, ImportError> {
     if scores.len() != tokens.len() {
@@ -57,7 +57,7 @@ pub(super) fn merges<'a>(
 /// Fails unless every byte has its token and nothing else looks like one.
 pub(super) fn check_bytes(
     tokens: &[String],
-    kinds: Kinds<'_>,
+    kinds: &Kinds,
     ids: &BTreeMap<&str, u32>,
 ) -> Result<(), ImportError> {
     for byte in 0..=u8::MAX {
