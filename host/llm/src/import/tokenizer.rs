@@ -150,7 +150,7 @@ impl<'a> Vocabulary<'a> {
         let mut kinds = Kinds(kinds.to_vec());
         let ids = ids(tokens, &kinds, pieces)?;
         // As in llama.cpp, what ends answers is structure also where the file has it found in any text. (There even a
-        // normal token is; but in Gemma 4 `</s>` is one.)
+        // normal token is; but `</s>` is a word like others in Qwen's vocabulary and in Gemma 4's.)
         for id in END_TOKENS.iter().filter_map(|token| ids.get(token)) {
             if let Some(kind) = kinds.0.get_mut(*id as usize).filter(|kind| **kind == USER_DEFINED) {
                 *kind = CONTROL;

@@ -7,7 +7,7 @@ use tokenizers::Tokenizer;
 use super::super::gguf::Gguf;
 use super::super::tokenizer::Vocabulary;
 use super::Tested;
-use super::sample::{Meta, Sample};
+use super::sample::{HIDDEN, Meta, Sample};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -337,5 +337,30 @@ fn a_damaged_vocabulary_of_pieces_is_refused() -> Tested {
     assert!(error.contains("token 260 (\"<0x\") has type 1 and is no byte"), "{error}");
     let error = renamed(260, "ab")?;
     assert!(error.contains("tokens 259 and 260 are both \"ab\""), "{error}");
+    Ok(())
+}
+
+#[test]
+fn a_model_with_pieces_is_imported() -> Tested {
+    let folder = tempfile::tempdir()?;
+    let mut sample = Sample::model(8);
+    pieces(&mut sample);
+    sample.tensors.remove(0);
+    sample.matrix("token_embd.weight", HIDDEN, 285, 8);
+    let model = folder.path().join("model");
+    let gguf = sample.write(folder.path())?;
+    super::super::import_gguf(&gguf, &model, super::super::Operators::Own, &mut |_| {})?;
+    let read = |name: &str| -> Result<serde_json::Value, Failure> {
+        Ok(serde_json::from_slice(&std::fs::read(model.join(name))?)?)
+    };
+    let config = read("tokenizer_config.json")?;
+    assert_eq!((&config["bos_token"], &config["add_bos_token"]), (&"<s>".into(), &true.into()));
+    assert_eq!(read("generation_config.json")?["eos_token_id"], serde_json::json!([2, 283]));
+    let tokenizer = Tokenizer::from_file(model.join("tokenizer.json")).map_err(|error| error.to_string())?;
+    // as Hugging Face's libraries decode it, without the first space
+    assert_eq!(
+        tokenizer.decode(&[262, 271, 271, 3 + 0xC3, 3 + 0xA9], true).map_err(|e| e.to_string())?,
+        "a  é"
+    );
     Ok(())
 }

@@ -282,3 +282,17 @@ fn an_unused_token_amid_used_ones_leaves_a_place() -> Tested {
         Ok(())
     })
 }
+
+#[test]
+fn a_user_defined_token_stands_for_its_own_text() -> Tested {
+    vocabulary(renamed("<tool_call>", "Á", 4), |vocabulary| {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("tokenizer.json");
+        std::fs::write(&path, serde_json::to_vec(&vocabulary.tokenizer()?)?)?;
+        let loaded = crate::vocabulary::Vocabulary::load(&path, None, &vocabulary.end_ids())?;
+        assert_eq!(loaded.encode_plain("Áthe")?, [103, 97]);
+        // and not for the byte 0xC1, which this letter stands for in other tokens
+        assert_eq!(loaded.bytes(103), "Á".as_bytes());
+        Ok(())
+    })
+}

@@ -197,3 +197,52 @@ pub(super) fn names() -> String {
     let all: Vec<&str> = SPLITS.iter().flat_map(|split| split.names).copied().collect();
     all.join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use tokenizers::{
+        PreTokenizedString, PreTokenizer, SplitDelimiterBehavior,
+        pre_tokenizers::split::{Split, SplitPattern},
+    };
+
+    use super::SPLITS;
+
+    /// Characters of one kind in a row; the search may try only so often before it gives up.
+    const RUN: usize = 200_000;
+
+    #[test]
+    fn no_name_is_listed_twice() {
+        let mut names: Vec<&str> = SPLITS.iter().flat_map(|split| split.names).copied().collect();
+        let listed = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), listed);
+    }
+
+    #[test]
+    fn each_expression_copes_with_long_runs() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let mut expressions: Vec<&str> = SPLITS.iter().flat_map(|split| split.expressions).copied().collect();
+        expressions.sort_unstable();
+        expressions.dedup();
+        for expression in expressions {
+            let split = Split::new(
+                SplitPattern::Regex(expression.to_owned()),
+                SplitDelimiterBehavior::Isolated,
+                false,
+            )?;
+            for unit in ["A", "a", "Ab", "a b ", " ", "\n", "\r\n", "7", "-", "é", "中", "\u{301}", "'s"] {
+                let text = unit.repeat(RUN / unit.chars().count());
+                let mut pieces = PreTokenizedString::from(text.as_str());
+                split.pre_tokenize(&mut pieces)?;
+                let found =
+                    pieces.get_splits(tokenizers::OffsetReferential::Original, tokenizers::OffsetType::Byte);
+                assert_eq!(
+                    found.iter().map(|(piece, ..)| piece.len()).sum::<usize>(),
+                    text.len(),
+                    "{expression}"
+                );
+            }
+        }
+        Ok(())
+    }
+}
