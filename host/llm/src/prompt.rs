@@ -55,7 +55,7 @@ impl Prompt {
 
     fn encode_tail(&mut self) {
         self.tokens.truncate(self.fixed);
-        match self.vocabulary.encode_plain(&self.tail) {
+        match self.vocabulary.encode_start(&self.tail) {
             Ok(tokens) => self.tokens.extend(tokens),
             // Told when the prompt is used.
             Err(error) => self.failed = Some(error),

@@ -30,9 +30,9 @@ impl Scorer {
         Ok(Scorer { vocabulary: model.vocabulary, text })
     }
 
-    /// Text to tokens; nothing in it is special.
+    /// A text to tokens; nothing in it is special.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
-        self.vocabulary.encode_plain(text)
+        self.vocabulary.encode_start(text)
     }
 
     /// Begins a new text.

@@ -2,11 +2,12 @@
 //!
 //! Invariant: text that comes from outside never becomes a special token. [`Vocabulary::encode_plain`] treats every
 //! added token of the form `<…>`, and all that tokenizer.json calls special, as letters; only what
-//! [`Vocabulary::encode_template`] is told to be template text may hold them.
+//! [`Vocabulary::encode_template`] is told to be template text may hold them. What [`Vocabulary::bytes`] says of a token
+//! is what text it is made of.
 
 use std::{panic::AssertUnwindSafe, path::Path, sync::Arc};
 
-use tokenizers::{AddedToken, Tokenizer};
+use tokenizers::{AddedToken, DecoderWrapper, NormalizerWrapper, Tokenizer};
 use toktrie::{TokEnv, TokTrie, TokenId, TokenizerEnv};
 use toktrie_hf_tokenizers::{ByteTokenizer, ByteTokenizerEnv};
 
@@ -16,8 +17,13 @@ use crate::Error;
 pub(crate) struct Vocabulary {
     /// Takes no special tokens from text.
     plain: Tokenizer,
+    /// The same with a space before a text, where the model knows texts only so (SentencePiece's dummy prefix).
+    prefixing: Option<Tokenizer>,
     trie: TokTrie,
+    /// Longest text first.
     specials: Vec<Special>,
+    /// First characters of special tokens, each once.
+    openers: Vec<char>,
     /// Tokens that tokenizer.json has; the head may have rows beyond them, which mean nothing.
     size: usize,
 }
@@ -82,21 +88,32 @@ impl Vocabulary {
             .collect();
         specials.sort_by_key(|special| std::cmp::Reverse(special.text.len()));
 
+        let mut openers: Vec<char> = specials.iter().filter_map(|s| s.text.chars().next()).collect();
+        openers.sort_unstable();
+        openers.dedup();
+
+        // The byte tokenizer takes the prefix away: what a grammar continues is not the beginning of a text.
+        let prefixing = tokenizer.get_normalizer().is_some_and(prepends).then(|| tokenizer.clone());
         let mut bytes = ByteTokenizer::from_tokenizer(tokenizer).map_err(|e| e.to_string())?;
         if !eos.is_empty() {
             bytes.set_eos_tokens(eos);
         }
         let env = ByteTokenizerEnv::new(bytes, Some(rows)).map_err(|e| e.to_string())?;
-        let mut plain = env.tokenizer.hf_tokenizer;
+        let trie = with_own_bytes(env.tok_trie, &env.tokenizer.hf_tokenizer);
         let as_special = |s: &Special| {
             AddedToken::from(s.text.clone(), true)
                 .lstrip(s.strip_left)
                 .rstrip(s.strip_right)
                 .normalized(false)
         };
-        plain.add_special_tokens(&specials.iter().map(as_special).collect::<Vec<_>>());
-        plain.set_encode_special_tokens(true);
-        Ok(Vocabulary { plain, trie: env.tok_trie, specials, size })
+        let specials_as_added: Vec<_> = specials.iter().map(as_special).collect();
+        let guarded = |mut tokenizer: Tokenizer| {
+            tokenizer.add_special_tokens(&specials_as_added);
+            tokenizer.set_encode_special_tokens(true);
+            tokenizer
+        };
+        let (plain, prefixing) = (guarded(env.tokenizer.hf_tokenizer), prefixing.map(guarded));
+        Ok(Vocabulary { plain, prefixing, trie, specials, openers, size })
     }
 
     /// Tokens that mean something; ids from here on are padding of the head.
@@ -104,13 +121,14 @@ impl Vocabulary {
         self.size
     }
 
-    /// Text to tokens; nothing in it is special.
+    /// Text that goes on from other text, to tokens; nothing in it is special.
     pub(crate) fn encode_plain(&self, text: &str) -> Result<Vec<TokenId>, Error> {
-        if text.is_empty() {
-            return Ok(Vec::new());
-        }
-        let encoding = self.plain.encode_fast(text, false).map_err(|e| Error::Tokenizer(e.to_string()))?;
-        Ok(encoding.get_ids().to_vec())
+        encode(&self.plain, text)
+    }
+
+    /// Text at the beginning or right after a special token, to tokens; nothing in it is special.
+    pub(crate) fn encode_start(&self, text: &str) -> Result<Vec<TokenId>, Error> {
+        encode(self.prefixing.as_ref().unwrap_or(&self.plain), text)
     }
 
     /// Pieces to tokens. What stands between two special tokens is encoded as one text, whoever wrote it, so that the
@@ -130,7 +148,7 @@ impl Vocabulary {
                 push_stripped(&mut encoded.tail, &rest[..at], &mut strip);
                 let before = std::mem::take(&mut encoded.tail);
                 let before = if special.strip_left { before.trim_end() } else { &before };
-                encoded.tokens.extend(self.encode_plain(before)?);
+                encoded.tokens.extend(self.encode_start(before)?);
                 encoded.tokens.push(special.id);
                 strip = special.strip_right;
                 rest = &rest[at + special.text.len()..];
@@ -142,16 +160,16 @@ impl Vocabulary {
 
     /// The leftmost special token, the longest where several begin.
     fn find_special(&self, text: &str) -> Option<(usize, &Special)> {
-        let found = self.specials.iter().filter_map(|special| Some((text.find(&special.text)?, special)));
-        found.min_by_key(|(at, special)| (*at, std::cmp::Reverse(special.text.len())))
+        let at_opener = |(at, _): (usize, &str)| {
+            let here = &text[at..];
+            Some((at, self.specials.iter().find(|special| here.starts_with(&special.text))?))
+        };
+        text.match_indices(self.openers.as_slice()).find_map(at_opener)
     }
 
     /// First characters of special tokens, each once.
     pub(crate) fn special_openers(&self) -> Vec<char> {
-        let mut openers: Vec<char> = self.specials.iter().filter_map(|s| s.text.chars().next()).collect();
-        openers.sort_unstable();
-        openers.dedup();
-        openers
+        self.openers.clone()
     }
 
     /// What a token shows in an answer: its bytes, nothing for control tokens.
@@ -164,6 +182,42 @@ impl Vocabulary {
             }
             _ => bytes,
         }
+    }
+}
+
+/// Added tokens of byte-level vocabularies stand for their text as it is. The byte tokenizer reads every letter as the
+/// byte that it stands for elsewhere (`Á` as 0xC1).
+fn with_own_bytes(trie: TokTrie, tokenizer: &Tokenizer) -> TokTrie {
+    let byte_level = |decoder: &DecoderWrapper| matches!(decoder, DecoderWrapper::ByteLevel(_));
+    let added = tokenizer.get_added_tokens_decoder();
+    let wrong = |(id, token): &(&TokenId, &AddedToken)| {
+        !is_special(token) && trie.token(**id) != token.content.as_bytes()
+    };
+    if !tokenizer.get_decoder().is_some_and(byte_level) || !added.iter().any(|entry| wrong(&entry)) {
+        return trie;
+    }
+    let mut words: Vec<Vec<u8>> =
+        (0..trie.vocab_size()).map(|id| trie.token(id as TokenId).to_vec()).collect();
+    for (id, token) in added.iter().filter(wrong) {
+        words[*id as usize] = token.content.clone().into_bytes();
+    }
+    TokTrie::from(trie.info(), &words).with_eos_tokens(trie.eos_tokens())
+}
+
+fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<TokenId>, Error> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let encoding = tokenizer.encode_fast(text, false).map_err(|e| Error::Tokenizer(e.to_string()))?;
+    Ok(encoding.get_ids().to_vec())
+}
+
+/// Whether texts get a beginning that nobody wrote.
+fn prepends(normalizer: &NormalizerWrapper) -> bool {
+    match normalizer {
+        NormalizerWrapper::Prepend(_) => true,
+        NormalizerWrapper::Sequence(all) => all.as_ref().iter().any(prepends),
+        _ => false,
     }
 }
 

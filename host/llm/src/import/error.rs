@@ -155,7 +155,7 @@ pub enum ImportError {
         /// What the file names.
         found: String,
         /// What is supported.
-        supported: &'static str,
+        supported: String,
     },
     /// A vocabulary that contradicts itself.
     #[error("vocabulary is unusable: {0}")]

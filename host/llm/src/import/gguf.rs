@@ -56,6 +56,8 @@ pub(crate) enum Value {
     Bool(bool),
     Text(String),
     Integers(Vec<i64>),
+    /// Numbers in single precision; nothing that is read has more.
+    Floats(Vec<f32>),
     Texts(Vec<String>),
     /// An array of a type that nothing here reads.
     Other,
@@ -69,6 +71,7 @@ impl Value {
             Self::Bool(value) => value.to_string(),
             Self::Text(value) => format!("the text {:?}", value.chars().take(40).collect::<String>()),
             Self::Integers(values) => format!("an array of {} integers", values.len()),
+            Self::Floats(values) => format!("an array of {} numbers", values.len()),
             Self::Texts(values) => format!("an array of {} strings", values.len()),
             Self::Other => "an array".to_owned(),
         }
@@ -161,6 +164,15 @@ impl Gguf {
             None => Err(ImportError::MissingKey(key.to_owned())),
             Some(Value::Texts(texts)) => Ok(texts),
             Some(other) => Err(bad(key, other, "an array of texts")),
+        }
+    }
+
+    /// A list of numbers in single precision that must be there.
+    pub(crate) fn floats(&self, key: &str) -> Result<&[f32], ImportError> {
+        match self.value(key) {
+            None => Err(ImportError::MissingKey(key.to_owned())),
+            Some(Value::Floats(floats)) => Ok(floats),
+            Some(other) => Err(bad(key, other, "an array of 32-bit floats")),
         }
     }
 

@@ -137,7 +137,11 @@ impl Header<'_> {
             STRING => {
                 (0..length).map(|_| self.text("an array element")).collect::<Result<_, _>>().map(Value::Texts)
             }
-            FLOAT32 | FLOAT64 => {
+            FLOAT32 => (0..length)
+                .map(|_| self.bytes("an array element").map(f32::from_le_bytes))
+                .collect::<Result<_, _>>()
+                .map(Value::Floats),
+            FLOAT64 => {
                 for _ in 0..length {
                     self.scalar(element, key, at)?;
                 }

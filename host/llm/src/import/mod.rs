@@ -149,7 +149,7 @@ pub(crate) fn import_gguf(
     let staging = Staging::begin(folder)?;
     write_json(&staging, "config.json", &config(&shape, &vocabulary, plan.vocabulary, plan.tied))?;
     write_json(&staging, "generation_config.json", &generation_config(&vocabulary))?;
-    write_json(&staging, "tokenizer.json", &tokenizer_json(&vocabulary)?)?;
+    write_json(&staging, "tokenizer.json", &vocabulary.tokenizer()?)?;
     write_json(&staging, "tokenizer_config.json", &vocabulary.config(shape.context))?;
     staging.write("model.onnx", &onnx::model(plan.graph, properties))?;
     let data = staging.path(onnx::DATA_FILE);
@@ -216,14 +216,6 @@ fn generation_config(vocabulary: &Vocabulary<'_>) -> Value {
         "eos_token_id": vocabulary.end_ids(),
         "pad_token_id": special.pad,
     })
-}
-
-/// `tokenizer.json`, tried on the library that will load it.
-fn tokenizer_json(vocabulary: &Vocabulary<'_>) -> Result<Value, ImportError> {
-    let tokenizer = vocabulary.tokenizer();
-    serde_json::from_value::<tokenizers::Tokenizer>(tokenizer.clone())
-        .map_err(|error| ImportError::Tokens(error.to_string()))?;
-    Ok(tokenizer)
 }
 
 fn write_json(staging: &Staging, file: &'static str, value: &Value) -> Result<(), ImportError> {

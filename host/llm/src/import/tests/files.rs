@@ -19,7 +19,7 @@ fn check(path: &Path) -> Result<(), ImportError> {
     let shape = Hyperparameters::read(&gguf)?;
     let plan = graph::plan(&gguf, &shape, DataType::Float)?;
     let vocabulary = Vocabulary::read(&gguf, plan.vocabulary)?;
-    super::super::tokenizer_json(&vocabulary)?;
+    vocabulary.tokenizer()?;
     Ok(())
 }
 

@@ -1,7 +1,9 @@
 //! Imports of small synthetic files: whole ones, and ones that lie.
 
+mod agreement;
 mod files;
 mod folders;
+mod pieces;
 mod sample;
 mod vocabularies;
 mod weights;

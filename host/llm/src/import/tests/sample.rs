@@ -10,6 +10,8 @@ pub(super) enum Meta {
     Text(String),
     Texts(Vec<String>),
     I32s(Vec<i32>),
+    F32s(Vec<f32>),
+    Flag(bool),
 }
 
 /// One tensor: dimensions innermost first, ggml's type number, bytes.
@@ -209,6 +211,15 @@ impl Sample {
                     out.extend([9u32, 5].iter().flat_map(|number| number.to_le_bytes()));
                     out.extend((values.len() as u64).to_le_bytes());
                     out.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+                }
+                Meta::F32s(values) => {
+                    out.extend([9u32, 6].iter().flat_map(|number| number.to_le_bytes()));
+                    out.extend((values.len() as u64).to_le_bytes());
+                    out.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+                }
+                Meta::Flag(value) => {
+                    out.extend(7u32.to_le_bytes());
+                    out.push(u8::from(*value));
                 }
             }
         }
