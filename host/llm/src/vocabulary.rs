@@ -208,8 +208,13 @@ fn encode(tokenizer: &Tokenizer, text: &str) -> Result<Vec<TokenId>, Error> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
-    let encoding = tokenizer.encode_fast(text, false).map_err(|e| Error::Tokenizer(e.to_string()))?;
-    Ok(encoding.get_ids().to_vec())
+    // The search for words gives up with a panic where it tried ten million ways, as on so many spaces in a row.
+    let encoding = std::panic::catch_unwind(AssertUnwindSafe(|| tokenizer.encode_fast(text, false)));
+    match encoding {
+        Ok(Ok(encoding)) => Ok(encoding.get_ids().to_vec()),
+        Ok(Err(error)) => Err(Error::Tokenizer(error.to_string())),
+        Err(_) => Err(Error::Tokenizer(format!("a text of {} bytes cannot be split into words", text.len()))),
+    }
 }
 
 /// Whether texts get a beginning that nobody wrote.

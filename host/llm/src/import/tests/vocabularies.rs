@@ -229,7 +229,7 @@ fn no_merge_makes_a_control_token() -> Tested {
             change(sample);
             split_by("llama-bpe")(sample);
         },
-        |found| loaded(found),
+        loaded,
     );
     let error = error.err().ok_or("it was accepted")?.to_string();
     assert!(error.contains("the text of special token") && error.contains("\"the\""), "{error}");

@@ -208,7 +208,7 @@ mod tests {
     use super::SPLITS;
 
     /// Characters of one kind in a row; the search may try only so often before it gives up.
-    const RUN: usize = 200_000;
+    const RUN: usize = 50_000;
 
     #[test]
     fn no_name_is_listed_twice() {
