@@ -271,7 +271,8 @@ async fn a_schema_is_kept_or_refused_and_the_server_lives() -> Result<()> {
         let deep = (0..levels).fold(json!({"type": "integer"}), |inner, _| object(inner));
         let (status, error) = ask(&deep).await?;
         assert!(
-            status == 400 && message(&error).contains(if levels == 60 { "48 schemas deep" } else { "127 levels" }),
+            status == 400
+                && message(&error).contains(if levels == 60 { "48 schemas deep" } else { "127 levels" }),
             "{error}"
         );
     }

@@ -184,9 +184,9 @@ pub(super) fn register(
 /// What the runtime said, without where in its source it said so.
 fn plain(error: &ort::Error) -> String {
     let said = error.to_string();
-    let said = [" : FAIL : ", " was false. "].iter().fold(said.as_str(), |said, before| {
-        said.rsplit_once(before).map_or(said, |(_, what)| what)
-    });
+    let said = [" : FAIL : ", " was false. "]
+        .iter()
+        .fold(said.as_str(), |said, before| said.rsplit_once(before).map_or(said, |(_, what)| what));
     said.trim().to_owned()
 }
 
