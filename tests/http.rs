@@ -326,6 +326,18 @@ async fn a_seed_repeats_and_streams_say_what_whole_answers_say() -> Result<()> {
     assert_eq!(tokens.trim(), content, "{whole}");
     assert!(first["choices"][0]["logprobs"].is_null());
 
+    // What ends it is no part of it, nor are its tokens.
+    let stop: String = text.chars().skip(8).take(3).collect();
+    let mut stopped = streamed.clone();
+    stopped["stream"] = json!(false);
+    stopped["stop"] = json!([stop]);
+    let (_, reply) = server.post("/v1/chat/completions", &stopped).await?;
+    let told = reply["choices"][0]["logprobs"]["content"].as_array().context("logprobs")?;
+    let tokens: String = told.iter().filter_map(|token| token["token"].as_str()).collect();
+    let content = reply["choices"][0]["message"]["content"].as_str().context("content")?;
+    assert_eq!(tokens.trim(), content, "{reply}");
+    assert!(!content.contains(&stop) && content.len() < text.len(), "{reply}");
+
     decided["logprobs"] = json!(false);
     decided["top_logprobs"] = json!(3);
     let (status, error) = server.post("/v1/chat/completions", &decided).await?;

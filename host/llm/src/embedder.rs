@@ -165,14 +165,18 @@ struct Worker {
 impl Worker {
     fn serve(mut self, mut queue: mpsc::Receiver<Job>) {
         loop {
-            while self.active.len() < AT_ONCE {
-                let next = if self.active.is_empty() { queue.blocking_recv() } else { queue.try_recv().ok() };
-                match next {
-                    Some(job) => self.admit(job),
+            // One a batch: who runs does not wait for the texts of all others to be encoded.
+            let next = match self.active.len() {
+                0 => match queue.blocking_recv() {
+                    Some(job) => Some(job),
                     // Idle, and nobody can send any more.
-                    None if self.active.is_empty() => return,
-                    None => break,
-                }
+                    None => return,
+                },
+                active if active < AT_ONCE => queue.try_recv().ok(),
+                _ => None,
+            };
+            if let Some(job) = next {
+                self.admit(job);
             }
             self.step();
         }
@@ -182,7 +186,7 @@ impl Worker {
         if reply.is_closed() {
             return;
         }
-        match catch_unwind(AssertUnwindSafe(|| self.encode(&texts))) {
+        match catch_unwind(AssertUnwindSafe(|| self.encode(&texts, &reply))) {
             Ok(Ok(rows)) => {
                 let mut left: Vec<usize> = (0..rows.len()).collect();
                 left.sort_by_key(|row| std::cmp::Reverse(rows[*row].len()));
@@ -190,15 +194,25 @@ impl Worker {
                 self.active.push_back(Active { rows, vectors, left: left.into(), reply });
             }
             Ok(Err(error)) => answer(reply, Err(error)),
-            Err(panic) => answer(reply, Err(stopped(&*panic))),
+            // The library asserts what a text of any sense has, such as a million spaces in a row.
+            Err(_) => {
+                let message = "a text cannot be split into words; break long runs of one character";
+                answer(reply, Err(Error::Request(message.into())));
+            }
         }
     }
 
-    fn encode(&self, texts: &[String]) -> Result<Vec<Vec<u32>>, Error> {
+    fn encode(&self, texts: &[String], reply: &Reply) -> Result<Vec<Vec<u32>>, Error> {
         let encode = |(index, text): (usize, &String)| {
+            if reply.is_closed() {
+                return Err(Error::Cancelled);
+            }
             let encoding = self.tokenizer.encode_fast(text.as_str(), true);
             let row = encoding.map_err(|e| Error::Tokenizer(e.to_string()))?.get_ids().to_vec();
             let (tokens, limit) = (row.len(), self.max_tokens);
+            if tokens == 0 {
+                return Err(Error::Request(format!("text {index} has no tokens; send one with words")));
+            }
             if tokens > limit { Err(Error::TextTooLong { index, tokens, limit }) } else { Ok(row) }
         };
         texts.iter().enumerate().map(encode).collect()

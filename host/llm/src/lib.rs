@@ -45,7 +45,11 @@ mod template;
 mod text;
 mod vocabulary;
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 pub use embedder::{Embedder, EmbedderInfo, Embeddings};
 #[doc(hidden)]
@@ -54,7 +58,7 @@ pub use error::Error;
 pub use generate::{Event, Finish, Output, Request, StopReason, Usage};
 pub use grammar::{Grammar, holds, json_in_lark, quotes};
 pub use import::{IMPORTER_VERSION, ImportError, ImportProgress, ImportReport, Operators};
-pub use logprobs::TokenLogprob;
+pub use logprobs::{MAX_ALTERNATIVES, TokenLogprob};
 pub use model::{ModelInfo, ModelOptions};
 pub use prompt::Prompt;
 pub use runtime::{Provider, Runtime};
@@ -182,6 +186,12 @@ pub fn import_gguf(
     progress: &mut dyn FnMut(ImportProgress),
 ) -> Result<ImportReport, Error> {
     Ok(import::import_gguf(gguf, folder, operators, progress)?)
+}
+
+/// The graph of a model folder: `model.onnx`, `onnx/model.onnx`, or the only one in `onnx/`. An error where there is none, or
+/// several.
+pub fn graph_of(folder: &Path) -> Result<PathBuf, Error> {
+    model::graph_path(folder)
 }
 
 /// Turns a folder of sentence-transformers (`model.safetensors`, architecture `bert`) into a model folder for [`Embedder`]. The

@@ -8,7 +8,7 @@ use toktrie::{SimpleVob, TokenId};
 use crate::{Error, sampler::each_allowed, vocabulary::Vocabulary};
 
 /// Most alternatives of a token that can be asked for.
-pub(crate) const MAX_ALTERNATIVES: usize = 20;
+pub const MAX_ALTERNATIVES: usize = 20;
 
 /// A token of an answer and how likely it was.
 #[derive(Clone, Debug, PartialEq)]

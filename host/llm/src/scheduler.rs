@@ -32,7 +32,7 @@ pub(crate) const STACK_BYTES: usize = 16 << 20;
 /// The way to a generation's receiver.
 #[derive(Clone, Debug)]
 pub(crate) struct Events {
-    /// Unbounded: a request has at most as many events as the context has tokens, and the model thread must not wait for
+    /// Unbounded: a request has at most two events for each token that the context has, and the model thread must not wait for
     /// a slow reader.
     sender: mpsc::UnboundedSender<Result<Event, Error>>,
 }

@@ -8,6 +8,7 @@
 //! | `sentence_bert_config.json` (optional) | `max_seq_length` |
 //! | `tokenizer_config.json` (optional) | `model_max_length` |
 //! | `config.json` | `max_position_embeddings` |
+//! | `config_sentence_transformers.json` (optional) | that no text is put before every other |
 //! | `tokenizer.json` | the tokens |
 //!
 //! Invariant: what is not known here is refused by its name. A vector that was made otherwise than the model's own library
@@ -46,6 +47,7 @@ impl Sentence {
     /// Reads the folder's modules; `None` where it names none.
     pub(crate) fn read(folder: &Path) -> Result<Option<Sentence>, Error> {
         const MODULES: &str = "modules.json";
+        refuse_prompt(folder)?;
         let path = folder.join(MODULES);
         let Some(modules) = read_json(&path)? else { return Ok(None) };
         let refused = |message: String| Error::ModelFile { path: path.clone(), message };
@@ -109,6 +111,20 @@ fn read_pooling(path: &Path) -> Result<Pooling, Error> {
         ["mean_tokens" | "mean"] => Ok(Pooling::Mean),
         ["cls_token" | "cls"] => Ok(Pooling::First),
         modes => Err(refused(&format!("its pooling is {modes:?}; one of mean and cls is supported"))),
+    }
+}
+
+/// Refuses a text that is to be put before every other.
+fn refuse_prompt(folder: &Path) -> Result<(), Error> {
+    let path = folder.join("config_sentence_transformers.json");
+    let config = read_json(&path)?.unwrap_or(Value::Null);
+    match config.get("default_prompt_name") {
+        None | Some(Value::Null) => Ok(()),
+        Some(name) => {
+            let message =
+                format!("`default_prompt_name` is {name}, a text before every other, which is not supported");
+            Err(Error::ModelFile { path, message })
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pawl_llm::{Embedder, Llm, ModelOptions, Runtime};
+use pawl_llm::{Embedder, Llm, Message, ModelOptions, Prompt, Runtime};
 
 use crate::approvals::Approvals;
 use crate::chat::Chat;
@@ -23,7 +23,7 @@ pub(crate) enum AppError {
     )]
     NoModel { name: String, folder: String },
     #[error(
-        "no embedding model \"{name}\" in {folder}; `cargo xtask setup --all-models` fetches all-minilm-l6-v2, `pawl model import FOLDER` adds one of a folder with model.safetensors"
+        "no embedding model \"{name}\" in {folder}; `pawl model pull all-minilm-l6-v2` gets one, `pawl model import FOLDER` makes one of a folder with model.safetensors"
     )]
     NoEmbedder { name: String, folder: String },
     #[error("model \"{name}\": {error}")]
@@ -59,6 +59,13 @@ pub(crate) fn load_model(config: &Config) -> Result<Llm, AppError> {
         options.threads = threads;
     }
     Llm::load(&runtime, &folder, &options).map_err(|error| AppError::Model { name, error })
+}
+
+/// Messages to tokens, off the runtime's threads: long ones take a while.
+pub(crate) async fn render(llm: &Llm, messages: Vec<Message>) -> Result<Prompt, pawl_llm::Error> {
+    let llm = llm.clone();
+    let rendered = tokio::task::spawn_blocking(move || llm.render(&messages)).await;
+    rendered.unwrap_or_else(|error| Err(pawl_llm::Error::Stopped(error.to_string())))
 }
 
 /// Loads the embedding model of the settings, if they name one. Blocks for a second: call it on a thread of its own.

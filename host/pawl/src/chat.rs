@@ -212,6 +212,7 @@ impl From<pawl_llm::Error> for TurnError {
             pawl_llm::Error::Busy { .. } => TurnError::Busy,
             refused @ (pawl_llm::Error::Schema { .. }
             | pawl_llm::Error::Grammar(_)
+            | pawl_llm::Error::Tokenizer(_)
             | pawl_llm::Error::Request(_)) => TurnError::Refused(refused.to_string()),
             other => TurnError::Model(other.to_string()),
         }

@@ -349,7 +349,15 @@ fn parse(path: &str, text: &str) -> Result<Raw, ConfigError> {
 }
 
 fn providers(names: Vec<String>) -> Result<Vec<Provider>, ConfigError> {
-    names.iter().map(|name| name.trim().parse().map_err(ConfigError::Provider)).collect()
+    let parsed = names.iter().map(|name| name.trim().parse().map_err(ConfigError::Provider));
+    let providers: Vec<Provider> = parsed.collect::<Result<_, _>>()?;
+    match providers.split_last() {
+        Some((_, before)) if before.contains(&Provider::Cpu) => {
+            let message = "`cpu` computes everything, so that what is named after it would compute nothing";
+            Err(ConfigError::Provider(message.to_owned()))
+        }
+        _ => Ok(providers),
+    }
 }
 
 /// The build of ONNX Runtime that has what is asked for, as `cargo xtask` puts it there.

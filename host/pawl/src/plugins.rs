@@ -21,7 +21,7 @@ use pawl_plugin::{Compiler, Host, HostOptions, Manifest, Plugin};
 use crate::app::AppError;
 use crate::config::{Config, PluginConfig};
 use lock::Lock;
-use model::{HostModel, LateModel};
+use model::{HostModel, LateEmbedder, LateModel};
 use set::{Member, Set};
 
 /// A plugin that was asked for and is not there; the others go on.
@@ -44,6 +44,7 @@ struct Shared {
     current: RwLock<Arc<Set>>,
     /// Checks what it is to decode; none where no model runs.
     llm: OnceLock<Llm>,
+    embedder: LateEmbedder,
 }
 
 impl Plugins {
@@ -78,6 +79,7 @@ impl Plugins {
             lock: config.lock.clone(),
             current: RwLock::new(Arc::new(set)),
             llm: OnceLock::new(),
+            embedder: LateEmbedder::new(config.clone()),
         };
         Ok(Plugins { shared: Arc::new(shared) })
     }
@@ -94,13 +96,19 @@ impl Plugins {
         }
         // A second call finds the same model.
         let _ = self.shared.llm.set(llm.clone());
-        self.shared.host.set_model(Arc::new(HostModel(llm.clone())));
+        self.shared.host.set_model(Arc::new(HostModel::new(llm.clone(), self.embedder())));
         self
     }
 
     /// Lets plugins ask the model of the settings, which is loaded when the first one does.
     pub(crate) fn with_late_model(self, config: &Config) -> Plugins {
-        self.with_model(Arc::new(LateModel::new(config.clone())))
+        let model = LateModel::new(config.clone(), self.embedder());
+        self.with_model(Arc::new(model))
+    }
+
+    /// The embedding model, one for all that want it.
+    pub(crate) fn embedder(&self) -> LateEmbedder {
+        self.shared.embedder.clone()
     }
 
     /// Lets plugins ask this model.

@@ -242,16 +242,20 @@ impl Graph<'_, '_, '_> {
 
     /// Query, key and value side by side: weight `[hidden, 3 * hidden]` and bias.
     fn projections(&mut self, layer: &str, hidden: usize) -> Result<(String, String), ImportError> {
-        let (mut together, mut biases) = (vec![0.0; hidden * 3 * hidden], Vec::new());
-        for (part, name) in ["query", "key", "value"].into_iter().enumerate() {
+        let (mut weights, mut biases) = (Vec::new(), Vec::new());
+        for name in ["query", "key", "value"] {
             let name = format!("{layer}attention.self.{name}");
-            let weight = self.weights.take(&format!("{name}.weight"), &[hidden, hidden])?;
+            weights.push(self.weights.take(&format!("{name}.weight"), &[hidden, hidden])?);
+            biases.extend(self.weights.take(&format!("{name}.bias"), &[hidden])?);
+        }
+        // As large as what was found in the file, and not as what the file says of itself.
+        let mut together = vec![0.0; hidden * 3 * hidden];
+        for (part, weight) in weights.iter().enumerate() {
             for (to, row) in weight.chunks_exact(hidden).enumerate() {
                 for (from, value) in row.iter().enumerate() {
                     together[from * 3 * hidden + part * hidden + to] = *value;
                 }
             }
-            biases.extend(self.weights.take(&format!("{name}.bias"), &[hidden])?);
         }
         let (weight, bias) = (format!("{layer}attention.self.weight"), format!("{layer}attention.self.bias"));
         self.data.put(&weight, &[hidden, 3 * hidden], &together)?;

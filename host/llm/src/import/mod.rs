@@ -53,7 +53,7 @@ pub enum Operators {
     /// ONNX Runtime's in float32, for other processors; one sequence at a time.
     Portable,
     /// ONNX Runtime's in float16, for GPUs, whose attention computes in nothing else; one sequence at a time. The weights'
-    /// codes are the file's, their scales are rounded to float16.
+    /// codes are the file's; their scales, norms, biases and matrices of floats are rounded to float16, and held to its range.
     Device,
 }
 

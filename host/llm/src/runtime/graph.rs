@@ -20,7 +20,7 @@
 
 use std::ptr::{self, NonNull};
 
-use half::f16;
+use half::{f16, vec::HalfBitsVecExt};
 use ort::{
     AsPointer,
     memory::{AllocationDevice, Allocator, AllocatorType, MemoryInfo, MemoryType},
@@ -210,8 +210,14 @@ impl Graph {
             Ok(match (&device, shared, cache) {
                 (Some(device), ..) => DynTensor::new(device, cache, shape)?.into_dyn(),
                 (None, false, _) => DynTensor::new(self.session.allocator(), cache, shape)?.into_dyn(),
-                (None, true, TensorElementType::Float16) => zeros::<f16>(shape)?,
-                (None, true, _) => zeros::<f32>(shape)?,
+                // Zeros of the allocator's, which take memory when they are written over: those of f16's own would at once.
+                (None, true, TensorElementType::Float16) => {
+                    let zeros = vec![0_u16; shape.iter().product()].reinterpret_into::<f16>();
+                    Tensor::from_array((shape, zeros))?.into_dyn()
+                }
+                (None, true, _) => {
+                    Tensor::from_array((shape, vec![0_f32; shape.iter().product()]))?.into_dyn()
+                }
             })
         };
         let values = self.names.past.iter().map(|_| tensor()).collect::<ort::Result<_>>()?;
@@ -256,13 +262,6 @@ impl Rows {
     }
 }
 
-fn zeros<T: PrimitiveTensorElementType + Clone + Default + std::fmt::Debug + 'static>(
-    shape: [usize; 4],
-) -> ort::Result<DynValue> {
-    let count = shape.iter().product();
-    Ok(Tensor::from_array((shape, vec![T::default(); count]))?.into_dyn())
-}
-
 /// The logits after the last token, of `[1, tokens, vocabulary]`.
 fn last_row(logits: &DynValue) -> ort::Result<Vec<f32>> {
     fn last<T>(shape: &[i64], values: &[T]) -> ort::Result<usize> {
@@ -289,7 +288,8 @@ impl Backend for Graph {
         let best = known.enumerate().max_by_key(|(_, length)| *length).filter(|(_, length)| *length >= WORTH);
         let Some((index, length)) = best else { return self.empty_cache().map_err(inference) };
         let (tokens, mut cache) = self.kept.remove(index);
-        if length * 2 >= tokens.len() {
+        // What lies in a device's memory cannot be copied: it is cut, however much of it is lost.
+        if length * 2 >= tokens.len() || self.device.is_some() {
             self.truncate(&mut cache, length)?;
             return Ok(cache);
         }
@@ -342,15 +342,19 @@ impl Backend for Graph {
 
     fn close(&mut self, mut cache: Cache, tokens: &[TokenId]) {
         let steady = cache.steady;
-        if steady < WORTH || self.truncate(&mut cache, steady).is_err() {
+        // A growing one in a device's memory can be neither cut nor copied.
+        let lost = self.device.is_some() && !self.interface.shared;
+        if steady < WORTH || lost || self.truncate(&mut cache, steady).is_err() {
             return;
         }
         let tokens = &tokens[..steady];
         self.kept.retain(|(kept, _)| !tokens.starts_with(kept));
         self.kept.push((tokens.to_vec(), cache));
         let room = self.kv_bytes / self.bytes_per_position().max(1);
-        // In memory a shared cache takes what was written of it.
-        while self.kept.iter().map(|(tokens, _)| tokens.len()).sum::<usize>() > room {
+        // In the processor's memory a shared cache takes what was written of it, in a device's all of it.
+        let whole = self.device.as_ref().map(|_| self.context);
+        let takes = |(tokens, _): &(Vec<TokenId>, Cache)| whole.unwrap_or(tokens.len());
+        while self.kept.iter().map(takes).sum::<usize>() > room {
             self.kept.remove(0);
         }
     }

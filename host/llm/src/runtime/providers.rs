@@ -1,7 +1,7 @@
 //! Execution providers: what computes a graph in the place of ONNX Runtime's own processor kernels.
 //!
-//! Invariant: a provider that was asked for computes, or loading the model fails and says what is missing. There is no
-//! falling back to the processor: a provider that loads and takes no operator of the graph is an error too.
+//! Invariant: every provider that was asked for is loaded, and the first computes, or loading the model fails and says what is
+//! missing. There is no falling back to the processor: a first one that takes no operator of the graph is an error too.
 
 #![expect(unsafe_code, reason = "ort's safe API does not tell which provider took which operator")]
 
@@ -190,15 +190,15 @@ fn plain(error: &ort::Error) -> String {
     said.trim().to_owned()
 }
 
-/// How many operators of the graph each provider took; an error where one that was asked for took none.
+/// How many operators of the graph each provider took; an error where the first that was asked for took none.
 pub(super) fn shares(session: &Session, providers: &[Provider]) -> Result<BTreeMap<Provider, usize>, Error> {
     let counted = nodes(session).map_err(|error| Error::Inference(error.to_string()))?;
     let share = |provider: Provider| counted.get(provider.canonical()).copied().unwrap_or(0);
-    for provider in providers.iter().copied().filter(|provider| *provider != Provider::Cpu) {
-        if share(provider) == 0 {
-            let message = "it was loaded, but takes none of this graph's operators".to_owned();
-            return Err(Error::Provider { provider, message });
-        }
+    // Those behind it get what it leaves, which may be nothing.
+    let first = providers.first().copied().filter(|provider| *provider != Provider::Cpu);
+    if let Some(provider) = first.filter(|provider| share(*provider) == 0) {
+        let message = "it was loaded, but takes none of this graph's operators".to_owned();
+        return Err(Error::Provider { provider, message });
     }
     Ok(Provider::ALL.into_iter().map(|one| (one, share(one))).filter(|(_, nodes)| *nodes > 0).collect())
 }
@@ -237,7 +237,7 @@ fn nodes(session: &Session) -> ort::Result<BTreeMap<String, usize>> {
     Ok(counted)
 }
 
-/// Where keys and values are kept: in the memory of the first provider that has one of its own.
+/// Where keys and values are kept: in the memory of the first provider, where it has one of its own.
 pub(super) fn memory(providers: &[Provider]) -> ort::Result<Option<MemoryInfo<'static>>> {
     let device = providers.first().and_then(|provider| provider.device());
     device.map(|device| MemoryInfo::new(device, 0, AllocatorType::Device, MemoryType::Default)).transpose()

@@ -1,6 +1,85 @@
-//! Tests of loading the library, without one.
+//! Tests of loading the library, without one; and of the way of a device's memory, with the processor's in its place.
+
+use std::path::PathBuf;
+
+use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 
 use super::*;
+use crate::backend::{Backend, Part};
+
+type Tested = Result<(), Box<dyn std::error::Error>>;
+
+/// ONNX Runtime's library, as set-up puts it there.
+fn library() -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let cache = || Some(std::env::var_os("XDG_CACHE_HOME")?.into());
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
+    let home = std::env::var_os("PAWL_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(cache().or_else(home)?.join("pawl")));
+    let folder = home.ok_or("no home")?.join("runtime");
+    let files = std::fs::read_dir(&folder)?.flatten().map(|entry| entry.path());
+    let is_library = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("libonnxruntime.so") && !name.ends_with(".verified")
+    };
+    files.into_iter().find(is_library).ok_or_else(|| format!("none in {}", folder.display()).into())
+}
+
+/// Evaluates the tokens beyond what the sequence has, and gives the logits after the last.
+fn logits(
+    graph: &mut Graph,
+    sequence: &mut <Graph as Backend>::Sequence,
+    tokens: &[u32],
+) -> Result<Vec<f32>, Error> {
+    graph.evaluate(vec![Part { sequence, tokens, wanted: vec![(tokens.len(), None)] }])?;
+    Ok(graph.logits(0).to_vec())
+}
+
+#[test]
+fn a_cache_in_a_devices_memory_gives_the_same_and_is_cut_or_left_but_never_copied() -> Tested {
+    let folder = tempfile::tempdir()?;
+    let path = crate::import::tests::device_model(folder.path())?;
+    let runtime = Runtime::load(&library()?)?;
+    let beside = Beside { layers: 2, kv_heads: 2, head_size: 32 };
+    // Room for one whole context and a half: a position takes 512 bytes.
+    let limits = Limits { providers: &[], threads: 1, context: 256, kv_bytes: 512 * 384 };
+    let graph = |shared: bool, device: bool| -> Result<Graph, Box<dyn std::error::Error>> {
+        let session = open(&runtime, &path, (&[], 1), None)??;
+        let memory = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default)?;
+        Ok(Graph::new(session, shared, device.then_some(memory), beside, limits)?)
+    };
+    let prompt: Vec<u32> = (0..200).map(|index| (index * 29 + 7) % 90).collect();
+    let other: Vec<u32> = prompt[..70].iter().copied().chain((0..50).map(|index| index % 80)).collect();
+    for shared in [true, false] {
+        let (mut host, mut device) = (graph(shared, false)?, graph(shared, true)?);
+        let (mut a, mut b) = (host.open(&prompt, true)?, device.open(&prompt, true)?);
+        for end in [150, 199, 200] {
+            let expected = logits(&mut host, &mut a, &prompt[..end])?;
+            assert_eq!(logits(&mut device, &mut b, &prompt[..end])?, expected, "shared: {shared}, {end}");
+        }
+        host.close(a, &prompt);
+        device.close(b, &prompt);
+
+        let (mut a, mut b) = (host.open(&other, true)?, device.open(&other, true)?);
+        // One that grows there is not kept; one of the whole context is taken and cut.
+        assert_eq!((host.length(&a), device.length(&b)), (70, if shared { 70 } else { 0 }));
+        let expected = logits(&mut host, &mut a, &other)?;
+        let found = logits(&mut device, &mut b, &other)?;
+        assert!(expected.iter().zip(&found).all(|(a, b)| (a - b).abs() < 0.02), "shared: {shared}");
+        let again = device.open(&prompt, true)?;
+        assert_eq!(device.length(&again), 0, "it is given away");
+        host.close(a, &other);
+        device.close(b, &other);
+
+        // Of two, the one used last is kept: each takes a whole context of the device's memory.
+        let mut b = device.open(&prompt[100..], true)?;
+        logits(&mut device, &mut b, &prompt[100..])?;
+        device.close(b, &prompt[100..]);
+        let (b, c) = (device.open(&other, true)?, device.open(&prompt[100..], true)?);
+        assert_eq!((device.length(&b), device.length(&c)), (0, if shared { 98 } else { 0 }));
+    }
+    Ok(())
+}
 
 #[test]
 fn version_comes_from_build_info_or_file_name() {

@@ -78,7 +78,7 @@ pub(crate) async fn create(
             format!("dimensions is {asked}; the vectors of \"{}\" have {}", info.name, info.dimensions);
         return Err(ApiError::bad_request(message).param("dimensions"));
     }
-    let embeddings = embedder.embed(texts(request.input)?).await?;
+    let embeddings = embedder.embed(texts(request.input)?).await.map_err(refused)?;
     let encoding = request.encoding_format.unwrap_or_default();
     let tokens = embeddings.tokens.iter().sum();
     let data = embeddings.vectors.into_iter().enumerate().map(|(index, vector)| Embedding {
@@ -97,7 +97,7 @@ pub(crate) async fn create(
 fn none() -> ApiError {
     ApiError::not_found(
         "no embedding model is served: put name = \"all-minilm-l6-v2\" under [embeddings] in pawl.toml and start again; \
-         `cargo xtask setup --all-models` fetches that one, `pawl model import FOLDER` adds another",
+         `pawl model pull all-minilm-l6-v2` gets that one, `pawl model import FOLDER` makes another",
     )
     .code("model_not_found")
     .param("model")
@@ -143,19 +143,17 @@ fn texts(input: Value) -> Result<Vec<String>, ApiError> {
     list.into_iter().enumerate().map(one).collect()
 }
 
-impl From<Error> for ApiError {
-    fn from(error: Error) -> ApiError {
-        let message = error.to_string();
-        match error {
-            Error::TextTooLong { .. } => {
-                ApiError::bad_request(message).code("context_length_exceeded").param("input")
-            }
-            Error::Request(_) => ApiError::bad_request(message).param("input"),
-            Error::Busy { .. } => ApiError::new(StatusCode::TOO_MANY_REQUESTS, message).code("busy"),
-            _ => {
-                tracing::error!("{message}");
-                ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the texts could not be embedded")
-            }
+fn refused(error: Error) -> ApiError {
+    let message = error.to_string();
+    match error {
+        Error::TextTooLong { .. } => {
+            ApiError::bad_request(message).code("context_length_exceeded").param("input")
+        }
+        Error::Request(_) | Error::Tokenizer(_) => ApiError::bad_request(message).param("input"),
+        Error::Busy { .. } => ApiError::new(StatusCode::TOO_MANY_REQUESTS, message).code("busy"),
+        _ => {
+            tracing::error!("{message}");
+            ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "the texts could not be embedded")
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use axum::http::{HeaderMap, StatusCode, header};
 use jiff::ZonedDateTime;
-use pawl_llm::Sampling;
+use pawl_llm::{MAX_ALTERNATIVES, Sampling};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -211,7 +211,9 @@ fn alternatives(wanted: bool, top: Option<usize>) -> Result<Option<usize>, ApiEr
     let refused = |message: String| Err(ApiError::bad_request(message).param("top_logprobs"));
     match top {
         Some(_) if !wanted => refused("top_logprobs needs \"logprobs\": true".into()),
-        Some(count) if count > 20 => refused(format!("top_logprobs is {count}; use 0 to 20")),
+        Some(count) if count > MAX_ALTERNATIVES => {
+            refused(format!("top_logprobs is {count}; use 0 to {MAX_ALTERNATIVES}"))
+        }
         top => Ok(wanted.then_some(top.unwrap_or(0))),
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use super::decision::{self, AnswerFilter, AnswerShape, Decision, Offered};
 use super::prompt::Parts;
 use super::{CallRecord, Chat, Choice, Example, Turn, TurnError, TurnEvent, TurnUsage};
+use crate::app;
 
 /// How often a call that failed for its arguments is mended.
 const MENDS: usize = 2;
@@ -91,7 +92,7 @@ pub(super) async fn generate(
         format: turn.format.as_ref(),
         now: &turn.now,
     };
-    let mut prompt = chat.llm.render(&parts.messages())?;
+    let mut prompt = app::render(&chat.llm, parts.messages()).await?;
     let (grammar, begun) = constraint(turn, offer, &shape);
     prompt.push_text(&begun);
     let request = Request {
@@ -124,6 +125,9 @@ pub(super) async fn generate(
             Event::Token(mut token) => {
                 let cut = before.min(token.bytes.len());
                 before -= cut;
+                for (other, _) in token.top.iter_mut().filter(|(other, _)| *other == token.bytes) {
+                    other.drain(..cut);
+                }
                 token.bytes.drain(..cut);
                 if !token.bytes.is_empty() {
                     tokens.push(token);
@@ -142,6 +146,14 @@ pub(super) async fn generate(
     if matches!(decision, Some(Decision::Call { .. })) {
         tokens.clear();
     }
+    // A stop string is no part of the answer, nor are its tokens.
+    let mut left = text.len().saturating_sub(if open { 0 } else { decision::ANSWER.len() });
+    tokens.retain_mut(|token| {
+        let kept = left.min(token.bytes.len());
+        left -= kept;
+        token.bytes.truncate(kept);
+        kept > 0
+    });
     Ok(Written { decision, tokens, reason: finish.reason })
 }
 

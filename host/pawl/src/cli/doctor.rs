@@ -132,22 +132,22 @@ fn model(config: &Config) -> Finding {
 }
 
 fn embeddings(config: &Config) -> Option<Finding> {
-    let mend = "`cargo xtask setup --all-models` fetches all-minilm-l6-v2; `pawl model import FOLDER` adds one of a folder \
-                with model.safetensors";
+    let mend = "`pawl model pull all-minilm-l6-v2` gets one, `pawl model import FOLDER` makes one of a folder with model.safetensors";
     let name = config.embeddings.as_deref()?;
     Some(model_folder("embeddings", config, name, mend))
 }
 
 fn model_folder(what: &'static str, config: &Config, name: &str, mend: &str) -> Finding {
     let folder = config.home.model(name);
-    let mut missing = vec!["config.json", "tokenizer.json", "model.onnx"];
+    let mut missing = vec!["config.json", "tokenizer.json"];
     missing.retain(|file| !folder.join(file).is_file());
-    // An export has its graph in a folder, under a name of its own.
-    missing.retain(|file| *file != "model.onnx" || !folder.join("onnx").is_dir());
-    if missing.is_empty() {
-        return Finding::good(what, folder.display().to_string());
+    if !missing.is_empty() {
+        return Finding::bad(what, format!("{} lacks {}", folder.display(), missing.join(", ")), mend);
     }
-    Finding::bad(what, format!("{} lacks {}", folder.display(), missing.join(", ")), mend)
+    match pawl_llm::graph_of(&folder) {
+        Ok(_) => Finding::good(what, folder.display().to_string()),
+        Err(error) => Finding::bad(what, error.to_string(), mend),
+    }
 }
 
 async fn plugins(config: &Config) -> Vec<Finding> {

@@ -6,7 +6,7 @@ mod pull;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use pawl_llm::Operators;
@@ -28,7 +28,7 @@ pub(crate) enum Model {
 
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// A GGUF file of architecture llama or qwen2; or a folder of sentence-transformers with model.safetensors, of architecture
+    /// A GGUF file of architecture llama, qwen2, qwen3, gemma or gemma3; or a folder of sentence-transformers with model.safetensors, of architecture
     /// bert
     #[arg(value_name = "FILE|FOLDER")]
     source: PathBuf,
@@ -58,6 +58,13 @@ impl Model {
 impl Import {
     fn run(self, config: &Config) -> Result<ExitCode> {
         let encoder = self.source.is_dir();
+        if encoder && let Some(operators) = self.operators {
+            bail!(
+                "--operators {} is for GGUF files; leave it out for {}",
+                operators.name(),
+                self.source.display()
+            );
+        }
         // `.` has a name too.
         let whole = self.source.canonicalize().unwrap_or_else(|_| self.source.clone());
         let name = if encoder { whole.file_name() } else { self.source.file_stem() };

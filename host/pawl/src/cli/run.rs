@@ -69,8 +69,8 @@ pub(crate) fn sources(config: &Config, flow: &str) -> Result<Sources> {
 /// The runs, with all that they need; a script that is to be run is checked first.
 pub(crate) async fn open(config: &Config, script: Option<&Sources>) -> Result<Runs> {
     let loading = config.clone();
-    let model = Arc::new(LateModel::new(config.clone()));
     let plugins = tokio::task::spawn_blocking(move || Plugins::load(&loading)).await??;
+    let model = Arc::new(LateModel::new(config.clone(), plugins.embedder()));
     let plugins = plugins.with_model(Arc::clone(&model));
     if let Some(sources) = script {
         let set = plugins.now();

@@ -80,7 +80,7 @@ impl Screen {
         // One that cannot be loaded is said once, and not of each résumé.
         let loading = config.clone();
         let llm = tokio::task::spawn_blocking(move || app::load_model(&loading)).await??;
-        let model = Arc::new(LateModel::loaded(config.clone(), llm));
+        let model = Arc::new(LateModel::loaded(config.clone(), llm, plugins.embedder()));
         let plugins = plugins.with_model(Arc::clone(&model));
         let approvals = Approvals::open(&config.home)?;
         let runs = Runs::open(&config, plugins, model, &approvals, Scope::All).await?;

@@ -33,10 +33,8 @@ impl Serve {
         if !address.ip().is_loopback() {
             eprintln!("pawl: listening beyond this machine on {address}, and there is no access control yet");
         }
-        let for_embeddings = config.clone();
-        let embedder = tokio::task::spawn_blocking(move || app::load_embedder(&for_embeddings));
         let (chat, took) = app::start(&config).await?;
-        let embedder = embedder.await??;
+        let embedder = chat.plugins.embedder().get().await?;
         let plugins = chat.plugins.now();
         for missing in plugins.missing() {
             eprintln!("pawl: plugin {} is not loaded: {}", missing.plugin, missing.why);
@@ -60,7 +58,7 @@ impl Serve {
                 tracing::warn!("warm-up: {error}");
             }
         });
-        let model = Arc::new(LateModel::loaded(config.clone(), chat.llm.clone()));
+        let model = Arc::new(LateModel::loaded(config.clone(), chat.llm.clone(), chat.plugins.embedder()));
         let runs = Runs::open(&config, chat.plugins.clone(), model, &chat.approvals, Scope::All).await?;
         let triggers = Triggers::new(config.clone(), runs.clone());
         let mut watching = triggers.watch();

@@ -58,16 +58,17 @@ struct Revision {
 impl Hub {
     /// The hub at an address. Plain HTTP is for one on this machine only: the hashes come the same way.
     pub(crate) fn new(endpoint: &str) -> Result<Hub> {
+        // Before anything of it is told: it may hold a secret.
+        ensure!(
+            !endpoint.contains(['@', '?', '#']),
+            "HF_ENDPOINT holds a name, a password or a query; an address such as https://HOST is needed, and a token in HF_TOKEN"
+        );
         let base = Url::parse(endpoint)
             .ok()
             .filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"))
             .with_context(|| {
                 format!("HF_ENDPOINT is {endpoint:?}; an address such as https://HOST is needed")
             })?;
-        ensure!(
-            base.username().is_empty() && base.password().is_none(),
-            "HF_ENDPOINT holds a name or a password; put a token into HF_TOKEN instead"
-        );
         let host = base.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let local = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
         let secure = base.scheme() == "https";
@@ -268,6 +269,9 @@ mod tests {
             ("file:///x", "is needed"),
             ("http://hub.example", "plain HTTP"),
             ("https://me:secret@hub.example", "HF_TOKEN"),
+            ("ftp://me:secret@hub.example", "HF_TOKEN"),
+            ("https//me:secret@hub", "HF_TOKEN"),
+            ("https://hub.example?token=secret", "HF_TOKEN"),
         ] {
             let error = Hub::new(bad).err().map(|error| error.to_string()).unwrap_or_default();
             assert!(error.contains(why) && !error.contains("secret"), "{bad}: {error}");

@@ -13,8 +13,17 @@ const MAX_PATH: usize = 512;
 
 /// Files that an export cannot do without, and those that are taken where they are.
 const NEEDED: &[&str] = &["config.json", "tokenizer.json"];
-const BESIDE: &[&str] =
-    &["generation_config.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json"];
+const BESIDE: &[&str] = &[
+    "generation_config.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "special_tokens_map.json",
+    // Of embedding models.
+    "modules.json",
+    "1_Pooling/config.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+];
 
 /// The files of a repository at a commit.
 #[derive(Debug, Clone)]
@@ -124,6 +133,7 @@ impl Listing {
                 match (&ggufs[..], &variants[..]) {
                     ([one], []) => self.gguf(one),
                     ([], [_, ..]) if variants.contains(&PLAIN) => self.export(PLAIN),
+                    ([], [one]) => self.export(one),
                     ([], []) => bail!(
                         "{} holds neither a GGUF file nor an export (onnx/model.onnx); name another repository",
                         self.repo

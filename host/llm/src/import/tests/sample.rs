@@ -75,7 +75,6 @@ impl Sample {
 
     /// A model of this architecture, of as many layers, in f32: heads narrower than the width shared among them, and a window
     /// of 24 positions where the architecture has one.
-    #[allow(dead_code, reason = "for tests/architectures.rs, which borrows this file")]
     pub(super) fn of(architecture: &str, layers: u32) -> Self {
         let mut sample = Self { metadata: Vec::new(), tensors: Vec::new() };
         sample.put("general.architecture", Meta::Text(architecture.into()));

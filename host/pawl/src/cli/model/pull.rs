@@ -15,6 +15,7 @@ use pawl_fetch::artifact::{self, Artifact};
 use pawl_fetch::catalogue::{self, Model};
 use pawl_fetch::home::Home;
 use pawl_fetch::progress::{Step, Steps};
+use pawl_fetch::verify;
 use serde_json::Value;
 
 use crate::config::Config;
@@ -54,8 +55,7 @@ impl Pull {
         let _lock = home.lock()?;
         if encoder {
             let name = self.encoder(&home)?;
-            let folder = home.model(&name).display().to_string();
-            println!("{folder}\nuse it: name = \"{name}\" under [embeddings] in pawl.toml");
+            println!("{}\n{}", home.model(&name).display(), usage(&home, &name));
             return Ok(ExitCode::SUCCESS);
         }
         let name = match pinned {
@@ -65,7 +65,7 @@ impl Pull {
             #[cfg(not(feature = "hub"))]
             None => bail!("this Pawl was built without the feature `hub`; {} asks for it", self.source),
         };
-        println!("{}\nuse it: pawl serve --model {name}", home.model(&name).display());
+        println!("{}\n{}", home.model(&name).display(), usage(&home, &name));
         Ok(ExitCode::SUCCESS)
     }
 
@@ -97,11 +97,31 @@ impl Pull {
             return Ok(name);
         }
         let artifact = Artifact::model(home, model);
-        artifact::require_space(home, [&artifact], model.name)?;
+        // Set-up removes what is not what it should be; a person may have put it there for another model.
+        let place = &artifact.path;
+        if place.exists() && !verify::is_stamped(place, model.sha256) {
+            step.bytes("verifying what is there", model.bytes);
+            let (mut at, total) = (0, model.bytes);
+            let found = verify::sha256(place, &mut |bytes| {
+                at += bytes;
+                step.at(at.min(total), total);
+            })?;
+            ensure!(found == model.sha256, "{}", taken(place));
+        }
+        artifact::require_space(home, [&artifact], 0, model.name)?;
         let worked = artifact.ensure(home, &mut step)?;
         step.done(if worked { "ready" } else { "ready, nothing to do" });
         import(home, &name, &artifact.path, model.sha256, steps.begin(&format!("import as {name}")))?;
         Ok(name)
+    }
+}
+
+/// How a model is used: one that embeds says so beside its graph.
+fn usage(home: &Home, name: &str) -> String {
+    if home.model(name).join("modules.json").is_file() {
+        format!("use it: name = \"{name}\" under [embeddings] in pawl.toml")
+    } else {
+        format!("use it: pawl serve --model {name}")
     }
 }
 

@@ -1,6 +1,6 @@
 //! A model of a hub: a GGUF file, which is imported, or an export, whose files are the model's folder.
 //!
-//! Invariant: a staging folder belongs to one repository, commit and variant, so it holds exactly the files of that one.
+//! Invariant: a staging folder belongs to one repository, commit and file or variant, so it holds exactly the files of that one.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -59,7 +59,7 @@ impl Pull {
         if place.exists() {
             step.done("ready, nothing to do");
         } else {
-            let staging = staging(home, listing, "gguf")?;
+            let staging = staging(home, listing, stem)?;
             // The import keeps every weight, some of them in a wider form.
             fetch(home, hub, listing, &[entry], &staging, (entry.bytes / 2).saturating_mul(3), &mut step)
                 .await?;
