@@ -36,15 +36,22 @@ fn logits(
 }
 
 #[test]
-fn a_cache_in_a_devices_memory_gives_the_same_and_is_cut_or_left_but_never_copied() -> Tested {
+fn a_missing_library_says_how_to_get_it_and_one_that_is_there_is_loaded() -> Tested {
+    // In this order: a process has one library.
+    let error = Runtime::load(Path::new("/nowhere/libonnxruntime.so")).expect_err("no such file");
+    assert!(error.to_string().contains("cargo xtask start"), "{error}");
+    device_memory(&Runtime::load(&library()?)?)
+}
+
+/// A cache in a device's memory gives the same as one in the processor's, and is cut or left but never copied.
+fn device_memory(runtime: &Runtime) -> Tested {
     let folder = tempfile::tempdir()?;
     let path = crate::import::tests::device_model(folder.path())?;
-    let runtime = Runtime::load(&library()?)?;
     let beside = Beside { layers: 2, kv_heads: 2, head_size: 32 };
     // Room for one whole context and a half: a position takes 512 bytes.
     let limits = Limits { providers: &[], threads: 1, context: 256, kv_bytes: 512 * 384 };
     let graph = |shared: bool, device: bool| -> Result<Graph, Box<dyn std::error::Error>> {
-        let session = open(&runtime, &path, (&[], 1), None)??;
+        let session = open(runtime, &path, (&[], 1), None)??;
         let memory = MemoryInfo::new(AllocationDevice::CPU, 0, AllocatorType::Device, MemoryType::Default)?;
         Ok(Graph::new(session, shared, device.then_some(memory), beside, limits)?)
     };
@@ -87,10 +94,4 @@ fn version_comes_from_build_info_or_file_name() {
     assert_eq!(library_version(info, Path::new("x.so")), "1.32.0");
     assert_eq!(library_version("", Path::new("/a/libonnxruntime.so.1.24.1")), "1.24.1");
     assert_eq!(library_version("", Path::new("libonnxruntime.so")), "unknown");
-}
-
-#[test]
-fn missing_library_says_how_to_get_it() {
-    let error = Runtime::load(Path::new("/nowhere/libonnxruntime.so")).expect_err("no such file");
-    assert!(error.to_string().contains("cargo xtask start"), "{error}");
 }
