@@ -1,6 +1,7 @@
 //! Tests of loading the library, without one; and of the way of a device's memory, with the processor's in its place.
 
-use std::path::PathBuf;
+#[path = "../../tests/support/library.rs"]
+mod library;
 
 use ort::memory::{AllocationDevice, AllocatorType, MemoryInfo, MemoryType};
 
@@ -8,22 +9,6 @@ use super::*;
 use crate::backend::{Backend, Part};
 
 type Tested = Result<(), Box<dyn std::error::Error>>;
-
-/// ONNX Runtime's library, as set-up puts it there.
-fn library() -> Result<PathBuf, Box<dyn std::error::Error>> {
-    let cache = || Some(std::env::var_os("XDG_CACHE_HOME")?.into());
-    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
-    let home = std::env::var_os("PAWL_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(cache().or_else(home)?.join("pawl")));
-    let folder = home.ok_or("no home")?.join("runtime");
-    let files = std::fs::read_dir(&folder)?.flatten().map(|entry| entry.path());
-    let is_library = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with("libonnxruntime.so") && !name.ends_with(".verified")
-    };
-    files.into_iter().find(is_library).ok_or_else(|| format!("none in {}", folder.display()).into())
-}
 
 /// Evaluates the tokens beyond what the sequence has, and gives the logits after the last.
 fn logits(
@@ -40,7 +25,7 @@ fn a_missing_library_says_how_to_get_it_and_one_that_is_there_is_loaded() -> Tes
     // In this order: a process has one library.
     let error = Runtime::load(Path::new("/nowhere/libonnxruntime.so")).expect_err("no such file");
     assert!(error.to_string().contains("cargo xtask start"), "{error}");
-    device_memory(&Runtime::load(&library()?)?)
+    device_memory(&Runtime::load(&library::library())?)
 }
 
 /// A cache in a device's memory gives the same as one in the processor's, and is cut or left but never copied.

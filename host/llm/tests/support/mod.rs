@@ -2,25 +2,18 @@
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
+mod library;
+
 use std::{
     path::{Path, PathBuf},
     sync::OnceLock,
 };
 
+use library::{home, library};
 use pawl_llm::{Grammar, Llm, Message, ModelOptions, Output, Request, Runtime, Sampling};
 
 pub(crate) const ENCODER: &str = "all-minilm-l6-v2";
 pub(crate) const MODEL: &str = "smollm2-135m-instruct-q4_1";
-
-/// `PAWL_HOME`, else the user's cache folder.
-fn home() -> PathBuf {
-    if let Some(home) = std::env::var_os("PAWL_HOME") {
-        return home.into();
-    }
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-    cache.unwrap_or_default().join("pawl")
-}
 
 /// The model's folder.
 pub(crate) fn folder() -> PathBuf {
@@ -52,21 +45,7 @@ pub(crate) fn gguf() -> PathBuf {
 }
 
 pub(crate) fn runtime() -> Runtime {
-    let folder = home().join("runtime");
-    let library = std::fs::read_dir(&folder).ok().into_iter().flatten().flatten().map(|entry| entry.path());
-    let is_runtime = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        // Beside it is the stamp of its verification.
-        name.starts_with("libonnxruntime.so") && !name.ends_with(".verified")
-    };
-    let library = library.into_iter().find(is_runtime);
-    let library = library.unwrap_or_else(|| {
-        panic!(
-            "no ONNX Runtime in {}; `cargo xtask test` sets it up (PAWL_HOME says where)",
-            folder.display()
-        )
-    });
-    Runtime::load(&library).expect("the runtime loads")
+    Runtime::load(&library()).expect("the runtime loads")
 }
 
 pub(crate) fn options(context: usize) -> ModelOptions {

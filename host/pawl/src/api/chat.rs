@@ -24,11 +24,10 @@ pub(crate) async fn completions(
     let model = app.chat.llm.info().name.clone();
     let streamed = request.stream;
     let with_usage = request.stream_options.as_ref().is_some_and(|options| options.include_usage);
-    let wants_logprobs = request.logprobs.unwrap_or(false);
     let turn = request
         .turn(app.config.now(), |name| app.chat.plugins.now().resolve(name).map(|tool| tool.name.clone()))?;
     let (id, created) = (identifier("chatcmpl"), jiff::Timestamp::now().as_second());
-    let reply = Reply { id, created, model, wants_logprobs };
+    let reply = Reply { id, created, model, wants_logprobs: turn.logprobs.is_some() };
     if streamed {
         return stream::respond(app.chat.clone(), turn, reply, with_usage).await;
     }

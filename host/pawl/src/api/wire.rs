@@ -36,7 +36,7 @@ pub(crate) struct Request {
     presence_penalty: Option<f32>,
     frequency_penalty: Option<f32>,
     seed: Option<i64>,
-    pub(crate) logprobs: Option<bool>,
+    logprobs: Option<bool>,
     top_logprobs: Option<usize>,
     max_tokens: Option<usize>,
     max_completion_tokens: Option<usize>,
