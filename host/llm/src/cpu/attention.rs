@@ -5,8 +5,7 @@
 use std::{cell::RefCell, sync::Mutex};
 
 use super::{
-    Cpu,
-    avx2::Simd,
+    Cpu, Simd,
     layout::LANES,
     paged::{Layer, PAGE},
 };

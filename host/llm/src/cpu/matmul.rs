@@ -6,9 +6,8 @@
 use std::{cell::RefCell, ops::Range};
 
 use super::{
-    Cpu,
+    CHUNK, Cpu, Simd, Spread, TILE,
     activations::Activations,
-    avx2::{CHUNK, Simd, Spread, TILE},
     columns::Columns,
     layout::{Format, LANES},
 };

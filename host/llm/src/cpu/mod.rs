@@ -1,24 +1,31 @@
 //! Our own kernels for processors with AVX2: what a decoder spends its time on, where ONNX Runtime's kernels were
 //! measured to be slower (docs/benchmarks.md) or cannot batch sequences of different lengths.
 //!
-//! `layout.rs` says how weights are stored, `activations.rs` how tokens are, `avx2.rs` holds the inner loops,
-//! `matmul.rs` products over all threads, `attention.rs` attention over the pages of `paged.rs`. Plain functions on slices:
-//! `runtime/operators.rs` makes operators of ONNX Runtime of them, and gives them its threads ([`Parallel`]).
+//! `layout.rs` says how weights are stored, `activations.rs` how tokens are, `avx2.rs` holds the inner loops (on other
+//! processors `absent.rs` is in its place), `matmul.rs` products over all threads, `attention.rs` attention over the pages of
+//! `paged.rs`. Plain functions on slices: `runtime/operators.rs` makes operators of ONNX Runtime of them, and gives them its
+//! threads ([`Parallel`]).
 //!
 //! Invariant: what a token gives does not depend, to the bit, on the tokens evaluated with it, on how many there are, or on
 //! the number of threads. So batching, chunks, kept prefixes and speculation change no answer.
 
+#[cfg(not(target_arch = "x86_64"))]
+mod absent;
 pub(crate) mod activations;
 pub(crate) mod attention;
-pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod columns;
 pub(crate) mod layout;
 pub(crate) mod matmul;
 pub(crate) mod paged;
-#[cfg(test)]
+#[cfg(all(test, target_arch = "x86_64"))]
 mod tests;
 
-use self::avx2::Simd;
+#[cfg(not(target_arch = "x86_64"))]
+pub(crate) use self::absent::{CHUNK, Simd, Spread, TILE};
+#[cfg(target_arch = "x86_64")]
+pub(crate) use self::avx2::{CHUNK, Simd, Spread, TILE};
 
 /// What the kernels compute with.
 #[derive(Clone, Copy)]

@@ -1,10 +1,9 @@
 //! The kernels against plain arithmetic in f64, and against themselves: what a token gives must not depend on its company.
 
 use super::{
-    Cpu, Parallel,
+    Cpu, Parallel, Simd,
     activations::{Activations, BLOCK},
     attention::{HeadNorms, Heads, Rotary, Span, attend},
-    avx2::Simd,
     layout::{Format, LANES, pack},
     matmul::{Matrix, Tokens, chosen, gated, multiply},
     paged::{Layer, PAGE},

@@ -38,7 +38,7 @@ use onnx::DataType;
 use staging::Staging;
 use tokenizer::Vocabulary;
 
-use crate::cpu::avx2::Simd;
+use crate::cpu::Simd;
 
 /// Written into the stamp; raised when an import by an older version should be made again.
 pub const IMPORTER_VERSION: u32 = 2;

@@ -28,7 +28,7 @@ use ort::{
 
 pub use self::providers::Provider;
 pub(crate) use self::{encoder::Encoder, graph::Graph, operators::DOMAIN, paged::Paged};
-use crate::{Error, cpu::avx2::Simd};
+use crate::{Error, cpu::Simd};
 
 /// The metadata key by which a graph says how its KV cache is kept: `paged`, `shared`, or else growing.
 const KV_CACHE_KEY: &str = "pawl.kv_cache";

@@ -32,10 +32,9 @@ use ort::{
 };
 
 use crate::cpu::{
-    Cpu, Parallel,
+    Cpu, Parallel, Simd,
     activations::Activations,
     attention::{HeadNorms, Heads, Rotary, Span, attend},
-    avx2::Simd,
     layout::Format,
     matmul::{Matrix, Tokens, chosen, gated, multiply},
     paged::Layer,
