@@ -64,6 +64,7 @@ const UNSAFE: &[&str] = &[
     "host/llm/src/cpu/avx2.rs",
     "host/llm/src/cpu/avx2/floats.rs",
     "host/llm/src/cpu/columns.rs",
+    "host/llm/src/memory.rs",
     "host/llm/src/runtime/graph.rs",
     "host/llm/src/runtime/providers.rs",
     "host/plugin/src/engine.rs",

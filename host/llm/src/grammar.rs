@@ -26,7 +26,6 @@ use std::{
 use llguidance::{
     Logger, Matcher, ParserFactory,
     api::{GrammarInit, TopLevelGrammar},
-    earley::SlicedBiasComputer,
 };
 use serde_json::{Value, json};
 use toktrie::InferenceCapabilities;
@@ -99,6 +98,11 @@ const STACK_BYTES: usize = 16 << 20;
 /// Compilations that the search for the place of a refusal may take.
 const MAX_SEARCH: usize = 200;
 
+/// Sets of tokens that are allowed or not as a whole, which is what makes masks inside strings fast. Of llguidance's own four
+/// the two that do: those of white space and of letters without end made no mask faster and take 12 MB each of a vocabulary
+/// of 150,000 tokens; without the shorter one of these, masks near a string's end take 2.5 times as long.
+const SLICES: [&str; 2] = [r#"[^"\\\x00-\x1F\x7F]{1,10}"#, r#"[^"\\\x00-\x1F\x7F]{1,30}"#];
+
 /// The compiler, shared by the callers (who check) and the model thread (which decodes).
 pub(crate) struct Grammars {
     factory: ParserFactory,
@@ -108,7 +112,7 @@ pub(crate) struct Grammars {
 impl Grammars {
     pub(crate) fn new(vocabulary: &Arc<Vocabulary>) -> Result<Grammars, Error> {
         let capabilities = InferenceCapabilities { ff_tokens: true, ..Default::default() };
-        let slices = SlicedBiasComputer::general_slices();
+        let slices = SLICES.map(str::to_owned);
         let mut factory = ParserFactory::new(&token_env(vocabulary), capabilities, &slices)
             .map_err(|e| Error::Tokenizer(e.to_string()))?;
         configure(&mut factory);

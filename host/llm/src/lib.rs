@@ -22,6 +22,7 @@
 mod answer;
 mod backend;
 mod bounds;
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "there is no Simd to use it"))]
 mod cpu;
 mod embedder;
 mod engine;
@@ -31,6 +32,7 @@ mod grammar;
 mod import;
 mod logprobs;
 mod lookup;
+mod memory;
 mod model;
 mod pages;
 mod pattern;

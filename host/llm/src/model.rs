@@ -20,6 +20,7 @@ use serde_json::Value;
 use crate::{
     Error,
     grammar::Grammars,
+    memory,
     runtime::{self, Beside, Kind, Limits, Loaded, Provider, Runtime},
     template::Template,
     vocabulary::Vocabulary,
@@ -113,6 +114,7 @@ impl Model {
             (graph, tokens.join().unwrap_or_else(|_| gone()))
         });
         let (Loaded { kind: graph, shares }, (vocabulary, grammars)) = (graph?, tokens?);
+        memory::give_back();
         let (layers, columns) = match &graph {
             Kind::Paged(graph) => (graph.layers(), Some(graph.vocabulary())),
             Kind::Graph(graph) => (graph.interface().layers, graph.interface().vocabulary),

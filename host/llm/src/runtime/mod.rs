@@ -188,6 +188,8 @@ fn open(
             .with_optimization_level(GraphOptimizationLevel::All)?
             .with_intra_threads(threads.max(1))?
             .with_inter_threads(1)?
+            // A plan is kept for every number of tokens that a step ever had, and takes more memory than none.
+            .with_memory_pattern(false)?
             // Threads spin between the operators of a step, and not after it.
             .with_config_entry("session.force_spinning_stop", "1")?
             .with_log_level(LogLevel::Error)?;
