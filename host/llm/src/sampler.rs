@@ -3,7 +3,7 @@
 //! Invariant: the token returned is allowed and its logit is a number; there is none when no such token exists.
 //! Same seed, same logits, same masks: same tokens (ChaCha8, independent of platform and thread count).
 
-use std::collections::HashMap;
+use std::{borrow::Cow, cmp::Ordering, collections::HashMap};
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -101,18 +101,19 @@ impl Sampler {
 
     /// A token whose bit is set in `mask`; without a mask any token. Ties go to the lower id.
     pub(crate) fn sample(&mut self, logits: &[f32], mask: Option<&SimpleVob>) -> Option<u32> {
-        let (best, top) = self.best(logits, mask)?;
+        let logits = &*self.penalized(logits);
+        let (best, top) = best(logits, mask)?;
         if self.sampling.temperature == 0.0 {
             return Some(best);
         }
-        let threshold = top - NEGLIGIBLE * self.sampling.temperature;
+        let temperature = self.sampling.temperature;
+        let threshold = top - NEGLIGIBLE * temperature;
         let mut candidates: Vec<(u32, f64)> = Vec::new();
         each_allowed(logits, mask, |token, logit| {
-            let logit = self.penalized(token, logit);
             if logit >= threshold {
-                let scaled = f64::from(logit - top) / f64::from(self.sampling.temperature);
                 // An infinite best logit leaves only its equals.
-                candidates.push((token, if logit == top { 1.0 } else { scaled.exp() }));
+                let weight = if logit == top { 1.0 } else { ((logit - top) / temperature).exp() };
+                candidates.push((token, f64::from(weight)));
             }
         });
         self.draw(candidates)
@@ -121,29 +122,16 @@ impl Sampler {
     /// Draws among weighted tokens, of which the largest weight is 1, after the cuts.
     fn draw(&mut self, mut candidates: Vec<(u32, f64)>) -> Option<u32> {
         let Sampling { top_k, top_p, min_p, .. } = self.sampling;
-        if top_k > 0 || top_p < 1.0 || min_p > 0.0 {
-            candidates.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        }
         if top_k > 0 {
-            candidates.truncate(top_k);
+            keep_likeliest(&mut candidates, top_k);
         }
-        let mut total: f64 = candidates.iter().map(|(_, weight)| weight).sum();
         if top_p < 1.0 {
-            let wanted = total * f64::from(top_p);
-            let mut sum = 0.0;
-            let mut kept = 0;
-            while kept < candidates.len() && sum < wanted {
-                sum += candidates[kept].1;
-                kept += 1;
-            }
-            candidates.truncate(kept.max(1));
+            keep_share(&mut candidates, f64::from(top_p));
         }
         if min_p > 0.0 {
             candidates.retain(|(_, weight)| *weight >= f64::from(min_p));
         }
-        if top_p < 1.0 || min_p > 0.0 {
-            total = candidates.iter().map(|(_, weight)| weight).sum();
-        }
+        let total: f64 = candidates.iter().map(|(_, weight)| weight).sum();
         let mut left = self.random.random::<f64>() * total;
         for &(token, weight) in &candidates {
             left -= weight;
@@ -154,24 +142,67 @@ impl Sampler {
         candidates.last().map(|&(token, _)| token)
     }
 
-    fn best(&self, logits: &[f32], mask: Option<&SimpleVob>) -> Option<(u32, f32)> {
-        let mut best: Option<(u32, f32)> = None;
-        each_allowed(logits, mask, |token, logit| {
-            let logit = self.penalized(token, logit);
-            if best.is_none_or(|(_, top)| logit > top) {
-                best = Some((token, logit));
-            }
-        });
-        best
+    /// The logits less the penalties.
+    fn penalized<'a>(&self, logits: &'a [f32]) -> Cow<'a, [f32]> {
+        if self.seen.is_empty() {
+            return Cow::Borrowed(logits);
+        }
+        let Sampling { repetition_penalty, presence_penalty, frequency_penalty, .. } = self.sampling;
+        let mut logits = logits.to_vec();
+        for (token, count) in &self.seen {
+            let Some(logit) = logits.get_mut(*token as usize) else { continue };
+            *logit = if *logit > 0.0 { *logit / repetition_penalty } else { *logit * repetition_penalty };
+            let present = if *count > 0 { presence_penalty } else { 0.0 };
+            *logit -= present + frequency_penalty * *count as f32;
+        }
+        Cow::Owned(logits)
     }
+}
 
-    /// A logit less the penalties.
-    fn penalized(&self, token: TokenId, logit: f32) -> f32 {
-        let Some(count) = self.seen.get(&token) else { return logit };
-        let penalty = self.sampling.repetition_penalty;
-        let logit = if logit > 0.0 { logit / penalty } else { logit * penalty };
-        let present = if *count > 0 { self.sampling.presence_penalty } else { 0.0 };
-        logit - present - self.sampling.frequency_penalty * *count as f32
+/// The likeliest allowed token and its logit; of equal ones the lowest id.
+fn best(logits: &[f32], mask: Option<&SimpleVob>) -> Option<(u32, f32)> {
+    let mut best: Option<(u32, f32)> = None;
+    each_allowed(logits, mask, |token, logit| {
+        if best.is_none_or(|(_, top)| logit > top) {
+            best = Some((token, logit));
+        }
+    });
+    best
+}
+
+/// Larger weights first, then lower ids.
+fn likelier(a: &(u32, f64), b: &(u32, f64)) -> Ordering {
+    b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
+}
+
+/// Leaves the `count` likeliest, sorted.
+fn keep_likeliest(candidates: &mut Vec<(u32, f64)>, count: usize) {
+    if (1..candidates.len()).contains(&count) {
+        candidates.select_nth_unstable_by(count - 1, likelier);
+        candidates.truncate(count);
+    }
+    candidates.sort_unstable_by(likelier);
+}
+
+/// Leaves the likeliest that together have this share of all weights, sorted; one at least. Sorts no more than it must: a
+/// vocabulary has 150,000 tokens, and a few mostly have nearly all the weight.
+fn keep_share(candidates: &mut Vec<(u32, f64)>, share: f64) {
+    let wanted = share * candidates.iter().map(|(_, weight)| weight).sum::<f64>();
+    let (mut sorted, mut sum) = (0, 0.0);
+    while sorted < candidates.len() {
+        let rest = &mut candidates[sorted..];
+        let next = (sorted * 7).max(64).min(rest.len());
+        if next < rest.len() {
+            rest.select_nth_unstable_by(next, likelier);
+        }
+        rest[..next].sort_unstable_by(likelier);
+        for at in sorted..sorted + next {
+            sum += candidates[at].1;
+            if sum >= wanted {
+                return candidates.truncate(at + 1);
+            }
+        }
+        sorted += next;
     }
 }
 
@@ -267,6 +298,33 @@ mod tests {
         // e^(-2/3) is 0.51, e^(-3/3) 0.37.
         assert_eq!(cut(Sampling { min_p: 0.5, ..Sampling::default() }), Some(2));
         assert_eq!(cut(Sampling::default()), Some(3));
+    }
+
+    /// Against sorting all of them.
+    #[test]
+    fn cuts_keep_the_likeliest_in_their_order() {
+        let weight = |at: u32| (f64::from(at * 7919 % 1009) / 1009.0).powi(6);
+        let all: Vec<(u32, f64)> = (0..5000).map(|at| (at, weight(at))).collect();
+        let mut sorted = all.clone();
+        sorted.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        for count in [1, 2, 63, 64, 65, 4999, 5000, 9000] {
+            let mut kept = all.clone();
+            keep_likeliest(&mut kept, count);
+            assert_eq!(kept, sorted[..count.min(5000)], "{count}");
+        }
+        let total: f64 = all.iter().map(|(_, weight)| weight).sum();
+        for share in [1e-9, 0.01, 0.1, 0.5, 0.9, 0.999] {
+            let mut sum = 0.0;
+            let kept_by_sorting = sorted.iter().take_while(|(_, weight)| {
+                let more = sum < share * total;
+                sum += weight;
+                more
+            });
+            let expected: Vec<_> = kept_by_sorting.copied().collect();
+            let mut kept = all.clone();
+            keep_share(&mut kept, share);
+            assert_eq!(kept, expected, "{share}");
+        }
     }
 
     #[test]
