@@ -36,6 +36,14 @@ impl Drop for Llama {
     }
 }
 
+/// Whether a piece of the answer has come whole, and not only the role before it.
+fn has_text(stream: &[u8]) -> bool {
+    let whole = stream.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
+    let lines = stream[..whole].split(|byte| *byte == b'\n');
+    let mut events = lines.filter_map(|line| serde_json::from_slice(line.strip_prefix(b"data: ")?).ok());
+    events.any(|event: Value| event["choices"][0]["delta"]["content"].as_str().is_some_and(|text| !text.is_empty()))
+}
+
 impl Peer {
     /// Pawl without plugins.
     pub(crate) fn pawl(model: &'static str, data: &Path, context: usize) -> Result<Peer> {
@@ -97,10 +105,8 @@ impl Peer {
             let (mut first, mut text) = (None, Vec::new());
             while let Some(chunk) = response.chunk().await? {
                 text.extend_from_slice(&chunk);
-                // The first piece with text, not the role before it.
-                if first.is_none() && text.windows(11).any(|part| part == b"\"content\":\"") {
-                    let empty = text.windows(13).any(|part| part == b"\"content\":\"\"}");
-                    first = (!empty || text.len() > 600).then(|| began.elapsed());
+                if first.is_none() && has_text(&text) {
+                    first = Some(began.elapsed());
                 }
             }
             let all = began.elapsed();

@@ -31,14 +31,17 @@ pub(crate) trait Backend: Send + 'static {
     /// Begins a sequence with what is known of the longest possible beginning of `prompt` (but for its last token).
     fn open(&mut self, prompt: &[TokenId], reuse: bool) -> Result<Self::Sequence, Error>;
 
+    /// How many tokens a sequence begun now would have.
+    fn known(&self, prompt: &[TokenId]) -> usize;
+
     /// Tokens whose keys and values the sequence has.
     fn length(&self, sequence: &Self::Sequence) -> usize;
 
     /// Whether a new sequence could have room for `length` tokens without others ending first.
     fn fits(&self, length: usize) -> bool;
 
-    /// Makes room for `length` tokens, of which the first are `tokens`; false, and nothing is changed, when others must end
-    /// first.
+    /// Makes room for `length` tokens; false, and nothing is forgotten for it, when others must end first. `tokens` are the
+    /// sequence's own so far, which others may share from now on.
     fn reserve(&mut self, sequence: &mut Self::Sequence, tokens: &[TokenId], length: usize) -> bool;
 
     /// Evaluates each part's tokens beyond its sequence's length; there is room for them. Wanted logits follow each other in

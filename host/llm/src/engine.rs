@@ -139,10 +139,14 @@ impl<B: Backend> Decoder<B> {
         let chunk = if writing > 0 { SMALL_CHUNK } else { CHUNK };
         let counts = self.chunks(chunk.min(self.shortcuts.chunk.max(2)));
         let mut shares = Vec::new();
+        let mut full = false;
         for (at, count) in counts.into_iter().enumerate() {
+            if full && self.slots[at].sequence.is_none() {
+                continue;
+            }
             match self.share(at, count, foresight) {
                 Ok(Some(share)) => shares.push(share),
-                Ok(None) => {}
+                Ok(None) => full |= count > 0 && self.slots[at].sequence.is_none(),
                 Err(error) => self.slots[at].outcome = Some(Err(error)),
             }
         }
@@ -151,11 +155,12 @@ impl<B: Backend> Decoder<B> {
 
     /// How many tokens of its prompt each slot may have evaluated, `chunk` in all: a quarter for the oldest, so that it gets on,
     /// the rest for those that have the least to go. One that begins as another does whose prompt is being evaluated waits
-    /// for it.
+    /// for it; one for which there is no room yet has those behind it wait too, or they would take its room for ever.
     fn chunks(&self, chunk: usize) -> Vec<usize> {
         let mut counts = vec![0; self.slots.len()];
         let mut prompts: Vec<(usize, usize)> = Vec::new();
         let alone = self.slots.iter().all(|slot| slot.sequence.is_none());
+        let mut full = false;
         for (at, slot) in self.slots.iter().enumerate() {
             let pending = self.pending(slot);
             if slot.outcome.is_some() || (slot.sequence.is_some() && pending <= SHORT) {
@@ -166,12 +171,17 @@ impl<B: Backend> Decoder<B> {
                 let held = other.answer.tokens.len() - self.pending(other);
                 common(&other.answer.tokens, &slot.answer.tokens) >= held + PAGE
             };
-            // Who cannot begin yet takes nothing from those that others wait for.
-            let begins = slot.sequence.is_some() || alone || self.backend.fits(slot.answer.tokens.len() + 1);
-            let waits = slot.sequence.is_none() && self.shortcuts.prefix_cache && prompts.iter().any(twin);
-            if begins && !waits {
-                prompts.push((at, pending));
+            if slot.sequence.is_none() {
+                if self.shortcuts.prefix_cache && prompts.iter().any(twin) {
+                    continue;
+                }
+                // Who cannot begin yet takes nothing from those that others wait for.
+                full |= !(alone && prompts.is_empty()) && !self.backend.fits(slot.answer.tokens.len() + 1);
+                if full {
+                    continue;
+                }
             }
+            prompts.push((at, pending));
         }
         let mut left = chunk;
         if let Some((oldest, pending)) = prompts.first() {
@@ -187,10 +197,15 @@ impl<B: Backend> Decoder<B> {
         counts
     }
 
-    /// Tokens of a slot that its sequence does not hold.
+    /// Tokens of a slot that its sequence does not hold, or would not if it began now.
     fn pending(&self, slot: &Slot<B::Sequence>) -> usize {
-        let held = slot.sequence.as_ref().map_or(0, |sequence| self.backend.length(sequence));
-        slot.answer.tokens.len() - held
+        let tokens = &slot.answer.tokens;
+        let held = match &slot.sequence {
+            Some(sequence) => self.backend.length(sequence),
+            None if self.shortcuts.prefix_cache => self.backend.known(tokens),
+            None => 0,
+        };
+        tokens.len() - held
     }
 
     /// Begins the slot's sequence, when there is room for it or nobody else to wait for; whether it has one.

@@ -39,6 +39,10 @@ impl Backend for Plain {
         Ok(self.pages.open(prompt, if reuse { prompt.len() - 1 } else { 0 }).0)
     }
 
+    fn known(&self, prompt: &[TokenId]) -> usize {
+        self.pages.known(&prompt[..prompt.len() - 1])
+    }
+
     fn length(&self, sequence: &pages::Sequence) -> usize {
         sequence.length
     }
@@ -182,6 +186,38 @@ fn the_oldest_gets_on_whatever_comes_after_it() {
         steps += 1;
         assert!(steps < 100, "it waits for ever");
     }
+}
+
+#[test]
+fn a_large_request_gets_its_room_whatever_smaller_ones_come_after_it() {
+    // Four of 500 tokens take all pages; when one ends, another would fit where the large one does not.
+    let mut decoder = decoder(64, Shortcuts::default());
+    let mut others: Vec<Receiver> = (0..4).map(|first| admit(&mut decoder, first, 480, 20)).collect();
+    decoder.step();
+    let mut large = admit(&mut decoder, 50, 1000, 3);
+    let mut steps = 0;
+    while output(&mut large).1.is_none() {
+        while decoder.has_room() {
+            others.push(admit(&mut decoder, 60 + steps, 480, 20));
+        }
+        decoder.step();
+        steps += 1;
+        assert!(steps < 200, "it waits for ever");
+    }
+}
+
+#[test]
+fn a_prompt_that_is_mostly_known_does_not_wait_for_a_new_one() {
+    let mut decoder = decoder(200, Shortcuts::default());
+    let _before = admit(&mut decoder, 1, 1600, 1);
+    run(&mut decoder);
+    let mut new = admit(&mut decoder, 2, 1500, 5);
+    decoder.step();
+    let mut known = admit(&mut decoder, 1, 1620, 5);
+    decoder.step();
+    decoder.step();
+    assert!(!output(&mut known).0.is_empty(), "its first token within two steps");
+    assert!(output(&mut new).0.is_empty());
 }
 
 #[test]

@@ -149,6 +149,12 @@ impl Llm {
     pub fn generate(&self, request: Request) -> Generation {
         self.scheduler.submit(request)
     }
+
+    /// The same for what goes on from an earlier generation, as when a tool's result goes back to the model: it waits its turn,
+    /// and is not refused. What was done by then would be lost.
+    pub fn generate_next(&self, request: Request) -> Generation {
+        self.scheduler.submit_next(request)
+    }
 }
 
 /// Starts the threads of a model.
@@ -180,7 +186,7 @@ impl fmt::Debug for Llm {
     }
 }
 
-/// Turns a GGUF file (`llama` or `qwen2`) into a model folder, losslessly. The folder's stamp is written last.
+/// Turns a GGUF file (of the architectures that README names) into a model folder, losslessly. The folder's stamp is written last.
 pub fn import_gguf(
     gguf: &Path,
     folder: &Path,

@@ -72,9 +72,7 @@ impl Pages {
         self.clock += 1;
         let mut at = 0;
         loop {
-            let rest = &prompt[sequence.length..];
-            let longest = self.children(at).map(|child| (common(self.tokens(child), rest), child)).max();
-            let Some((length, child)) = longest.filter(|(length, _)| *length > 0) else {
+            let Some((length, child)) = self.longest(at, &prompt[sequence.length..]) else {
                 return (sequence, None);
             };
             self.touch(child);
@@ -93,6 +91,25 @@ impl Pages {
             sequence.length += length;
             return (sequence, Some((from, to)));
         }
+    }
+
+    /// How many tokens a sequence would share that is begun with `prompt`.
+    pub(crate) fn known(&self, prompt: &[TokenId]) -> usize {
+        let (mut known, mut at) = (0, 0);
+        while let Some((length, child)) = self.longest(at, &prompt[known..]) {
+            known += length;
+            if length < PAGE {
+                break;
+            }
+            at = child;
+        }
+        known
+    }
+
+    /// The child of a node that has the most of these tokens, if it has any of them, and how many.
+    fn longest(&self, node: usize, tokens: &[TokenId]) -> Option<(usize, usize)> {
+        let longest = self.children(node).map(|child| (common(self.tokens(child), tokens), child)).max();
+        longest.filter(|(length, _)| *length > 0)
     }
 
     /// Pages that nobody uses: free, not made yet, or kept of earlier sequences.

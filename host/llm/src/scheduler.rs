@@ -1,11 +1,12 @@
 //! The threads between a caller and the engine: two that prepare requests (a grammar may take a second to compile), and the
 //! model thread, which steps the engine and lets new requests join between steps.
 //!
-//! Invariants: the model thread alone touches the session and its KV cache; at most [`QUEUE`] requests wait, one more is
-//! refused at once; a generation whose receiver is gone never starts, or ends at the next step; whatever happens in the
+//! Invariants: the model thread alone touches the session and its KV cache; where [`QUEUE`] requests wait, one more is
+//! refused at once, unless it goes on from one that had its turn; a generation whose receiver is gone never starts, or ends at the next step; whatever happens in the
 //! threads, every generation ends with an event or an error.
 
 use std::{
+    collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError,
@@ -91,9 +92,9 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// One more, unless there are [`QUEUE`].
-    fn enter(all: &Arc<AtomicUsize>) -> Option<[Waiting; 2]> {
-        let more = |waiting| (waiting < QUEUE).then_some(waiting + 1);
+    /// One more, unless there are `most`.
+    fn enter(all: &Arc<AtomicUsize>, most: usize) -> Option<[Waiting; 2]> {
+        let more = |waiting| (waiting < most).then_some(waiting + 1);
         all.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
         let waits = Arc::new(AtomicBool::new(true));
         Some([(); 2].map(|()| Waiting { all: all.clone(), waits: waits.clone() }))
@@ -151,9 +152,18 @@ impl<R: Send + 'static> Scheduler<R> {
 
     /// Queues a request; a refusal is the generation's only event.
     pub(crate) fn submit(&self, request: R) -> Generation {
+        self.queue(request, QUEUE)
+    }
+
+    /// The same for what goes on from an earlier request, which is not refused however many wait.
+    pub(crate) fn submit_next(&self, request: R) -> Generation {
+        self.queue(request, usize::MAX)
+    }
+
+    fn queue(&self, request: R, most: usize) -> Generation {
         let (events, receiver) = Events::channel();
         let mut place = None;
-        match Waiting::enter(&self.waiting) {
+        match Waiting::enter(&self.waiting, most) {
             None => events.send(Err(Error::Busy { waiting: QUEUE })),
             Some([waiting, other]) => {
                 place = Some(other);
@@ -194,9 +204,16 @@ fn prepare_all<R, T>(
 }
 
 fn serve<E: Engine>(mut engine: E, ready: &Receiver<Job<E::Ready>>) {
+    let mut queue = VecDeque::new();
     loop {
+        // Who hung up leaves nothing behind, also where there is no room for long.
+        queue.extend(ready.try_iter());
+        queue.retain(|job: &Job<E::Ready>| !job.events.is_closed());
         while engine.has_room() {
-            let next = if engine.is_idle() { ready.recv().ok() } else { ready.try_recv().ok() };
+            let next = match queue.pop_front() {
+                None if engine.is_idle() => ready.recv().ok(),
+                next => next,
+            };
             match next {
                 Some(Job { request, events, waiting }) => {
                     drop(waiting);

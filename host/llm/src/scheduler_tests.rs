@@ -1,6 +1,6 @@
 //! The threads, with an engine that does as its requests say.
 
-use std::sync::mpsc::sync_channel;
+use std::{sync::mpsc::sync_channel, time::Duration};
 
 use super::*;
 use crate::{StopReason, Usage};
@@ -13,6 +13,10 @@ enum Act {
     PanicStepping,
     /// Tells that it runs, then waits for a signal before every step.
     Wait(Sender<()>, Receiver<()>),
+    /// Takes step after step until it is told.
+    Until(Arc<AtomicBool>),
+    /// Tells when it is prepared, and when it is gone.
+    Hold(Sender<()>, #[expect(dead_code, reason = "for its drop")] Dropped),
 }
 
 #[derive(Default)]
@@ -48,6 +52,8 @@ impl Engine for Fake {
                         return !events.is_closed();
                     }
                 }
+                Act::Until(over) if !over.load(Ordering::Relaxed) => return true,
+                Act::Until(_) => {}
                 _ => panic!("on purpose"),
             }
             events.send(Ok(Event::End(Finish { reason: StopReason::Stop, usage: Usage::default() })));
@@ -65,6 +71,9 @@ impl Engine for Fake {
 fn start() -> Scheduler<Act> {
     let prepare = |act| {
         assert!(!matches!(act, Act::PanicPreparing), "on purpose");
+        if let Act::Hold(prepared, _) = &act {
+            let _ = prepared.send(());
+        }
         Ok(act)
     };
     Scheduler::start("fake", Fake::default(), prepare).expect("threads")
@@ -106,9 +115,34 @@ fn the_queue_is_bounded() {
     let mut waiting: Vec<_> = (0..=QUEUE).map(|_| scheduler.submit(Act::Say("x"))).collect();
     let refused = waiting.pop().map(Generation::finish_blocking);
     assert!(matches!(refused, Some(Err(Error::Busy { waiting: QUEUE }))));
+    waiting.push(scheduler.submit_next(Act::Say("goes on")));
     drop(go);
     assert!(first.finish_blocking().is_ok());
     assert!(waiting.into_iter().all(|generation| generation.finish_blocking().is_ok()));
+}
+
+/// Says when it is dropped.
+struct Dropped(Sender<()>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+#[test]
+fn what_was_prepared_for_who_hung_up_is_dropped_while_others_run() {
+    let scheduler = start();
+    let over = Arc::new(AtomicBool::new(false));
+    let others: Vec<_> = (0..MOST).map(|_| scheduler.submit(Act::Until(over.clone()))).collect();
+    let ((prepared, is_prepared), (dropped, is_dropped)) = (channel(), channel());
+    let generation = scheduler.submit(Act::Hold(prepared, Dropped(dropped)));
+    is_prepared.recv().expect("it is prepared");
+    drop(generation);
+    // There is no room for it, and it is gone all the same.
+    is_dropped.recv_timeout(Duration::from_secs(60)).expect("it is dropped");
+    over.store(true, Ordering::Relaxed);
+    assert!(others.into_iter().all(|generation| generation.finish_blocking().is_ok()));
 }
 
 #[test]

@@ -64,6 +64,8 @@ pub(crate) struct Cache {
     length: usize,
     /// Leading positions that were not evaluated alone.
     steady: usize,
+    /// Positions that were ever written, which take memory.
+    written: usize,
 }
 
 impl Graph {
@@ -117,6 +119,7 @@ impl Graph {
             cache.steady = total;
         }
         cache.length = total;
+        cache.written = cache.written.max(total);
         Ok(last)
     }
 
@@ -197,6 +200,14 @@ impl Graph {
         Ok((take("logits")?, present))
     }
 
+    /// The cache that serves this prompt best, if one is worth it, and how many of its positions.
+    fn best(&self, prompt: &[TokenId]) -> Option<(usize, usize)> {
+        // The logits of the last are wanted, and it is not evaluated alone.
+        let most = prompt.len().saturating_sub(2);
+        let known = self.kept.iter().map(|(tokens, _)| common(tokens, prompt).min(most));
+        known.enumerate().max_by_key(|(_, length)| *length).filter(|(_, length)| *length >= WORTH)
+    }
+
     /// A cache of zero positions; for the shared kind, of the whole context, in memory that is touched when written.
     fn empty_cache(&self) -> ort::Result<Cache> {
         let Interface { heads, head_size, shared, cache, .. } = self.interface;
@@ -221,7 +232,7 @@ impl Graph {
             })
         };
         let values = self.names.past.iter().map(|_| tensor()).collect::<ort::Result<_>>()?;
-        Ok(Cache { values, length: 0, steady: 0 })
+        Ok(Cache { values, length: 0, steady: 0, written: 0 })
     }
 
     /// The first `length` positions of a cache, copied; an error where it is not in the processor's memory.
@@ -238,7 +249,7 @@ impl Graph {
             })
         };
         let values = cache.values.iter().map(cut).collect::<ort::Result<_>>()?;
-        Ok(Cache { values, length, steady: cache.steady.min(length) })
+        Ok(Cache { values, length, steady: cache.steady.min(length), written: length })
     }
 }
 
@@ -282,10 +293,7 @@ impl Backend for Graph {
     const EXACT: bool = false;
 
     fn open(&mut self, prompt: &[TokenId], reuse: bool) -> Result<Cache, Error> {
-        // The logits of the last are wanted, and it is not evaluated alone.
-        let most = if reuse { prompt.len().saturating_sub(2) } else { 0 };
-        let known = self.kept.iter().map(|(tokens, _)| common(tokens, prompt).min(most));
-        let best = known.enumerate().max_by_key(|(_, length)| *length).filter(|(_, length)| *length >= WORTH);
+        let best = self.best(prompt).filter(|_| reuse);
         let Some((index, length)) = best else { return self.empty_cache().map_err(inference) };
         let (tokens, mut cache) = self.kept.remove(index);
         // What lies in a device's memory cannot be copied: it is cut, however much of it is lost.
@@ -296,6 +304,10 @@ impl Backend for Graph {
         let beginning = self.beginning(&cache, length).map_err(inference);
         self.kept.push((tokens, cache));
         beginning
+    }
+
+    fn known(&self, prompt: &[TokenId]) -> usize {
+        self.best(prompt).map_or(0, |(_, length)| length)
     }
 
     fn length(&self, cache: &Cache) -> usize {
@@ -353,7 +365,7 @@ impl Backend for Graph {
         let room = self.kv_bytes / self.bytes_per_position().max(1);
         // In the processor's memory a shared cache takes what was written of it, in a device's all of it.
         let whole = self.device.as_ref().map(|_| self.context);
-        let takes = |(tokens, _): &(Vec<TokenId>, Cache)| whole.unwrap_or(tokens.len());
+        let takes = |(_, cache): &(Vec<TokenId>, Cache)| whole.unwrap_or(cache.written);
         while self.kept.iter().map(takes).sum::<usize>() > room {
             self.kept.remove(0);
         }

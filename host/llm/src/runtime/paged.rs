@@ -112,6 +112,10 @@ impl Backend for Paged {
         Ok(sequence)
     }
 
+    fn known(&self, prompt: &[TokenId]) -> usize {
+        self.pages.known(&prompt[..prompt.len().saturating_sub(1)])
+    }
+
     fn length(&self, sequence: &Sequence) -> usize {
         sequence.length
     }

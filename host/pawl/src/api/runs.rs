@@ -34,11 +34,7 @@ pub(crate) async fn begin(
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<(StatusCode, Json<Run>), ApiError> {
-    let begin: Begin = if body.is_empty() {
-        Begin { input: Value::Null, by: None, key: None }
-    } else {
-        wire::json(&headers, &body)?
-    };
+    let begin: Begin = wire::json_or("{}", &headers, &body)?;
     let sources = script(&app, &name).await?;
     let start = Start {
         requester: begin.by.unwrap_or_else(|| format!("workflow {name}")),
@@ -125,7 +121,7 @@ pub(crate) async fn signal(
     Body(body): Body,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let id: RunId = id.parse()?;
-    let payload: Value = if body.is_empty() { Value::Null } else { wire::json(&headers, &body)? };
+    let payload: Value = wire::json_or("null", &headers, &body)?;
     app.runs.ask(move |orchestrator| orchestrator.signal(id, &name, &payload)).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({"run": id}))))
 }
@@ -138,8 +134,7 @@ pub(crate) async fn cancel(
     Body(body): Body,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
     let id: RunId = id.parse()?;
-    // A foreign page cannot send JSON unasked, and can send an empty body.
-    let _: Value = wire::json(&headers, if body.is_empty() { b"{}" } else { &body })?;
+    let _: Value = wire::json_or("{}", &headers, &body)?;
     app.runs.ask(move |orchestrator| orchestrator.cancel(id)).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({"run": id}))))
 }

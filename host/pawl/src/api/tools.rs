@@ -40,7 +40,7 @@ pub(crate) async fn call(
         ApiError::not_found(format!("no tool \"{name}\"; GET /v1/tools lists those that there are"))
             .code("tool_not_found")
     })?;
-    let arguments: Value = if body.is_empty() { json!({}) } else { wire::json(&headers, &body)? };
+    let arguments: Value = wire::json_or("{}", &headers, &body)?;
     Ok(match app.chat.approvals.call(&plugins, &tool.name, &arguments, PROGRAM).await? {
         Reached::Result(result) => (StatusCode::OK, Json(json!({"result": result}))),
         Reached::Approval(approval) => (StatusCode::ACCEPTED, Json(json!({"approval": approval}))),

@@ -141,6 +141,16 @@ enum Stop {
     Many(Vec<String>),
 }
 
+/// As [`json`] does; an empty body is `otherwise`. It must call itself JSON all the same: a foreign page can send an empty body
+/// unasked.
+pub(crate) fn json_or<T: DeserializeOwned>(
+    otherwise: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<T, ApiError> {
+    json(headers, if body.is_empty() { otherwise.as_bytes() } else { body })
+}
+
 /// Reads a JSON body. What is wrong is named with its place.
 pub(crate) fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, ApiError> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
