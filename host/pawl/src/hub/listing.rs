@@ -111,7 +111,7 @@ impl Entry {
 }
 
 /// Whether a text is so many lower-case hex digits.
-pub(super) fn is_hex(text: &str, digits: usize) -> bool {
+pub(crate) fn is_hex(text: &str, digits: usize) -> bool {
     text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
