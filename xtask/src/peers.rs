@@ -1,7 +1,7 @@
 //! The peers of `cargo xtask bench llm`, made once in `target/bench/llm`: llama.cpp's server, built from the source that the
 //! package `llama-cpp-python` carries, and onnxruntime-genai with a Python of its own.
 //!
-//! Invariant: only a source whose hash is [`SHA256`] is built; what was stopped is begun again.
+//! Invariant: only a source whose hash is [`SHA256`] is built, and nothing of another is run; what was stopped is begun again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use pawl_fetch::progress::Steps;
-use pawl_fetch::verify;
+use pawl_fetch::{pip, verify};
 
 const VERSION: &str = "0.3.36";
 /// Of the source package.
@@ -36,13 +36,15 @@ pub(crate) fn llama_server(folder: &Path) -> Result<PathBuf> {
     step.done("ready");
 
     let step = steps.begin(&format!("source of llama.cpp ({package})"));
-    let download =
-        ["-m", "pip", "download", "-q", "--no-deps", "--no-build-isolation", "--no-binary", ":all:"];
     let path = format!("{}:{}", folder.join("venv/bin").display(), std::env::var("PATH").unwrap_or_default());
     let requirement = format!("llama-cpp-python=={VERSION}");
-    run(Command::new(&python).args(download).arg("-d").arg(folder).arg(requirement).env("PATH", &path))?;
+    run(pip::source(&python, &requirement, SHA256, folder)?.env("PATH", &path))?;
     let found = verify::sha256(&source, &mut |_| {})?;
     ensure!(found == SHA256, "{} has the hash {found}, not {SHA256}", source.display());
+    if build.exists() {
+        // cmake refuses to go on with what it made of another version's source.
+        fs::remove_dir_all(&build).with_context(|| format!("cannot remove {}", build.display()))?;
+    }
     run(Command::new("tar").arg("xzf").arg(&source).arg("-C").arg(folder))?;
     step.done("checked");
 

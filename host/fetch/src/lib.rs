@@ -11,7 +11,7 @@ pub mod bundle;
 pub mod catalogue;
 mod error;
 pub mod home;
-mod pip;
+pub mod pip;
 pub mod progress;
 pub mod verify;
 

@@ -1,7 +1,8 @@
-//! Fetches wheels with `python3 -m pip download`, the one way out that most machines have and proxies know.
+//! Fetches wheels with `python3 -m pip download`, the one way out that most machines have and proxies know; a source package too.
 //!
-//! Invariant: a file appears under its own name in the folder only after its hash was found right; until then it lives in a
-//! `tmp-…` folder that the next run removes. pip checks the hash too (`--require-hashes`); it is not what is trusted.
+//! Invariant: a wheel appears under its own name in the folder only after its hash was found right; until then it lives in a
+//! `tmp-…` folder that the next run removes. pip checks the hash too (`--require-hashes`); it is not what is trusted, except
+//! that pip runs nothing of a source package with another hash.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -117,18 +118,10 @@ impl Fetcher {
     }
 
     fn spawn(&self, wheel: &Wheel, temporary: &Path, log: &Path) -> Result<Child> {
-        let requirements = temporary.join("requirements.txt");
-        fs::write(&requirements, format!("{} --hash=sha256:{}\n", wheel.requirement, wheel.sha256))
-            .doing(|| format!("cannot write {}", requirements.display()))?;
         let log = File::create(log).doing(|| format!("cannot write {}", log.display()))?;
-        Command::new(&self.python)
-            .args(["-m", "pip", "download", "--no-deps", "--require-hashes", "--only-binary=:all:"])
-            .args(["--no-cache-dir", "--disable-pip-version-check", "--no-input", "--progress-bar=off"])
+        download(&self.python, &wheel.requirement, wheel.sha256, temporary)?
+            .arg("--only-binary=:all:")
             .args(wheel.platform)
-            .arg("--dest")
-            .arg(temporary)
-            .arg("--requirement")
-            .arg(&requirements)
             .env("TMPDIR", temporary)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -136,6 +129,31 @@ impl Fetcher {
             .spawn()
             .doing(|| format!("cannot run {}", self.python.display()))
     }
+}
+
+/// The command that puts the source package `requirement` (`name==version`) with this hash into `folder`. pip has a package's
+/// own code tell what it depends on, even where nobody asks for that, and with the tools that `python` has; where a hash is
+/// required, it first looks at that.
+pub fn source(python: &Path, requirement: &str, sha256: &str, folder: &Path) -> Result<Command> {
+    let mut command = download(python, requirement, sha256, folder)?;
+    command.args(["--no-binary=:all:", "--no-build-isolation"]);
+    Ok(command)
+}
+
+/// pip, told what hash `requirement` must have: it takes hashes from a file only, which is put into `folder`.
+fn download(python: &Path, requirement: &str, sha256: &str, folder: &Path) -> Result<Command> {
+    let requirements = folder.join("requirements.txt");
+    fs::write(&requirements, format!("{requirement} --hash=sha256:{sha256}\n"))
+        .doing(|| format!("cannot write {}", requirements.display()))?;
+    let mut command = Command::new(python);
+    command
+        .args(["-m", "pip", "download", "--no-deps", "--require-hashes"])
+        .args(["--no-cache-dir", "--disable-pip-version-check", "--no-input", "--progress-bar=off"])
+        .arg("--dest")
+        .arg(folder)
+        .arg("--requirement")
+        .arg(&requirements);
+    Ok(command)
 }
 
 /// Whether `file` is the wheel; where it is not, it is removed and the error says what was there.
@@ -278,6 +296,54 @@ mod tests {
         let error = python.fetch(&[wheel("bad")], &out, &mut |_| {}).expect_err("pip failed").to_string();
         assert!(error.contains("No matching distribution") && error.contains("network"), "{error}");
         assert_eq!(fs::read_dir(&out)?.count(), 1);
+        Ok(())
+    }
+
+    /// A source package whose own code writes the file `ran` when pip asks it what it depends on.
+    fn source_package(folder: &Path, ran: &Path) -> Result<PathBuf> {
+        let inside = folder.join("pawl_source-1");
+        fs::create_dir(&inside)?;
+        let project = "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n";
+        fs::write(inside.join("pyproject.toml"), project)?;
+        let backend = format!(
+            "import os\nopen({:?}, 'w').close()\n\
+             def prepare_metadata_for_build_wheel(folder, settings=None):\n    \
+                 name = 'pawl_source-1.dist-info'\n    \
+                 os.mkdir(os.path.join(folder, name))\n    \
+                 with open(os.path.join(folder, name, 'METADATA'), 'w') as file:\n        \
+                     file.write('Metadata-Version: 2.1\\nName: pawl-source\\nVersion: 1\\n')\n    \
+                 return name\n",
+            ran.display().to_string()
+        );
+        fs::write(inside.join("backend.py"), backend)?;
+        let package = folder.join("pawl_source-1.tar.gz");
+        let tar = Command::new("tar")
+            .arg("czf")
+            .arg(&package)
+            .arg("-C")
+            .arg(folder)
+            .arg("pawl_source-1")
+            .status()?;
+        anyhow::ensure!(tar.success(), "the package was not made");
+        Ok(package)
+    }
+
+    #[test]
+    fn nothing_of_a_source_package_with_another_hash_is_run() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let ran = folder.path().join("ran");
+        let package = source_package(folder.path(), &ran)?;
+        let out = folder.path().join("out");
+        fs::create_dir(&out)?;
+        let fetch = |sha256: &str| -> Result<(bool, String)> {
+            let mut command = source(Path::new("python3"), "pawl-source==1", sha256, &out)?;
+            let output = command.env("PIP_NO_INDEX", "1").env("PIP_FIND_LINKS", folder.path()).output()?;
+            Ok((output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned()))
+        };
+        let (fetched, said) = fetch(ABC)?;
+        assert!(!fetched && said.contains("DO NOT MATCH THE HASHES") && !ran.exists(), "{said}");
+        let (fetched, said) = fetch(&verify::sha256(&package, &mut |_| {})?)?;
+        assert!(fetched && ran.exists() && out.join("pawl_source-1.tar.gz").exists(), "{said}");
         Ok(())
     }
 

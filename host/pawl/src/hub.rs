@@ -15,5 +15,5 @@ mod listing;
 mod reference;
 
 pub(crate) use client::Hub;
-pub(crate) use listing::{Choice, Entry, Hash, Listing};
+pub(crate) use listing::{Choice, Entry, Hash, Listing, is_hex};
 pub(crate) use reference::Reference;

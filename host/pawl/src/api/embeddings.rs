@@ -136,7 +136,11 @@ fn texts(input: Value) -> Result<Vec<String>, ApiError> {
         ))),
         Value::String(text) => Ok(text),
         Value::Number(_) | Value::Array(_) => {
-            Err(refused(format!("input[{index}] is of token ids, which are another model's; send text")))
+            // What LangChain sends by default.
+            Err(refused(format!(
+                "input[{index}] is of token ids, which are another model's; send strings (in LangChain: \
+                 OpenAIEmbeddings(check_embedding_ctx_length=False))"
+            )))
         }
         _ => Err(refused(format!("input[{index}] is no string"))),
     };
@@ -188,7 +192,10 @@ mod tests {
             (json!(""), "input[0] is empty"),
             (json!(["a", long]), "input[1] has 65537 bytes"),
             (json!([1, 2]), "token ids"),
-            (json!([[1, 2], [3]]), "token ids"),
+            (
+                json!([[1, 2], [3]]),
+                "send strings (in LangChain: OpenAIEmbeddings(check_embedding_ctx_length=False))",
+            ),
             (json!(["a", null]), "input[1] is no string"),
             (json!({"text": "a"}), "a string or a list"),
         ] {

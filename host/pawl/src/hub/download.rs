@@ -55,7 +55,7 @@ impl Hub {
         part: &mut Part,
         seen: &mut dyn FnMut(u64),
     ) -> Result<()> {
-        let (mut tries, mut good) = (0, part.length);
+        let mut patience = Patience { tries: 0, longest: part.length };
         while part.length < entry.bytes {
             let trouble = match self.receive(listing, entry, part, seen).await {
                 Ok(()) if part.length == entry.bytes => break,
@@ -63,20 +63,15 @@ impl Hub {
                 Err(Trouble::Passing(error)) => error,
                 Err(Trouble::Lasting(error)) => return Err(error),
             };
-            if part.length >= good + FORGIVEN {
-                tries = 0;
-            }
-            good = part.length;
-            if tries == RETRIES {
+            let Some(tries) = patience.after(part.length) else {
                 return Err(trouble.context(format!(
                     "{} broke off at {} of {} bytes, and so did {RETRIES} more tries; what is here is kept: check the network \
                      and run this again to continue",
                     entry.path, part.length, entry.bytes
                 )));
-            }
+            };
             tracing::info!("{} broke off at {} bytes: {trouble:#}", entry.path, part.length);
             tokio::time::sleep(pause(tries)).await;
-            tries += 1;
         }
         Ok(())
     }
@@ -177,6 +172,26 @@ impl Write for Hashing {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+/// How often a file was tried without much of it coming. Progress is what goes beyond the longest that was here: a hub that has
+/// a file begun anew now and then gives the same bytes again, and would be asked for ever.
+struct Patience {
+    tries: u32,
+    longest: u64,
+}
+
+impl Patience {
+    /// The tries before the next one, after a connection broke at this length; none where there were enough.
+    fn after(&mut self, length: u64) -> Option<u32> {
+        if length >= self.longest.saturating_add(FORGIVEN) {
+            self.tries = 0;
+        }
+        self.longest = self.longest.max(length);
+        let tries = self.tries;
+        self.tries += 1;
+        (tries < RETRIES).then_some(tries)
     }
 }
 
@@ -304,5 +319,18 @@ mod tests {
         assert_eq!(part.length, 0);
         assert!(part.append(&entry, b"abcd").is_err() && !part_of(&place).exists());
         Ok(())
+    }
+
+    #[test]
+    fn a_hub_is_asked_on_as_long_as_more_comes_than_ever_came() {
+        let mut patience = Patience { tries: 0, longest: 0 };
+        for piece in 1..=100 {
+            assert_eq!(patience.after(piece * FORGIVEN), Some(0));
+        }
+        // The same over and over, with beginnings between.
+        let mut patience = Patience { tries: 0, longest: 0 };
+        let lengths = [FORGIVEN, 0].into_iter().cycle().take(7);
+        let tries: Vec<_> = lengths.map(|length| patience.after(length)).collect();
+        assert_eq!(tries, [Some(0), Some(1), Some(2), Some(3), Some(4), None, None]);
     }
 }

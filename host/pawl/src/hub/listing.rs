@@ -1,6 +1,8 @@
 //! What a repository holds at a commit, and which of it is one model.
 //!
-//! Invariant: every path of a [`Listing`] stays inside a folder that it is joined to, and every file has a size and a hash.
+//! Invariant: every path of a [`Choice`] stays inside a folder that it is joined to, and every file has a size and a hash. A list
+//! with a name that git itself could not hold is refused as a whole: no honest hub has one. What git can hold and other systems
+//! read otherwise than it is meant (`a:b`, `a\b`) is refused where it is chosen: it may lie beside a model.
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
@@ -111,20 +113,40 @@ impl Entry {
 }
 
 /// Whether a text is so many lower-case hex digits.
-pub(super) fn is_hex(text: &str, digits: usize) -> bool {
+pub(crate) fn is_hex(text: &str, digits: usize) -> bool {
     text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn is_inside(path: &str) -> bool {
     let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
-    path.len() <= MAX_PATH
-        && path.split('/').all(plain)
-        && !path.contains(|c: char| c.is_control() || c == '\\' || c == ':')
+    path.len() <= MAX_PATH && path.split('/').all(plain)
+}
+
+/// Whether a path is the same on every system, and can be shown as it is.
+fn is_portable(path: &str) -> bool {
+    !path.contains(|c: char| c.is_control() || c == '\\' || c == ':')
 }
 
 impl Listing {
     /// The files of what is wanted; where that is not one model, the error lists what there is.
     pub(super) fn pick<'a>(&'a self, wanted: &'a Wanted) -> Result<Choice<'a>> {
+        let choice = self.wanted(wanted)?;
+        let files = match &choice {
+            Choice::Gguf(entry) => std::slice::from_ref(entry),
+            Choice::Export { files, .. } => files.as_slice(),
+        };
+        if let Some(entry) = files.iter().find(|entry| !is_portable(&entry.path)) {
+            bail!(
+                "{} calls a file of the model {:?}; colons, backslashes and control characters mean something else on other \
+                 systems, so nothing was fetched",
+                self.repo,
+                entry.path
+            );
+        }
+        Ok(choice)
+    }
+
+    fn wanted<'a>(&'a self, wanted: &'a Wanted) -> Result<Choice<'a>> {
         match wanted {
             Wanted::Gguf(path) => self.gguf(path),
             Wanted::Variant(variant) => self.export(variant),
@@ -142,7 +164,7 @@ impl Listing {
                         let all: Vec<String> = ggufs
                             .iter()
                             .chain(&variants)
-                            .map(|name| format!("\n  {}:{name}", self.repo))
+                            .map(|name| format!("\n  {}:{}", self.repo, name.escape_debug()))
                             .collect();
                         bail!(
                             "{} holds several models; name the one that is meant:{}",
@@ -176,12 +198,12 @@ impl Listing {
     fn gguf(&self, path: &str) -> Result<Choice<'_>> {
         let entry = self.find(path).with_context(|| {
             let ggufs = self.ggufs();
-            let there = if ggufs.is_empty() { "no GGUF file".to_owned() } else { ggufs.join(", ") };
+            let there = if ggufs.is_empty() { "no GGUF file".to_owned() } else { joined(&ggufs) };
             format!("{} has no {path} at {}; it has {there}", self.repo, self.commit)
         })?;
         ensure!(
             !is_part(entry.name()),
-            "{path} is one part of a GGUF file that was split; name a file that is whole"
+            "{path:?} is one part of a GGUF file that was split; name a file that is whole"
         );
         Ok(Choice::Gguf(entry))
     }
@@ -194,7 +216,7 @@ impl Listing {
         };
         let graph = graph.with_context(|| {
             let variants = self.variants();
-            let there = if variants.is_empty() { "none".to_owned() } else { variants.join(", ") };
+            let there = if variants.is_empty() { "none".to_owned() } else { joined(&variants) };
             format!("{} has no export {variant} at {}; it has {there}", self.repo, self.commit)
         })?;
         let mut files = Vec::new();
@@ -214,6 +236,12 @@ impl Listing {
         files.extend(self.files.iter().filter(is_data));
         Ok(Choice::Export { files, variant: named })
     }
+}
+
+/// Names in a message: what a hub calls its files must not steer a terminal.
+fn joined(names: &[&str]) -> String {
+    let names: Vec<String> = names.iter().map(|name| name.escape_debug().to_string()).collect();
+    names.join(", ")
 }
 
 /// Whether a name is `…-00001-of-00003.gguf`.
@@ -298,6 +326,29 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_is_not_one_everywhere_is_refused_only_where_it_is_chosen() -> Result<()> {
+        for odd in ["logs/12:30.txt", "a\\..\\b", "c:x", "Icon\r"] {
+            let raw = serde_json::json!({"type": "file", "path": odd, "size": 3, "oid": "a".repeat(40)});
+            let read = Entry::read(serde_json::from_value(raw)?)?;
+            assert!(read.is_some_and(|entry| entry.path == odd), "{odd:?}");
+            assert_eq!(picked(&[odd, "a.gguf"], &Wanted::Only)?, ["a.gguf"], "{odd:?}");
+        }
+        let with_odd_data = [EXPORT, &["onnx/model_q4.onnx_data\\x"][..]].concat();
+        for (paths, wanted, odd) in [
+            (&["c:x.gguf"][..], Wanted::Only, "c:x.gguf"),
+            (&["a.gguf", "..\\x.gguf"][..], Wanted::Gguf("..\\x.gguf".into()), "..\\\\x.gguf"),
+            (&with_odd_data[..], variant("q4"), "onnx_data\\\\x"),
+        ] {
+            let error = picked(paths, &wanted).expect_err(odd).to_string();
+            assert!(error.contains(odd) && error.contains("nothing was fetched"), "{error}");
+        }
+        // Beside others it is named, but so that it does nothing to a terminal.
+        let error = picked(&["a.gguf", "\u{1b}[2J.gguf"], &Wanted::Only).expect_err("which one").to_string();
+        assert!(error.contains("[2J.gguf") && !error.contains('\u{1b}'), "{error}");
+        Ok(())
+    }
+
+    #[test]
     fn names_that_leave_the_folder_and_hashes_that_are_none_are_refused() -> Result<()> {
         let read = |path: &str, oid: &str| {
             Entry::read(serde_json::from_value(
@@ -306,8 +357,7 @@ mod tests {
         };
         let oid = "a".repeat(40);
         assert!(read("onnx/model.onnx", &oid)?.is_some());
-        for path in ["../x", "/x", "a/../../x", "a//b", "", ".", "a\\..\\b", "c:x", "a\nb", &"x".repeat(513)]
-        {
+        for path in ["../x", "/x", "a/../../x", "a//b", "", ".", &"x".repeat(513)] {
             assert!(read(path, &oid).is_err(), "{path}");
         }
         assert!(read("x", "").is_err() && read("x", &"g".repeat(40)).is_err());

@@ -11,7 +11,7 @@ use pawl_fetch::progress::{Step, Steps};
 use pawl_fetch::verify;
 
 use super::{HUB, Pull, There, checked, import, is_free, taken};
-use crate::hub::{Choice, Entry, Hash, Hub, Listing, Reference};
+use crate::hub::{Choice, Entry, Hash, Hub, Listing, Reference, is_hex};
 
 impl Pull {
     pub(super) async fn unpinned(&self, home: &Home) -> Result<String> {
@@ -59,7 +59,7 @@ impl Pull {
         if place.exists() {
             step.done("ready, nothing to do");
         } else {
-            let staging = staging(home, listing, stem)?;
+            let staging = staging(home, &listing.repo, &listing.commit, stem)?;
             // The import keeps every weight, some of them in a wider form.
             fetch(home, hub, listing, &[entry], &staging, (entry.bytes / 2).saturating_mul(3), &mut step)
                 .await?;
@@ -101,7 +101,7 @@ impl Pull {
             step.done("ready, nothing to do");
             return Ok(name);
         }
-        let staging = staging(home, listing, variant.unwrap_or("fp32"))?;
+        let staging = staging(home, &listing.repo, &listing.commit, variant.unwrap_or("fp32"))?;
         fetch(home, hub, listing, files, &staging, 0, &mut step).await?;
         step.done("ready");
 
@@ -123,14 +123,17 @@ impl Pull {
 }
 
 /// Where the files of a commit are fetched to. What was begun of another commit of the same is removed.
-fn staging(home: &Home, listing: &Listing, what: &str) -> Result<PathBuf> {
-    let (before, after) = (format!("{}@", listing.repo.replace('/', "--")), format!("-{what}"));
-    let staging = home.downloads(&format!("{before}{}{after}", listing.commit));
+fn staging(home: &Home, repo: &str, commit: &str, what: &str) -> Result<PathBuf> {
+    let (before, after) = (format!("{}@", repo.replace('/', "--")), format!("-{what}"));
+    let staging = home.downloads(&format!("{before}{commit}{after}"));
+    // Nothing but a commit between the two: what is wanted may end as something else does, `model-fp16` as `fp16`.
+    let is_of_a_commit = |name: &str| {
+        let commit = name.strip_prefix(&before).and_then(|name| name.strip_suffix(&after));
+        commit.is_some_and(|commit| is_hex(commit, 40))
+    };
     let downloads = staging.parent().context("it lies in a folder")?;
     for entry in fs::read_dir(downloads).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with(&before) && name.ends_with(&after) && entry.path() != staging {
+        if is_of_a_commit(&entry.file_name().to_string_lossy()) && entry.path() != staging {
             fs::remove_dir_all(entry.path())
                 .with_context(|| format!("cannot remove {}", entry.path().display()))?;
         }
@@ -165,4 +168,28 @@ async fn fetch(
         done += entry.bytes;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_begun_of_another_commit_of_the_same_is_removed() -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let home = Home::at(folder.path().to_owned())?;
+        let (old, new) = ("a".repeat(40), "b".repeat(40));
+        let begun = |repo: &str, commit: &str, what: &str| staging(&home, repo, commit, what);
+        let gone = begun("team/small-model", &old, "fp16")?;
+        let stay = [
+            // A GGUF file and a repository whose names end, or begin, as the others do.
+            begun("team/small-model", &new, "model-fp16")?,
+            begun("team/small", &old, "fp16")?,
+            begun("team/small-model", &old, "q4")?,
+        ];
+        let staging = begun("team/small-model", &new, "fp16")?;
+        assert!(staging.is_dir() && !gone.exists());
+        assert!(stay.iter().all(|folder| folder.is_dir()), "{stay:?}");
+        Ok(())
+    }
 }
