@@ -71,6 +71,9 @@ async fn bad_requests_are_told_what_to_change() -> Result<()> {
         ("presence_penalty", json!(5)),
         ("n", json!(2)),
         ("max_tokens", json!(0)),
+        ("functions", json!([{"name": "f"}])),
+        ("function_call", json!("auto")),
+        ("logit_bias", json!({"50256": -100})),
     ] {
         let mut body = json!({"model": "default", "messages": user("hi")});
         body[field] = value;
@@ -78,8 +81,19 @@ async fn bad_requests_are_told_what_to_change() -> Result<()> {
         assert_eq!((status, &error["error"]["param"]), (400, &json!(field)), "{error}");
     }
 
+    let tools = json!([{"type": "function", "function": {"name": "here", "parameters": {"type": "object"}}}]);
+    let choice = json!({"type": "function", "function": {"name": "elsewhere"}});
+    let body = json!({"model": "default", "messages": user("hi"), "tools": tools, "tool_choice": choice});
+    let (status, error) = server.post(path, &body).await?;
+    assert_eq!((status, &error["error"]["param"]), (400, &json!("tool_choice")), "{error}");
+    assert!(message(&error).contains("elsewhere"), "{error}");
+
     let (status, _) = server.get("/v2/nothing").await?;
     assert_eq!(status, 404);
+    for odd in ["/v1/models/%ff", "/v1/runs?limit=many"] {
+        let (status, error) = server.get(odd).await?;
+        assert!(status == 400 && !message(&error).is_empty(), "{odd}: {status} {error}");
+    }
     let (status, _) = server.get(path).await?;
     assert_eq!(status, 405);
     Ok(())
@@ -95,6 +109,20 @@ async fn a_page_in_a_browser_cannot_reach_a_local_server() -> Result<()> {
     let simple =
         server.client().post(&url).header("content-type", "text/plain").body(body.clone()).send().await?;
     assert_eq!(simple.status().as_u16(), 415, "what a page can send without being asked is refused");
+
+    for path in [
+        "/v1/tools/calendar.list-events",
+        "/v1/workflows/any/runs",
+        "/v1/runs/r1/signals/go",
+        "/v1/runs/r1/cancel",
+    ] {
+        let empty = server.client().post(format!("{}{path}", server.url)).send().await?;
+        assert_eq!(
+            empty.status().as_u16(),
+            415,
+            "{path}: an empty body can be sent without being asked, too"
+        );
+    }
 
     let rebound =
         server.client().post(&url).header("content-type", "application/json").header("host", "evil.example");

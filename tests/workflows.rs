@@ -185,6 +185,19 @@ async fn over_http_an_approval_survives_a_restart_and_is_refused_to_whoever_must
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_stops_although_somebody_watches_a_job_that_waits() -> Result<()> {
+    let office = Office::new(&[("waits", "wait_for(\"go\", 60)")])?;
+    let server = office.serve()?;
+    let (status, job) =
+        server.post("/v1/jobs", &json!({"workflow": "waits", "items": [{"name": "a"}]})).await?;
+    ensure!(status == 202, "{status} {job}");
+    let mut watched = server.client().get(format!("{}/v1/jobs/j1/events", server.url)).send().await?;
+    ensure!(watched.chunk().await?.is_some(), "no event");
+    // Half of what open requests may take.
+    tokio::task::spawn_blocking(move || server.stop(Duration::from_secs(5))).await?
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn over_http_runs_are_begun_watched_signalled_and_cancelled() -> Result<()> {
     let office = Office::new(&[
         ("waits", "let got = wait_for(\"go\", 60); #{got: got, twice: input * 2}"),

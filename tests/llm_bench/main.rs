@@ -161,8 +161,14 @@ async fn measure(model: &'static str, llama: &Path) -> Result<()> {
     let per_token = |taken: Taken| taken.seconds() / taken.prompt * 1000.0;
     both("prefill of a new prompt", 3, |seed| documents::free(1000 + seed, 620, 1), per_token, "ms a token")
         .await?;
-    both("decode, free text, with foresight", PAIRS, |seed| documents::free(2000 + seed, 60, 64), decoded, "ms a token")
-        .await?;
+    both(
+        "decode, free text, with foresight",
+        PAIRS,
+        |seed| documents::free(2000 + seed, 60, 64),
+        decoded,
+        "ms a token",
+    )
+    .await?;
     warm(&pawl, &peer).await?;
     both("extraction, ten fields", PAIRS, |seed| documents::extraction(3000 + seed), |t| t.seconds(), "s")
         .await?;
@@ -226,7 +232,8 @@ async fn at_once(pawl: &Peer, peer: &Peer) -> Result<()> {
         pairs.push((a[0].seconds(), b[0].seconds()));
         taken.extend(a.into_iter().zip(b));
     }
-    let row = Row::new(&format!("{AT_ONCE} extractions at once"), "s each", &taken, "llama.cpp", |t| t.seconds())?;
+    let row =
+        Row::new(&format!("{AT_ONCE} extractions at once"), "s each", &taken, "llama.cpp", |t| t.seconds())?;
     Row { pairs, ..row }.print();
     Ok(())
 }

@@ -41,7 +41,9 @@ fn has_text(stream: &[u8]) -> bool {
     let whole = stream.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
     let lines = stream[..whole].split(|byte| *byte == b'\n');
     let mut events = lines.filter_map(|line| serde_json::from_slice(line.strip_prefix(b"data: ")?).ok());
-    events.any(|event: Value| event["choices"][0]["delta"]["content"].as_str().is_some_and(|text| !text.is_empty()))
+    events.any(|event: Value| {
+        event["choices"][0]["delta"]["content"].as_str().is_some_and(|text| !text.is_empty())
+    })
 }
 
 impl Peer {

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -130,6 +130,21 @@ impl Server {
             self.client.post(format!("{}{path}", self.url)).header("content-type", "application/json");
         let text = request.body(body.to_string()).send().await?.error_for_status()?.text().await?;
         Ok(text.lines().filter_map(|line| line.strip_prefix("data: ")).map(str::to_owned).collect())
+    }
+
+    /// Asks it to stop, as a service manager does, and waits until it has.
+    ///
+    /// # Errors
+    /// Where it runs on for `patience`.
+    pub fn stop(mut self, patience: Duration) -> Result<()> {
+        let id = self.id().to_string();
+        ensure!(Command::new("kill").args(["-TERM", &id]).status()?.success(), "kill fails");
+        let began = Instant::now();
+        while self.child.try_wait()?.is_none() {
+            ensure!(began.elapsed() < patience, "it has not stopped within {patience:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
     }
 
     /// The number of its process.

@@ -69,9 +69,17 @@ impl Template {
         Ok(Template { environment, bos, eos, openers })
     }
 
-    /// The rendered conversation with the generation prompt.
+    /// The rendered conversation with the generation prompt. Where the template refuses it (some know no `system`, no `tool`, or
+    /// have user and assistant take turns), as [`folded`].
     pub(crate) fn render(&self, messages: &[Message]) -> Result<Vec<Piece>, Error> {
         check(messages)?;
+        self.render_as_it_is(messages).or_else(|refused| match refused {
+            Error::Template(_) => self.render_as_it_is(&folded(messages)).map_err(|_| refused),
+            other => Err(other),
+        })
+    }
+
+    fn render_as_it_is(&self, messages: &[Message]) -> Result<Vec<Piece>, Error> {
         let marked: Vec<_> = (0..messages.len()).map(marker).collect();
         let rendered = self.render_with(messages, &marked)?;
         let pieces = split_at_markers(&rendered, messages);
@@ -122,6 +130,27 @@ impl Template {
         pieces.push(Piece::Template(template));
         pieces
     }
+}
+
+/// A conversation of `user` and `assistant` only, in turns: what a system message says begins the user's next one, a tool's result
+/// is a user's message in the element that most models know, and neighbours of one role are one message.
+fn folded(messages: &[Message]) -> Vec<Message> {
+    let mut folded: Vec<Message> = Vec::new();
+    for Message { role, content } in messages {
+        let (role, content) = match role.as_str() {
+            "tool" => ("user", format!("<tool_response>\n{content}\n</tool_response>")),
+            "assistant" => ("assistant", content.clone()),
+            _ => ("user", content.clone()),
+        };
+        match folded.last_mut() {
+            Some(last) if last.role == role => {
+                last.content.push_str("\n\n");
+                last.content.push_str(&content);
+            }
+            _ => folded.push(Message::new(role, content)),
+        }
+    }
+    folded
 }
 
 fn check(messages: &[Message]) -> Result<(), Error> {

@@ -173,3 +173,33 @@ fn strftime_now_tells_the_date() {
     let pieces = template("{{ strftime_now('%Y-%m-%d') }}").render(&[]).expect("it renders");
     assert_eq!(text(&pieces).len(), 10);
 }
+
+/// As Mistral's and Gemma's: nobody but user and assistant, who take turns.
+const TURNS: &str = "{{ bos_token }}{% for message in messages %}\
+{% if (message.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}\
+<{{ message.role }}>{{ message.content }}</s>{% endfor %}";
+
+#[test]
+fn a_template_that_knows_only_user_and_assistant_gets_a_conversation_of_these() {
+    let template = Template::new(TURNS.into(), "<s>".into(), "</s>".into(), vec!['<']).expect("a template");
+    let text = |messages: &[Message]| -> Result<String, Error> {
+        let text = |piece: Piece| match piece {
+            Piece::Template(text) | Piece::Plain(text) => text,
+        };
+        Ok(template.render(messages)?.into_iter().map(text).collect())
+    };
+    let plain = [Message::new("user", "a"), Message::new("assistant", "b")];
+    assert_eq!(text(&plain).expect("as it is"), "<s><user>a</s><assistant>b</s>");
+    let conversation = [
+        Message::new("system", "rules"),
+        Message::new("user", "a"),
+        Message::new("assistant", "call"),
+        Message::new("tool", "7"),
+    ];
+    assert_eq!(
+        text(&conversation).expect("folded"),
+        "<s><user>rules\n\na</s><assistant>call</s><user><tool_response>\n7\n</tool_response></s>"
+    );
+    let refused = text(&[Message::new("assistant", "b")]).expect_err("nobody asked");
+    assert!(refused.to_string().contains("roles must alternate"), "in the template's words: {refused}");
+}

@@ -5,10 +5,10 @@
 //! (which a foreign page cannot send unasked; forms, which it can, are refused where they come from one), and on a loopback address the `Host` must be a loopback name.
 
 mod approvals;
-mod body;
 mod chat;
 mod embeddings;
 mod error;
+mod extract;
 mod hooks;
 mod jobs;
 mod models;
@@ -18,8 +18,8 @@ mod stream;
 mod tools;
 mod wire;
 
-use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -29,6 +29,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use pawl_llm::Embedder;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::chat::Chat;
 use crate::config::Config;
@@ -50,18 +51,36 @@ pub(crate) struct Shared {
     pub(crate) runs: Runs,
     pub(crate) triggers: Triggers,
     pub(crate) config: Config,
+    /// Becomes true when the server stops: what would go on for ever ends.
+    pub(crate) stopping: watch::Receiver<bool>,
 }
 
 type App = Arc<Shared>;
 
-/// Serves until `stop` is done; then lets open requests finish.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    shared: Shared,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
+/// How long open requests may take to finish when the server stops.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Serves until [`Shared::stopping`] says so; then lets open requests finish, as long as they take no longer than [`GRACE`].
+pub(crate) async fn serve(listener: TcpListener, shared: Shared) -> std::io::Result<()> {
     let loopback = listener.local_addr()?.ip().is_loopback();
-    axum::serve(listener, router(Arc::new(shared), loopback)).with_graceful_shutdown(stop).await
+    let stop = stopped(shared.stopping.clone());
+    let late = stopped(shared.stopping.clone());
+    let served = axum::serve(listener, router(Arc::new(shared), loopback)).with_graceful_shutdown(stop);
+    tokio::select! {
+        served = served => served,
+        () = async { late.await; tokio::time::sleep(GRACE).await } => {
+            tracing::warn!("requests that had not ended within {} s were cut off", GRACE.as_secs());
+            Ok(())
+        }
+    }
+}
+
+/// Waits until the server stops.
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // An error: nobody can stop it any more.
+    if stopping.wait_for(|stopping| *stopping).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 fn router(shared: App, loopback: bool) -> Router {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
+
 use pawl_llm::{Embedder, Llm, Message, ModelOptions, Prompt, Runtime};
 
 use crate::approvals::Approvals;
@@ -61,10 +63,24 @@ pub(crate) fn load_model(config: &Config) -> Result<Llm, AppError> {
     Llm::load(&runtime, &folder, &options).map_err(|error| AppError::Model { name, error })
 }
 
-/// Messages to tokens, off the runtime's threads: long ones take a while.
+/// Renderings at once: a long prompt takes much memory, and time.
+static RENDERING: Semaphore = Semaphore::const_new(2);
+/// Those that may wait for it, with those that run.
+const WAITING: usize = 64;
+static PLACES: Semaphore = Semaphore::const_new(WAITING);
+
+/// [`render`], refused where many wait already: the model's own queue does not know of them yet.
+pub(crate) async fn render_first(llm: &Llm, messages: Vec<Message>) -> Result<Prompt, pawl_llm::Error> {
+    let _place = PLACES.try_acquire().map_err(|_| pawl_llm::Error::Busy { waiting: WAITING })?;
+    render(llm, messages).await
+}
+
+/// Messages to tokens, off the runtime's threads.
 pub(crate) async fn render(llm: &Llm, messages: Vec<Message>) -> Result<Prompt, pawl_llm::Error> {
+    let turn = RENDERING.acquire().await.map_err(|error| pawl_llm::Error::Stopped(error.to_string()))?;
     let llm = llm.clone();
-    let rendered = tokio::task::spawn_blocking(move || llm.render(&messages)).await;
+    // It goes on when nobody waits for it any more, and so does its turn.
+    let rendered = tokio::task::spawn_blocking(move || (turn, llm.render(&messages)).1).await;
     rendered.unwrap_or_else(|error| Err(pawl_llm::Error::Stopped(error.to_string())))
 }
 

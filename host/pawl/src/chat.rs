@@ -195,8 +195,12 @@ pub(crate) enum TurnError {
     PromptTooLong { prompt: usize, context: usize },
     #[error("no tool \"{0}\"; GET /v1/tools lists those that there are")]
     UnknownTool(String),
+    /// A schema or grammar that cannot be enforced.
     #[error("{0}")]
     Refused(String),
+    /// Something else in the request.
+    #[error("{0}")]
+    Invalid(String),
     #[error("too many requests wait for the model; try again in a moment")]
     Busy,
     #[error("the model could not go on: {0}")]
@@ -210,10 +214,12 @@ impl From<pawl_llm::Error> for TurnError {
                 TurnError::PromptTooLong { prompt, context }
             }
             pawl_llm::Error::Busy { .. } => TurnError::Busy,
-            refused @ (pawl_llm::Error::Schema { .. }
-            | pawl_llm::Error::Grammar(_)
-            | pawl_llm::Error::Tokenizer(_)
-            | pawl_llm::Error::Request(_)) => TurnError::Refused(refused.to_string()),
+            refused @ (pawl_llm::Error::Schema { .. } | pawl_llm::Error::Grammar(_)) => {
+                TurnError::Refused(refused.to_string())
+            }
+            invalid @ (pawl_llm::Error::Tokenizer(_)
+            | pawl_llm::Error::Template(_)
+            | pawl_llm::Error::Request(_)) => TurnError::Invalid(invalid.to_string()),
             other => TurnError::Model(other.to_string()),
         }
     }
@@ -280,6 +286,9 @@ impl Chat {
                 })
             };
             match written.decision {
+                None if written.reason == StopReason::StopString => {
+                    return done(String::new(), Ending::Stop, calls);
+                }
                 None => return done(String::new(), Ending::Length, calls),
                 Some(Decision::Answer(answer)) => {
                     text.push_str(&answer);

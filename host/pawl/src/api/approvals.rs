@@ -1,15 +1,15 @@
 //! `GET /v1/approvals` and `POST /v1/approvals/{id}`: what waits for a person, and their word on it.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use pawl_flow::{Approval, ApprovalError, Decision};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
-use super::body::Body;
 use super::error::ApiError;
+use super::extract::{Body, Path, Query};
 use super::wire;
 use crate::approvals::GatedError;
 

@@ -8,24 +8,31 @@ use pawl_flow::Approval;
 use pawl_llm::TokenLogprob;
 use serde_json::{Value, json};
 
-use super::body::Body;
 use super::error::ApiError;
+use super::extract::Body;
 use super::{App, models, stream, wire};
 use crate::approvals;
-use crate::chat::{CallRecord, Ending, Outcome};
+use crate::chat::{CallRecord, Ending, Outcome, TurnError};
 
 pub(crate) async fn completions(
     State(app): State<App>,
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
-    let request: wire::Request = wire::json(&headers, &body)?;
-    models::known(&app, &request.model)?;
+    // A body of megabytes takes a while to read and to check.
+    let (asking, now) = (app.clone(), app.config.now());
+    let read = move || {
+        let request: wire::Request = wire::json(&headers, &body)?;
+        models::known(&asking, &request.model)?;
+        let streamed = request.stream.unwrap_or(false);
+        let with_usage = request.stream_options.as_ref().is_some_and(|options| options.include_usage);
+        let plugins = asking.chat.plugins.now();
+        let turn = request.turn(now, |name| plugins.resolve(name).map(|tool| tool.name.clone()))?;
+        Ok::<_, ApiError>((turn, streamed, with_usage))
+    };
+    let read = tokio::task::spawn_blocking(read).await;
+    let (turn, streamed, with_usage) = read.map_err(|error| TurnError::Model(error.to_string()))??;
     let model = app.chat.llm.info().name.clone();
-    let streamed = request.stream;
-    let with_usage = request.stream_options.as_ref().is_some_and(|options| options.include_usage);
-    let turn = request
-        .turn(app.config.now(), |name| app.chat.plugins.now().resolve(name).map(|tool| tool.name.clone()))?;
     let (id, created) = (identifier("chatcmpl"), jiff::Timestamp::now().as_second());
     let reply = Reply { id, created, model, wants_logprobs: turn.logprobs.is_some() };
     if streamed {

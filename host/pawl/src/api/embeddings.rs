@@ -12,8 +12,8 @@ use pawl_llm::{Embedder, Error};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::body::Body;
 use super::error::ApiError;
+use super::extract::Body;
 use super::{App, models, wire};
 
 #[derive(Debug, Deserialize)]

@@ -71,6 +71,7 @@ impl From<TurnError> for ApiError {
                 ApiError::not_found(message).code("tool_not_found").param("tool_choice")
             }
             TurnError::Refused(_) => ApiError::bad_request(message).code("unsupported_schema"),
+            TurnError::Invalid(_) => ApiError::bad_request(message),
             TurnError::Busy => ApiError::new(StatusCode::TOO_MANY_REQUESTS, message).code("busy"),
             TurnError::Model(_) => {
                 tracing::error!("{message}");

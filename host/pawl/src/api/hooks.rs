@@ -1,13 +1,13 @@
 //! `POST /v1/hooks/NAME`: messages of other programs, which begin workflows.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::App;
-use super::body::Body;
 use super::error::ApiError;
+use super::extract::{Body, Path};
 use crate::triggers::webhook::{MAX_BODY, Refused, Signed};
 
 /// Takes a signed message; the answer, with status 202, names the run.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, Multipart, Path, Query, Request, State};
+use axum::extract::{FromRequest, Multipart, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use super::App;
 use super::error::ApiError;
+use super::extract::{Path, Query};
 use super::runs::script;
 use super::{screenings, wire};
 use crate::config::Config;
@@ -249,7 +250,7 @@ pub(crate) async fn say(
     Ok(Json(said.await?))
 }
 
-/// The job as it stands, whenever that changes, until it is done.
+/// The job as it stands, whenever that changes, until it is done or the server stops.
 pub(crate) async fn events(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -266,7 +267,10 @@ pub(crate) async fn events(
                 let event = Event::default().json_data(&job).ok()?;
                 return Some((Ok(event), (app, Some(job))));
             }
-            tokio::time::sleep(EVENT).await;
+            tokio::select! {
+                () = tokio::time::sleep(EVENT) => {}
+                () = super::stopped(app.stopping.clone()) => return None,
+            }
         }
     };
     Ok(Sse::new(stream::unfold((app, None), next)).keep_alive(KeepAlive::default()))

@@ -1,11 +1,12 @@
 //! `GET /v1/models`: the models that are loaded, that of the chat and, where the settings name one, that of embeddings.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::App;
 use super::error::ApiError;
+use super::extract::Path;
 
 pub(crate) async fn list(State(app): State<App>) -> Json<Value> {
     let entries: Vec<Value> = [entry(&app)].into_iter().chain(embeddings(&app)).collect();

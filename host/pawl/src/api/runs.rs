@@ -1,15 +1,15 @@
 //! `POST /v1/workflows/{name}/runs`, `GET /v1/runs…`, and what one says to a run: signals, cancelling, a step in doubt.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use pawl_flow::{Failure, FlowError, Resolution, Run, RunId, Sources, Start};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
-use super::body::Body;
 use super::error::ApiError;
+use super::extract::{Body, Path, Query};
 use super::wire;
 use crate::flow::{check, scripts};
 

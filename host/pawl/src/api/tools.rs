@@ -1,14 +1,14 @@
 //! `GET /v1/tools` and `POST /v1/tools/{name}`: the plugins' functions, without a model.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use pawl_plugin::CallError;
 use serde_json::{Value, json};
 
 use super::App;
-use super::body::Body;
 use super::error::ApiError;
+use super::extract::{Body, Path};
 use super::wire;
 use crate::approvals::Reached;
 
@@ -35,12 +35,12 @@ pub(crate) async fn call(
     headers: HeaderMap,
     Body(body): Body,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let arguments: Value = wire::json_or("{}", &headers, &body)?;
     let plugins = app.chat.plugins.now();
     let tool = plugins.resolve(&name).ok_or_else(|| {
         ApiError::not_found(format!("no tool \"{name}\"; GET /v1/tools lists those that there are"))
             .code("tool_not_found")
     })?;
-    let arguments: Value = wire::json_or("{}", &headers, &body)?;
     Ok(match app.chat.approvals.call(&plugins, &tool.name, &arguments, PROGRAM).await? {
         Reached::Result(result) => (StatusCode::OK, Json(json!({"result": result}))),
         Reached::Approval(approval) => (StatusCode::ACCEPTED, Json(json!({"approval": approval}))),

@@ -1,13 +1,14 @@
 //! OpenAI's chat completion request, as far as Pawl serves it, and its translation into a [`Turn`].
 //!
-//! Source: OpenAI's API reference, "Create chat completion". Fields that Pawl does not know are ignored, as OpenAI's
-//! own servers do; fields that it knows are checked, and an error names the place.
+//! Source: OpenAI's API reference, "Create chat completion". Fields that Pawl does not know are ignored, since clients send many
+//! that change no answer; those that would change it are refused. Fields that it knows are checked, and an error names the
+//! place.
 
 use axum::http::{HeaderMap, StatusCode, header};
 use jiff::ZonedDateTime;
 use pawl_llm::{MAX_ALTERNATIVES, Sampling};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use super::error::ApiError;
@@ -21,9 +22,7 @@ const MAX_TOOLS: usize = 128;
 pub(crate) struct Request {
     pub(crate) model: String,
     messages: Vec<Message>,
-    #[serde(default)]
-    pub(crate) stream: bool,
-    #[serde(default)]
+    pub(crate) stream: Option<bool>,
     pub(crate) stream_options: Option<StreamOptions>,
     tools: Option<Vec<Tool>>,
     tool_choice: Option<ToolChoice>,
@@ -42,6 +41,10 @@ pub(crate) struct Request {
     max_completion_tokens: Option<usize>,
     stop: Option<Stop>,
     n: Option<usize>,
+    /// The ancestors of `tools` and `tool_choice`.
+    functions: Option<IgnoredAny>,
+    function_call: Option<IgnoredAny>,
+    logit_bias: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -186,6 +189,15 @@ impl Request {
         if self.n.is_some_and(|n| n != 1) {
             return Err(ApiError::bad_request("n must be 1").param("n"));
         }
+        for (given, field, mend) in [
+            (&self.functions, "functions", "send tools instead"),
+            (&self.function_call, "function_call", "send tool_choice instead"),
+            (&self.logit_bias, "logit_bias", "leave it out, or hold the answer to a response_format"),
+        ] {
+            if given.is_some() {
+                return Err(ApiError::bad_request(format!("{field} is not served; {mend}")).param(field));
+            }
+        }
         if self.messages.is_empty() {
             return Err(ApiError::bad_request("messages is empty; send at least one").param("messages"));
         }
@@ -291,7 +303,15 @@ fn tools(
                 return Err(ApiError::bad_request(message).param("tool_choice"));
             }
         },
-        Some(ToolChoice::Named { function: NamedFunction { name } }) if own => Choice::Named(name),
+        Some(ToolChoice::Named { function: NamedFunction { name } }) if own => {
+            let theirs = matches!(&tools, Tools::Client(tools) if tools.iter().any(|tool| tool.name == name));
+            if !theirs {
+                let message =
+                    format!("tool_choice is \"{name}\", which is none of the tools of this request");
+                return Err(ApiError::bad_request(message).param("tool_choice"));
+            }
+            Choice::Named(name)
+        }
         Some(ToolChoice::Named { function: NamedFunction { name } }) => {
             Choice::Named(resolve(&name).unwrap_or(name))
         }
@@ -364,7 +384,12 @@ impl Message {
                     items.push(Item::Assistant(text));
                 }
                 for call in calls {
-                    let arguments = serde_json::from_str(&call.function.arguments).map_err(|error| {
+                    // As other servers write a call without arguments.
+                    let arguments = match call.function.arguments.trim() {
+                        "" => "{}",
+                        arguments => arguments,
+                    };
+                    let arguments = serde_json::from_str(arguments).map_err(|error| {
                         let place = format!("messages[{index}].tool_calls");
                         ApiError::bad_request(format!("{place}: arguments are not JSON: {error}"))
                             .param(place)

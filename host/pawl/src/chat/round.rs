@@ -92,7 +92,14 @@ pub(super) async fn generate(
         format: turn.format.as_ref(),
         now: &turn.now,
     };
-    let mut prompt = app::render(&chat.llm, parts.messages()).await?;
+    // What plugins did in the rounds before would be lost with the turn.
+    let goes_on = usage.prompt > 0;
+    let messages = parts.messages();
+    let mut prompt = if goes_on {
+        app::render(&chat.llm, messages).await?
+    } else {
+        app::render_first(&chat.llm, messages).await?
+    };
     let (grammar, begun) = constraint(turn, offer, &shape);
     prompt.push_text(&begun);
     let request = Request {
@@ -109,7 +116,7 @@ pub(super) async fn generate(
     let mut before = if open { 0 } else { decision::ANSWER.len() };
     let (mut tokens, mut sent): (Vec<TokenLogprob>, usize) = (Vec::new(), 0);
     let mut text = String::new();
-    let mut generation = chat.llm.generate(request);
+    let mut generation = if goes_on { chat.llm.generate_next(request) } else { chat.llm.generate(request) };
     let mut finish = None;
     while let Some(event) = generation.next().await {
         match event? {
@@ -142,7 +149,7 @@ pub(super) async fn generate(
     usage.completion += finish.usage.completion_tokens;
     usage.forced += finish.usage.forced_tokens;
     tracing::debug!(?shape, text, usage = ?finish.usage, "round");
-    let decision = read(turn, offer, &shape, &begun, &text, finish.reason)?;
+    let decision = read(turn, offer, &shape, &begun, &text, finish.reason).await?;
     if matches!(decision, Some(Decision::Call { .. })) {
         tokens.clear();
     }
@@ -181,7 +188,7 @@ fn constraint(turn: &Turn, offer: &Offer, shape: &Shape) -> (Grammar, String) {
 }
 
 /// Reads a round's text, and checks it once more against the schema that it was decoded under.
-fn read(
+async fn read(
     turn: &Turn,
     offer: &Offer,
     shape: &Shape,
@@ -198,14 +205,14 @@ fn read(
             let schema =
                 offer.tools.iter().find(|offered| offered.name == *tool).map(|tool| &tool.parameters);
             let schema = schema.ok_or_else(|| TurnError::UnknownTool(tool.clone()))?;
-            check(schema, arguments)?;
+            check(schema, arguments).await?;
         }
         Some(Decision::Answer(text)) if reason == StopReason::Stop => {
             if let Some(schema) = &turn.format {
                 let value = serde_json::from_str(text).map_err(|error| {
                     TurnError::Model(format!("an answer under a schema is not JSON: {error}"))
                 })?;
-                check(schema, &value)?;
+                check(schema, &value).await?;
             }
         }
         Some(Decision::Answer(_)) => {}
@@ -218,8 +225,10 @@ fn read(
 }
 
 /// The second check. The grammar has made sure already; a failure here is a fault of ours, and is not passed on.
-fn check(schema: &Value, value: &Value) -> Result<(), TurnError> {
-    pawl_llm::holds(schema, value)
+async fn check(schema: &Value, value: &Value) -> Result<(), TurnError> {
+    let (schema, value) = (schema.clone(), value.clone());
+    let held = tokio::task::spawn_blocking(move || pawl_llm::holds(&schema, &value)).await;
+    held.unwrap_or_else(|error| Err(error.to_string()))
         .map_err(|error| TurnError::Model(format!("decoded JSON breaks its schema: {error}")))
 }
 

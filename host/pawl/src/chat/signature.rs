@@ -1,6 +1,8 @@
 //! A JSON Schema as a line that a small model reads well: the types as TypeScript would write them. A tenth of the
 //! tokens of the schema itself; the grammar, not the prompt, is what enforces it.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 /// Nesting after which a type is written as `…`.
@@ -64,12 +66,12 @@ fn object(schema: &Value, depth: usize) -> String {
     let Some(Value::Object(properties)) = schema.get("properties") else {
         return "{}".into();
     };
-    let required: Vec<&str> =
+    let required: HashSet<&str> =
         schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let fields: Vec<String> = properties
         .iter()
         .map(|(name, field)| {
-            let mark = if required.contains(&name.as_str()) { "" } else { "?" };
+            let mark = if required.contains(name.as_str()) { "" } else { "?" };
             let note = field.get("description").and_then(Value::as_str);
             let note = note.map(|text| format!(" /* {} */", one_line(text))).unwrap_or_default();
             format!("{}{mark}: {}{note}", Value::from(name.as_str()), render(field, depth + 1))

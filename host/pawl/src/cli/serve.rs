@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use pawl_flow::Scope;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::flow::Runs;
@@ -63,8 +64,9 @@ impl Serve {
         let triggers = Triggers::new(config.clone(), runs.clone());
         let mut watching = triggers.watch();
         watching.spawn(record::keep_tidy(config.clone(), runs.clone()));
-        let shared = api::Shared { chat, embedder, runs: runs.clone(), triggers, config };
-        let served = api::serve(listener, shared, stopped()).await;
+        let shared =
+            api::Shared { chat, embedder, runs: runs.clone(), triggers, config, stopping: stopping() };
+        let served = api::serve(listener, shared).await;
         watching.shutdown().await;
         runs.close().await;
         served?;
@@ -72,8 +74,22 @@ impl Serve {
     }
 }
 
+/// Tells when the server is asked to stop. Asked once more, the process ends at once: whatever it does is written down before
+/// it is done.
+fn stopping() -> watch::Receiver<bool> {
+    let (told, stopping) = watch::channel(false);
+    tokio::spawn(async move {
+        asked_to_stop().await;
+        told.send_replace(true);
+        asked_to_stop().await;
+        eprintln!("pawl: stopped at once");
+        std::process::exit(1);
+    });
+    stopping
+}
+
 /// Waits for ctrl-c, or for the signal that service managers send.
-async fn stopped() {
+async fn asked_to_stop() {
     let interrupt = async {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
