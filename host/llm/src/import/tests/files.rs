@@ -1,5 +1,6 @@
 //! Files that are cut short, lie or hold what is not supported: each an error that says where and why.
 
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
@@ -238,5 +239,23 @@ fn a_window_that_all_layers_have_bounds_the_context() -> Tested {
     sample.put("llama.attention.sliding_window", Meta::U32(16));
     let gguf = Gguf::open(&sample.write(folder.path())?)?;
     assert_eq!(Hyperparameters::read(&gguf)?.context, 16);
+    Ok(())
+}
+
+#[test]
+fn no_two_operators_of_a_graph_give_the_same_value() -> Tested {
+    let folder = tempfile::tempdir()?;
+    for architecture in ["llama", "qwen3", "gemma", "gemma3"] {
+        // Q4_1, whose offsets take operators of their own
+        for kind in [0, 3] {
+            let gguf = Gguf::open(&Sample::quantized(architecture, 2, kind).write(folder.path())?)?;
+            let plan = graph::plan(&gguf, &Hyperparameters::read(&gguf)?, DataType::Float)?;
+            let given = plan.graph.node.iter().flat_map(|node| &node.output).filter(|name| !name.is_empty());
+            let mut names = BTreeSet::new();
+            for name in given {
+                assert!(names.insert(name), "{architecture} of type {kind}: {name}");
+            }
+        }
+    }
     Ok(())
 }
