@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::super::architecture::Hyperparameters;
 use super::super::error::ImportError;
-use super::super::gguf::Gguf;
+use super::super::gguf::{Gguf, Value};
 use super::super::onnx::DataType;
 use super::super::tokenizer::Vocabulary;
 use super::super::{Operators, graph, import_gguf};
@@ -270,6 +270,23 @@ fn heads_that_no_attention_here_takes_are_refused() -> Tested {
         assert!(matches!(error, ImportError::Feature(_)), "{error}");
         assert!(error.to_string().contains("heads of 40, which is no multiple of 16"), "{error}");
     }
+    Ok(())
+}
+
+#[test]
+fn only_arrays_that_are_read_are_kept() -> Tested {
+    let folder = tempfile::tempdir()?;
+    let mut sample = Sample::model(8);
+    sample.put("a.list", Meta::I32s(vec![1; 5]));
+    sample.put("a.list.of.texts", Meta::Texts(vec![String::new(); 3]));
+    sample.put("a.list.of.numbers", Meta::F32s(vec![0.5; 2]));
+    let gguf = Gguf::open(&sample.write(folder.path())?)?;
+    for (key, length) in [("a.list", 5), ("a.list.of.texts", 3), ("a.list.of.numbers", 2)] {
+        assert_eq!(gguf.value(key), Some(&Value::Other(length)), "{key}");
+    }
+    assert_eq!(gguf.integers("tokenizer.ggml.token_type")?.len(), gguf.texts("tokenizer.ggml.tokens")?.len());
+    let error = refused_with(|sample| sample.put("llama.block_count", Meta::I32s(vec![1, 2])))?;
+    assert!(error.contains("`llama.block_count` is an array of 2 values"), "{error}");
     Ok(())
 }
 
