@@ -41,7 +41,7 @@ use tokenizer::Vocabulary;
 use crate::cpu::Simd;
 
 /// Written into the stamp; raised when an import by an older version should be made again.
-pub const IMPORTER_VERSION: u32 = 2;
+pub const IMPORTER_VERSION: u32 = 3;
 /// The stamp of a finished import.
 pub(crate) const STAMP_FILE: &str = "pawl.json";
 
