@@ -71,19 +71,9 @@ impl Embedder {
     /// Loads a folder that [`crate::import_encoder`] made, or an ONNX export of a sentence-embedding model. Takes a second; not
     /// for async code.
     pub fn load(runtime: &Runtime, folder: &Path, threads: usize) -> Result<Embedder, Error> {
-        let path = folder.join("config.json");
-        let config = read_json(&path)?.ok_or_else(|| {
-            let message = "there is no such file; is this a model folder? `pawl model import` makes one";
-            Error::ModelFile { path, message: message.into() }
-        })?;
-        refuse_chat(folder)?;
-        let number =
-            |key: &str| config.get(key).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
-        let tokenizer = sentence::tokenizer(folder, number("vocab_size"))?;
-        let max_tokens = sentence::max_tokens(folder)?;
+        let Folder { architecture, hidden, tokenizer, max_tokens } = Folder::read(folder)?;
         let sentence = || Sentence::required(folder);
-        let encoder = Encoder::load(runtime, &graph_path(folder)?, threads, sentence, number("hidden_size"))?;
-        let architecture = config.get("model_type").and_then(Value::as_str).unwrap_or("unknown").to_owned();
+        let encoder = Encoder::load(runtime, &graph_path(folder)?, threads, sentence, hidden)?;
         let dimensions = encoder.dimensions();
         let info = Arc::new(EmbedderInfo { name: name(folder), architecture, max_tokens, dimensions });
         let (jobs, queue) = mpsc::channel(QUEUE);
@@ -249,6 +239,36 @@ impl Active {
     }
 }
 
+/// What a folder says beside its graph.
+struct Folder {
+    architecture: String,
+    /// Numbers of a vector.
+    hidden: Option<usize>,
+    tokenizer: Tokenizer,
+    max_tokens: usize,
+}
+
+impl Folder {
+    fn read(folder: &Path) -> Result<Folder, Error> {
+        let path = folder.join("config.json");
+        let config = read_json(&path)?.ok_or_else(|| {
+            let message = "there is no such file; is this a model folder? `pawl model import` makes one";
+            Error::ModelFile { path, message: message.into() }
+        })?;
+        refuse_chat(folder)?;
+        // Also where the graph pools by itself: it does not know of the text.
+        sentence::refuse_prompt(folder)?;
+        let number =
+            |key: &str| config.get(key).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
+        Ok(Folder {
+            architecture: config.get("model_type").and_then(Value::as_str).unwrap_or("unknown").to_owned(),
+            hidden: number("hidden_size"),
+            tokenizer: sentence::tokenizer(folder, number("vocab_size"))?,
+            max_tokens: sentence::max_tokens(folder)?,
+        })
+    }
+}
+
 /// Names a folder that was imported for something else, rather than what its graph lacks.
 fn refuse_chat(folder: &Path) -> Result<(), Error> {
     let path = folder.join(STAMP_FILE);
@@ -276,6 +296,20 @@ fn batch(mut lengths: impl Iterator<Item = usize>) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_before_every_other_is_refused_whatever_the_graph_gives() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        std::fs::write(folder.path().join("config.json"), r#"{"model_type": "bert"}"#)?;
+        let refused = || Folder::read(folder.path()).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(refused().contains("tokenizer.json"), "{}", refused());
+        let path = folder.path().join("config_sentence_transformers.json");
+        std::fs::write(&path, r#"{"prompts": {"query": "query: "}, "default_prompt_name": "query"}"#)?;
+        assert!(refused().contains("`default_prompt_name` is \"query\""), "{}", refused());
+        std::fs::write(&path, r#"{"prompts": {}, "default_prompt_name": null}"#)?;
+        assert!(refused().contains("tokenizer.json"), "{}", refused());
+        Ok(())
+    }
 
     #[test]
     fn batches_are_bounded_and_hold_little_padding() {

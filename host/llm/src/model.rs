@@ -5,8 +5,8 @@
 //! | `config.json` | `model_type`, context, layers, KV heads, vocabulary |
 //! | `generation_config.json` (optional) | `eos_token_id`, a number or a list |
 //! | `tokenizer.json` | the tokens |
-//! | `tokenizer_config.json` (optional) | chat template, texts of `bos_token` and `eos_token` |
-//! | `chat_template.jinja` (optional) | the chat template, when the file above has none |
+//! | `tokenizer_config.json` (optional) | texts of `bos_token` and `eos_token`, chat template |
+//! | `chat_template.jinja` (optional) | the chat template, in place of one in the file above, as in Transformers |
 //! | `model.onnx`, `onnx/model.onnx` or the only `onnx/*.onnx` | the graph |
 
 use std::{
@@ -224,7 +224,8 @@ impl TemplateText {
             }
             _ => String::new(),
         };
-        let source = match config.get("chat_template") {
+        let beside = read_text(&folder.join("chat_template.jinja"))?;
+        let within = || match config.get("chat_template") {
             Some(Value::String(source)) => Some(source.clone()),
             Some(Value::Array(list)) => {
                 let named = |t: &&Value| t.get("name").and_then(Value::as_str) == Some("default");
@@ -233,13 +234,11 @@ impl TemplateText {
             }
             _ => None,
         };
-        let source = match source {
-            Some(source) => source,
-            None => read_text(&folder.join("chat_template.jinja"))?.ok_or_else(|| {
-                let message = "no `chat_template` in it and no chat_template.jinja beside it; an instruct model has one";
-                Error::ModelFile { path, message: message.into() }
-            })?,
-        };
+        let source = beside.or_else(within).ok_or_else(|| {
+            let message =
+                "no `chat_template` in it and no chat_template.jinja beside it; an instruct model has one";
+            Error::ModelFile { path, message: message.into() }
+        })?;
         Ok(TemplateText { source, bos: token("bos_token"), eos: token("eos_token") })
     }
 }
@@ -305,6 +304,24 @@ pub(crate) fn read_json(path: &Path) -> Result<Option<Value>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_of_its_own_has_the_chat_template_before_the_configuration() -> std::io::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let read = || TemplateText::read(folder.path());
+        let config = folder.path().join("tokenizer_config.json");
+        std::fs::write(&config, r#"{"bos_token": "<s>"}"#)?;
+        let error = read().err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains("tokenizer_config.json") && error.contains("chat_template.jinja"), "{error}");
+        let found = || read().ok().map(|text| (text.source, text.bos));
+        std::fs::write(&config, r#"{"bos_token": "<s>", "chat_template": "within"}"#)?;
+        assert_eq!(found(), Some(("within".to_owned(), "<s>".to_owned())));
+        std::fs::write(folder.path().join("chat_template.jinja"), "beside")?;
+        assert_eq!(found(), Some(("beside".to_owned(), "<s>".to_owned())));
+        std::fs::remove_file(config)?;
+        assert_eq!(found(), Some(("beside".to_owned(), String::new())));
+        Ok(())
+    }
 
     #[test]
     fn the_graph_is_model_onnx_or_the_only_one_there_is() -> std::io::Result<()> {

@@ -7,7 +7,7 @@
 //! | `1_Pooling/config.json`, as modules.json names it | the mean of the tokens, or the first |
 //! | `sentence_bert_config.json` (optional) | `max_seq_length` |
 //! | `tokenizer_config.json` (optional) | `model_max_length` |
-//! | `config.json` | `max_position_embeddings` |
+//! | `config.json` | `max_position_embeddings`, and how many of them no text has |
 //! | `config_sentence_transformers.json` (optional) | that no text is put before every other |
 //! | `tokenizer.json` | the tokens |
 //!
@@ -115,7 +115,7 @@ fn read_pooling(path: &Path) -> Result<Pooling, Error> {
 }
 
 /// Refuses a text that is to be put before every other.
-fn refuse_prompt(folder: &Path) -> Result<(), Error> {
+pub(crate) fn refuse_prompt(folder: &Path) -> Result<(), Error> {
     let path = folder.join("config_sentence_transformers.json");
     let config = read_json(&path)?.unwrap_or(Value::Null);
     match config.get("default_prompt_name") {
@@ -138,18 +138,31 @@ pub(crate) fn max_tokens(folder: &Path) -> Result<usize, Error> {
     }
     let tokenizer = read_json(&folder.join("tokenizer_config.json"))?.unwrap_or(Value::Null);
     let config = read_json(&folder.join("config.json"))?.unwrap_or(Value::Null);
+    let number = |file: &Value, key: &str| file.get(key).and_then(Value::as_u64);
     let told = [
-        beside.get("max_seq_length"),
-        tokenizer.get("model_max_length"),
-        config.get("max_position_embeddings"),
+        number(&beside, "max_seq_length"),
+        number(&tokenizer, "model_max_length"),
+        number(&config, "max_position_embeddings").map(|all| all.saturating_sub(before_text(&config))),
     ];
-    let told = told.into_iter().flatten().filter_map(Value::as_u64);
-    let most = told.min().and_then(|most| usize::try_from(most).ok()).filter(|most| *most > 2);
+    let most =
+        told.into_iter().flatten().min().and_then(|most| usize::try_from(most).ok()).filter(|most| *most > 2);
     most.ok_or_else(|| {
         let message =
             "neither it nor the files beside it say how many tokens a text may have, or fewer than three";
         Error::ModelFile { path: folder.join("config.json"), message: message.into() }
     })
+}
+
+/// Positions that no token of a text has: the models that count from the place of padding on begin one behind it.
+fn before_text(config: &Value) -> u64 {
+    match config.get("model_type").and_then(Value::as_str) {
+        // 1 is what Transformers takes where the file names none.
+        Some("roberta" | "xlm-roberta" | "camembert" | "mpnet") => {
+            let padding = config.get("pad_token_id").and_then(Value::as_u64).unwrap_or(1);
+            padding.saturating_add(1)
+        }
+        _ => 0,
+    }
 }
 
 /// The tokenizer, which neither cuts nor pads, and takes no special token from text.
@@ -168,5 +181,29 @@ pub(crate) fn tokenizer(folder: &Path, rows: Option<usize>) -> Result<Tokenizer,
         }
         (None, _) => Err(refused("it has no tokens".into())),
         _ => Ok(tokenizer),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_has_the_positions_that_its_model_has_left_for_it() -> Result<(), Box<dyn std::error::Error>> {
+        let folder = tempfile::tempdir()?;
+        let of = |config: &str| -> Result<usize, Box<dyn std::error::Error>> {
+            std::fs::write(folder.path().join("config.json"), config)?;
+            Ok(max_tokens(folder.path())?)
+        };
+        assert_eq!(of(r#"{"model_type": "bert", "max_position_embeddings": 512, "pad_token_id": 0}"#)?, 512);
+        for name in ["roberta", "xlm-roberta", "camembert", "mpnet"] {
+            let config = format!(r#"{{"model_type": "{name}", "max_position_embeddings": 514"#);
+            assert_eq!(of(&format!(r#"{config}, "pad_token_id": 1}}"#))?, 512, "{name}");
+            assert_eq!(of(&format!(r#"{config}, "pad_token_id": 3}}"#))?, 510, "{name}");
+            assert_eq!(of(&format!("{config}}}"))?, 512, "{name}");
+        }
+        let all = r#"{"model_type": "roberta", "max_position_embeddings": 4, "pad_token_id": 18446744073709551615}"#;
+        assert!(of(all).is_err(), "there is no place for a text");
+        Ok(())
     }
 }

@@ -46,6 +46,8 @@ const EXPECTED: [(&str, u32, Top, Top); 4] = [
 ];
 /// llama.cpp computes with tables and in another order; a part that is left out makes ten times as much.
 const APART: f64 = 1e-3;
+/// Each kind of operators rounds what it multiplies with to codes, in its own way.
+const APART_QUANTIZED: f64 = 0.1;
 
 /// A prompt that says nothing, longer than a page and than the window.
 fn prompt() -> Vec<u32> {
@@ -55,6 +57,40 @@ fn prompt() -> Vec<u32> {
 fn logprobs(logits: &[f32]) -> Vec<f64> {
     let sum: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
     logits.iter().map(|logit| f64::from(*logit) - sum.ln()).collect()
+}
+
+/// The logarithms of probabilities behind the prompt, and behind it and the likeliest token eleven times.
+fn behind_prompt(folder: &std::path::Path) -> [Vec<f64>; 2] {
+    let mut scorer = Scorer::load(&runtime(), folder, &options(256)).unwrap();
+    let first = logprobs(scorer.push(&prompt()).unwrap());
+    let likeliest = (0..first.len()).max_by(|a, b| first[*a].total_cmp(&first[*b])).unwrap() as u32;
+    let last = (0..11).map(|_| logprobs(scorer.push(&[likeliest]).unwrap())).last().unwrap();
+    [first, last]
+}
+
+#[test]
+fn quantized_weights_with_offsets_give_alike_by_each_kind_of_operators() {
+    for (architecture, layers) in [("llama", 2), ("qwen3", 2), ("gemma", 2), ("gemma3", 7)] {
+        let folder = tempfile::tempdir().unwrap();
+        // Q4_1
+        let gguf = Sample::quantized(architecture, layers, 3).write(folder.path()).unwrap();
+        let found = |operators: Operators| {
+            let target = folder.path().join(operators.name());
+            pawl_llm::import_gguf(&gguf, &target, operators, &mut |_| {}).unwrap();
+            behind_prompt(&target)
+        };
+        let own = found(Operators::Own);
+        for operators in [Operators::Portable, Operators::Device] {
+            // float16 has no room for its sums
+            if operators == Operators::Device && architecture.starts_with("gemma") {
+                continue;
+            }
+            for (own, other) in own.iter().zip(&found(operators)) {
+                let apart = own.iter().zip(other).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+                assert!(apart < APART_QUANTIZED, "{architecture} {operators:?}: {apart}");
+            }
+        }
+    }
 }
 
 #[test]

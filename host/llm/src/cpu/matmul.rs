@@ -216,7 +216,8 @@ pub(crate) fn gated(
     });
 }
 
-/// `y[t] = x[t] · matrix^T` for the rows that are wanted of each token (sorted; `None` for all); the others are -∞.
+/// `y[t] = x[t] · matrix^T` for the rows that are wanted of each token (sorted; `None` for all). The others may be -∞ or
+/// their products, for strips are computed whole: who wanted some rows looks at no others.
 pub(crate) fn chosen(
     cpu: Cpu<'_>,
     x: Tokens<'_>,

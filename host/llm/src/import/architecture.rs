@@ -11,6 +11,8 @@ pub(crate) const SUPPORTED: &str = "llama (Mistral too), qwen2, qwen3, gemma and
 /// The longest context whose rotary tables are written; beyond it they only take space.
 pub(crate) const MAX_CONTEXT: u64 = 32_768;
 
+/// Our own attention works on so many numbers of a head at once, and ONNX Runtime's rotates no others.
+const HEAD_MULTIPLE: u64 = 16;
 /// Gemma 3's, of which files say nothing.
 const GEMMA3_PERIOD: u64 = 6;
 
@@ -133,7 +135,11 @@ impl Hyperparameters {
         let head = optional("attention.key_length", 1 << 10)?.unwrap_or(hidden / heads);
         let epsilon = format!("{prefix}.attention.layer_norm_rms_epsilon");
         let context = needed("context_length", 1 << 32)?.min(MAX_CONTEXT);
-        let window = optional("attention.sliding_window", 1 << 32)?.filter(|size| *size > 0);
+        let window = match gguf.value(&format!("{prefix}.attention.sliding_window")) {
+            // As in llama.cpp: all layers see everything.
+            Some(Value::Integer(0)) => None,
+            _ => optional("attention.sliding_window", 1 << 32)?,
+        };
         let (context, window) = match window {
             Some(positions) if architecture == Architecture::Gemma3 => {
                 let pattern = optional("attention.sliding_window_pattern", 1 << 10)?;
@@ -160,10 +166,13 @@ impl Hyperparameters {
             rope_base: gguf.positive(&format!("{prefix}.rope.freq_base"))?.unwrap_or(10_000.0),
             window,
         };
-        if !heads.is_multiple_of(kv_heads) || head == 0 || !head.is_multiple_of(2) {
-            return Err(ImportError::Feature(format!(
-                "attention of {heads} heads of {head} over {kv_heads} key-value heads"
-            )));
+        if !heads.is_multiple_of(kv_heads) {
+            let what = format!("attention of {heads} heads over {kv_heads} key-value heads");
+            return Err(ImportError::Feature(what));
+        }
+        if head == 0 || !head.is_multiple_of(HEAD_MULTIPLE) {
+            let what = format!("attention with heads of {head}, which is no multiple of {HEAD_MULTIPLE},");
+            return Err(ImportError::Feature(what));
         }
         own.refuse_unknown(gguf)?;
         Ok(own)
@@ -188,6 +197,7 @@ impl Hyperparameters {
     }
 
     fn refuse_unknown(&self, gguf: &Gguf) -> Result<(), ImportError> {
+        const ATTENTION_FACTOR: &str = "rope.scaling.attn_factor";
         let prefix = self.architecture.name();
         for (name, only) in [("rope.dimension_count", self.head), ("attention.value_length", self.head)] {
             if let Some(found) = gguf.count(&format!("{prefix}.{name}"), 1 << 16)?
@@ -203,13 +213,21 @@ impl Hyperparameters {
         {
             return Err(ImportError::Feature(format!("`{prefix}.rope.scaling.type` = {scaling}")));
         }
-        let ones = ["rope.scaling.factor", "rope.scale_linear", "attention.scale", "logit_scale"];
-        for key in ones.map(|name| format!("{prefix}.{name}")) {
+        let ones =
+            ["rope.scaling.factor", "rope.scale_linear", "attention.scale", "logit_scale", ATTENTION_FACTOR];
+        for name in ones {
+            let key = format!("{prefix}.{name}");
+            // Of the others 0 says that there is none.
+            let may_be = |number: f64| number == 1.0 || (number == 0.0 && name != ATTENTION_FACTOR);
             match gguf.value(&key) {
                 None => {}
-                Some(Value::Float(number)) if *number == 1.0 || *number == 0.0 => {}
+                Some(Value::Float(number)) if may_be(*number) => {}
                 Some(_) => return Err(ImportError::Feature(format!("`{key}`"))),
             }
+        }
+        let causal = format!("{prefix}.attention.causal");
+        if gguf.flag(&causal)? == Some(false) {
+            return Err(ImportError::Feature(format!("`{causal}` = false")));
         }
         for name in ["attn_logit_softcapping", "final_logit_softcapping", "attention.temperature_scale"] {
             let key = format!("{prefix}.{name}");

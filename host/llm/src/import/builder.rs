@@ -37,13 +37,16 @@ pub(crate) struct Builder<'a> {
     /// Of all values between operators, and of weights that are not codes.
     pub(crate) float: DataType,
     used: BTreeSet<String>,
+    /// Values whose blocks were summed up.
+    summed: BTreeSet<String>,
 }
 
 impl<'a> Builder<'a> {
     /// An empty graph called `name` over the tensors of `gguf`, computing in `float`.
     pub(crate) fn new(gguf: &'a Gguf, name: &str, float: DataType) -> Self {
         let graph = GraphProto { name: Some(name.to_owned()), ..Default::default() };
-        Self { gguf, graph, jobs: Vec::new(), end: 0, float, used: BTreeSet::new() }
+        let (used, summed) = Default::default();
+        Self { gguf, graph, jobs: Vec::new(), end: 0, float, used, summed }
     }
 
     /// A tensor of the file that nothing has asked for.
@@ -149,8 +152,7 @@ impl<'a> Builder<'a> {
     /// The sum of each block of `x`: `[1, s, groups]`; computed once for all that multiply the same `x`.
     fn block_sums(&mut self, x: &str, groups: u64, block: u64) -> String {
         let sums = format!("{x}.sums");
-        let known = self.graph.node.iter().rev().take(8).any(|node| node.output.contains(&sums));
-        if !known {
+        if self.summed.insert(sums.clone()) {
             let (shape, blocks) = (format!("blocks.{groups}"), format!("{x}.blocks"));
             self.constant_i64(&shape, &[0, 0, groups as i64, block as i64]);
             self.constant_i64("axis_3", &[3]);

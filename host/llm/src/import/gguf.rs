@@ -59,8 +59,8 @@ pub(crate) enum Value {
     /// Numbers in single precision; nothing that is read has more.
     Floats(Vec<f32>),
     Texts(Vec<String>),
-    /// An array of a type that nothing here reads.
-    Other,
+    /// An array that nothing here reads, and its length.
+    Other(u64),
 }
 
 impl Value {
@@ -73,7 +73,7 @@ impl Value {
             Self::Integers(values) => format!("an array of {} integers", values.len()),
             Self::Floats(values) => format!("an array of {} numbers", values.len()),
             Self::Texts(values) => format!("an array of {} strings", values.len()),
-            Self::Other => "an array".to_owned(),
+            Self::Other(length) => format!("an array of {length} values"),
         }
     }
 }

@@ -20,9 +20,13 @@ const MAX_TENSORS: u64 = 65_536;
 /// Bytes of one string; the largest real ones are chat templates of some 10 KiB.
 const MAX_STRING: u64 = 4 << 20;
 /// Elements of one array; the largest real ones are vocabularies of some 300,000 tokens.
-const MAX_ARRAY: u64 = 4 << 20;
+pub(super) const MAX_ARRAY: u64 = 4 << 20;
 /// Bytes of the whole header; it is held in memory.
-const MAX_HEADER: u64 = 256 << 20;
+pub(super) const MAX_HEADER: u64 = 256 << 20;
+/// The arrays that are read later. Of any other only the form is checked: values of one byte in the file take eight in
+/// memory, and texts more.
+const KEPT: [&str; 4] =
+    ["tokenizer.ggml.tokens", "tokenizer.ggml.token_type", "tokenizer.ggml.scores", "tokenizer.ggml.merges"];
 /// Elements of one tensor.
 const MAX_ELEMENTS: u64 = 1 << 36;
 /// Dimensions of one tensor, as in ggml.
@@ -134,6 +138,8 @@ impl Header<'_> {
         let width = element_width(element).ok_or_else(|| unknown_type(key, element, at))?;
         self.room(&format!("the array `{key}`"), length * width)?;
         match element {
+            _ if !KEPT.contains(&key) => self.pass_over(element, length, key, at),
+            FLOAT64 => self.pass_over(element, length, key, at),
             STRING => {
                 (0..length).map(|_| self.text("an array element")).collect::<Result<_, _>>().map(Value::Texts)
             }
@@ -141,12 +147,6 @@ impl Header<'_> {
                 .map(|_| self.bytes("an array element").map(f32::from_le_bytes))
                 .collect::<Result<_, _>>()
                 .map(Value::Floats),
-            FLOAT64 => {
-                for _ in 0..length {
-                    self.scalar(element, key, at)?;
-                }
-                Ok(Value::Other)
-            }
             _ => (0..length)
                 .map(|_| match self.scalar(element, key, at)? {
                     Value::Integer(number) => i64::try_from(number)
@@ -157,6 +157,14 @@ impl Header<'_> {
                 .collect::<Result<_, _>>()
                 .map(Value::Integers),
         }
+    }
+
+    /// Checks an array's elements and keeps none.
+    fn pass_over(&mut self, element: u32, length: u64, key: &str, at: u64) -> Result<Value, ImportError> {
+        for _ in 0..length {
+            self.scalar(element, key, at)?;
+        }
+        Ok(Value::Other(length))
     }
 
     fn scalar(&mut self, kind: u32, key: &str, at: u64) -> Result<Value, ImportError> {

@@ -41,7 +41,7 @@ use tokenizer::Vocabulary;
 use crate::cpu::Simd;
 
 /// Written into the stamp; raised when an import by an older version should be made again.
-pub const IMPORTER_VERSION: u32 = 2;
+pub const IMPORTER_VERSION: u32 = 3;
 /// The stamp of a finished import.
 pub(crate) const STAMP_FILE: &str = "pawl.json";
 
@@ -122,14 +122,9 @@ pub(crate) fn import_gguf(
 ) -> Result<ImportReport, ImportError> {
     let gguf = Gguf::open(gguf)?;
     let shape = Hyperparameters::read(&gguf)?;
-    // Our own attention works on sixteen numbers of a head at once.
-    let operators = match operators {
-        Operators::Own if !shape.head.is_multiple_of(16) => Operators::Portable,
-        Operators::Device if shape.architecture.is_gemma() => {
-            return Err(ImportError::Feature("Gemma in float16, beyond which its sums grow,".into()));
-        }
-        operators => operators,
-    };
+    if operators == Operators::Device && shape.architecture.is_gemma() {
+        return Err(ImportError::Feature("Gemma in float16, beyond which its sums grow,".into()));
+    }
     let plan = match operators {
         Operators::Own => packed::plan(&gguf, &shape)?,
         Operators::Portable => graph::plan(&gguf, &shape, DataType::Float)?,

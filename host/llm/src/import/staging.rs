@@ -1,11 +1,13 @@
 //! A model folder that appears whole or not at all.
 //!
 //! Files are written and synced in a hidden sibling folder `.NAME.partial`, which is locked while an import runs and
-//! becomes the model folder by one rename. Invariant: a folder with the model's name always holds a finished import;
-//! what a killed import left behind is hidden, and cleared by the next one.
+//! becomes the model folder by one rename; an earlier one has the name `.NAME.replaced` meanwhile. Invariants: a folder
+//! with the model's name always holds a finished import; what a killed import left behind is hidden, and cleared by the
+//! next one, which gives an earlier import its name back; the lock's file is the last that is removed and goes along with
+//! its folder, so that nobody else can lock a folder that is still in use.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::STAMP_FILE;
@@ -39,17 +41,10 @@ impl Staging {
         }
         let partial = parent.join(format!(".{name}.partial"));
         let replaced = parent.join(format!(".{name}.replaced"));
-        let failed = |source| ImportError::io("create", &partial, 0, source);
-        fs::create_dir_all(&partial).map_err(failed)?;
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).open(partial.join(LOCK_FILE));
-        let lock = lock.map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(ImportError::Busy(target.to_path_buf())),
-            Err(TryLockError::Error(source)) => return Err(ImportError::io("lock", &partial, 0, source)),
-        }
+        let lock = lock(&partial, target)?;
         let staging = Self { target: target.to_path_buf(), partial, replaced, finished: false, _lock: lock };
-        staging.clear()?;
+        staging.recover()?;
+        staging.clear().map_err(|source| ImportError::io("clear", &staging.partial, 0, source))?;
         Ok(staging)
     }
 
@@ -75,7 +70,6 @@ impl Staging {
     /// Makes the folder appear under its name.
     pub(crate) fn finish(mut self) -> Result<(), ImportError> {
         let failed = |source| ImportError::io("rename", &self.target, 0, source);
-        fs::remove_file(self.partial.join(LOCK_FILE)).map_err(failed)?;
         sync_folder(&self.partial).map_err(failed)?;
         if self.target.exists() {
             fs::rename(&self.target, &self.replaced).map_err(failed)?;
@@ -88,6 +82,8 @@ impl Staging {
             return Err(failed(error));
         }
         self.finished = true;
+        // It means nothing there; a leftover does no harm.
+        let _ = fs::remove_file(self.target.join(LOCK_FILE));
         if let Some(parent) = self.partial.parent() {
             sync_folder(parent).map_err(failed)?;
         }
@@ -98,22 +94,34 @@ impl Staging {
         Ok(())
     }
 
-    /// Removes what a killed import left.
-    fn clear(&self) -> Result<(), ImportError> {
-        let failed = |source| ImportError::io("clear", &self.partial, 0, source);
-        for entry in fs::read_dir(&self.partial).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
+    /// Undoes half a replacement: who was killed between the two renames left the earlier import without its name. Who
+    /// was killed behind them left it for nothing.
+    fn recover(&self) -> Result<(), ImportError> {
+        let done = if self.target.exists() {
+            fs::remove_dir_all(&self.replaced)
+        } else {
+            fs::rename(&self.replaced, &self.target)
+        };
+        match done {
+            Err(source) if source.kind() != ErrorKind::NotFound => {
+                Err(ImportError::io("restore", &self.replaced, 0, source))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes all of the unfinished folder but the lock.
+    fn clear(&self) -> std::io::Result<()> {
+        for entry in fs::read_dir(&self.partial)? {
+            let entry = entry?;
             if entry.file_name() == LOCK_FILE {
                 continue;
             }
-            if entry.file_type().map_err(failed)?.is_dir() {
-                fs::remove_dir_all(entry.path()).map_err(failed)?;
+            if entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
             } else {
-                fs::remove_file(entry.path()).map_err(failed)?;
+                fs::remove_file(entry.path())?;
             }
-        }
-        if self.replaced.exists() {
-            fs::remove_dir_all(&self.replaced).map_err(failed)?;
         }
         Ok(())
     }
@@ -122,10 +130,48 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         if !self.finished {
-            // nothing can be done about a failure here, and the folder is hidden
-            let _ = fs::remove_dir_all(&self.partial);
+            // Nothing can be done about a failure here, and the folder is hidden. Whoever comes when the lock's file is
+            // gone has a file of their own, and the folder stays theirs.
+            let _ = self.clear();
+            let _ = fs::remove_file(self.partial.join(LOCK_FILE));
+            let _ = fs::remove_dir(&self.partial);
         }
     }
+}
+
+/// Makes the folder `partial`, and locks it for an import into `target`.
+fn lock(partial: &Path, target: &Path) -> Result<File, ImportError> {
+    let failed = |source| ImportError::io("create", partial, 0, source);
+    let busy = || ImportError::Busy(target.to_path_buf());
+    let path = partial.join(LOCK_FILE);
+    fs::create_dir_all(partial).map_err(failed)?;
+    let lock = match OpenOptions::new().write(true).create(true).truncate(false).open(&path) {
+        Ok(lock) => lock,
+        // Another import ended meanwhile, and the folder with it.
+        Err(source) if source.kind() == ErrorKind::NotFound => return Err(busy()),
+        Err(source) => return Err(failed(source)),
+    };
+    match lock.try_lock() {
+        // Likewise: what is locked is no longer this folder's.
+        Ok(()) if !is_at(&lock, &path) => Err(busy()),
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(busy()),
+        Err(TryLockError::Error(source)) => Err(ImportError::io("lock", partial, 0, source)),
+    }
+}
+
+/// Whether the open file is still the one of this name.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |found: &fs::Metadata| (found.dev(), found.ino());
+    matches!((file.metadata(), fs::metadata(path)), (Ok(a), Ok(b)) if identity(&a) == identity(&b))
+}
+
+/// Elsewhere a folder whose files are open keeps its name.
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> bool {
+    path.exists()
 }
 
 /// Whether an import may take this path: nothing there, an empty folder, or an earlier import.

@@ -7,7 +7,7 @@
 //! | `Gated` | x, gate, up | format (two), rows, columns, gelu (0) | f32 `[1, t, rows]`: silu(gate · x) * (up · x), or with GELU by tanh |
 //! | `Attention` | queries, keys and values `[1, t, …]`, cos, sin f32 `[positions, size / 2]`, norms of queries and of keys f32 `[size]` (may be left out) | layer, heads, kv_heads, size, interleaved, window (0: all positions), epsilon | f32 `[1, t, heads * size]` |
 //! | `Pick` | x f32 `[1, t, columns]` | columns | f32 `[1, n, columns]`: of the tokens that [`Step`] wants logits of |
-//! | `Head` | x f32 `[1, n, columns]` of these, matrix | format, rows, columns | f32 `[n, rows]`: those that are wanted |
+//! | `Head` | x f32 `[1, n, columns]` of these, matrix | format, rows, columns | f32 `[n, rows]`: those that are wanted; others may be -∞, and are the caller's to mask |
 //!
 //! Matrices are u8 in the layout of `cpu/layout.rs`. What is not a tensor (whose tokens these are, which logits are wanted,
 //! keys and values) is in [`Shared`], which the caller sets before a run.

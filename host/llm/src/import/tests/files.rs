@@ -1,12 +1,13 @@
 //! Files that are cut short, lie or hold what is not supported: each an error that says where and why.
 
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::super::architecture::Hyperparameters;
 use super::super::error::ImportError;
-use super::super::gguf::Gguf;
+use super::super::gguf::{Gguf, Value};
 use super::super::onnx::DataType;
 use super::super::tokenizer::Vocabulary;
 use super::super::{Operators, graph, import_gguf};
@@ -187,6 +188,16 @@ fn what_would_change_the_answers_is_refused() -> Tested {
     assert!(error.contains("rope.scaling.type` = yarn"), "{error}");
     let error = refused_with(|sample| sample.put("llama.attn_logit_softcapping", Meta::F32(50.0)))?;
     assert!(error.contains("softcapping"), "{error}");
+    for (factor, refused) in [(0.0, true), (1.0, false), (1.5, true)] {
+        let change = |sample: &mut Sample| sample.put("llama.rope.scaling.attn_factor", Meta::F32(factor));
+        let error = refused_with(change).unwrap_or_default();
+        assert_eq!(error.contains("`llama.rope.scaling.attn_factor`"), refused, "{factor}: {error}");
+    }
+    for causal in [false, true] {
+        let change = |sample: &mut Sample| sample.put("llama.attention.causal", Meta::Flag(causal));
+        let error = refused_with(change).unwrap_or_default();
+        assert_eq!(error.contains("`llama.attention.causal` = false"), !causal, "{error}");
+    }
     let error = refused_with(|sample| sample.put("llama.rope.dimension_count", Meta::U32(32)))?;
     assert!(error.contains("dimension_count` = 32 with heads of 64"), "{error}");
     let error = refused_with(|sample| sample.matrix("blk.0.attn_q_norm.weight", 64, 1, 0))?;
@@ -235,8 +246,64 @@ fn a_weight_that_is_not_finite_stops_the_import() -> Tested {
 fn a_window_that_all_layers_have_bounds_the_context() -> Tested {
     let folder = tempfile::tempdir()?;
     let mut sample = Sample::model(8);
-    sample.put("llama.attention.sliding_window", Meta::U32(16));
+    for (window, context) in [(16, 16), (0, 64)] {
+        sample.put("llama.attention.sliding_window", Meta::U32(window));
+        let gguf = Gguf::open(&sample.write(folder.path())?)?;
+        assert_eq!(Hyperparameters::read(&gguf)?.context, context, "0 is none");
+    }
+    let mut sample = Sample::of("gemma3", 1);
+    sample.put("gemma3.attention.sliding_window", Meta::U32(0));
     let gguf = Gguf::open(&sample.write(folder.path())?)?;
-    assert_eq!(Hyperparameters::read(&gguf)?.context, 16);
+    assert_eq!(Hyperparameters::read(&gguf)?.window, None);
+    Ok(())
+}
+
+#[test]
+fn heads_that_no_attention_here_takes_are_refused() -> Tested {
+    let folder = tempfile::tempdir()?;
+    let mut sample = Sample::model(8);
+    sample.put("llama.attention.key_length", Meta::U32(40));
+    let gguf = sample.write(folder.path())?;
+    for operators in [Operators::Own, Operators::Portable, Operators::Device] {
+        let error = import_gguf(&gguf, &folder.path().join("model"), operators, &mut |_| {});
+        let error = error.err().ok_or("accepted")?;
+        assert!(matches!(error, ImportError::Feature(_)), "{error}");
+        assert!(error.to_string().contains("heads of 40, which is no multiple of 16"), "{error}");
+    }
+    Ok(())
+}
+
+#[test]
+fn only_arrays_that_are_read_are_kept() -> Tested {
+    let folder = tempfile::tempdir()?;
+    let mut sample = Sample::model(8);
+    sample.put("a.list", Meta::I32s(vec![1; 5]));
+    sample.put("a.list.of.texts", Meta::Texts(vec![String::new(); 3]));
+    sample.put("a.list.of.numbers", Meta::F32s(vec![0.5; 2]));
+    let gguf = Gguf::open(&sample.write(folder.path())?)?;
+    for (key, length) in [("a.list", 5), ("a.list.of.texts", 3), ("a.list.of.numbers", 2)] {
+        assert_eq!(gguf.value(key), Some(&Value::Other(length)), "{key}");
+    }
+    assert_eq!(gguf.integers("tokenizer.ggml.token_type")?.len(), gguf.texts("tokenizer.ggml.tokens")?.len());
+    let error = refused_with(|sample| sample.put("llama.block_count", Meta::I32s(vec![1, 2])))?;
+    assert!(error.contains("`llama.block_count` is an array of 2 values"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn no_two_operators_of_a_graph_give_the_same_value() -> Tested {
+    let folder = tempfile::tempdir()?;
+    for architecture in ["llama", "qwen3", "gemma", "gemma3"] {
+        // Q4_1, whose offsets take operators of their own
+        for kind in [0, 3] {
+            let gguf = Gguf::open(&Sample::quantized(architecture, 2, kind).write(folder.path())?)?;
+            let plan = graph::plan(&gguf, &Hyperparameters::read(&gguf)?, DataType::Float)?;
+            let given = plan.graph.node.iter().flat_map(|node| &node.output).filter(|name| !name.is_empty());
+            let mut names = BTreeSet::new();
+            for name in given {
+                assert!(names.insert(name), "{architecture} of type {kind}: {name}");
+            }
+        }
+    }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
@@ -127,6 +128,60 @@ fn what_a_killed_import_left_is_hidden_and_cleared() -> Tested {
     next.write("one", b"1")?;
     next.finish()?;
     assert_eq!(names(&folder)?, ["one"]);
+    assert_eq!(names(home.path())?, ["model"]);
+    Ok(())
+}
+
+#[test]
+fn a_kill_between_the_two_renames_loses_no_earlier_import() -> Tested {
+    let home = tempfile::tempdir()?;
+    let (folder, replaced) = (home.path().join("model"), home.path().join(".model.replaced"));
+    let earlier = || {
+        fs::create_dir(&replaced)?;
+        fs::write(replaced.join(STAMP_FILE), "{}")
+    };
+    earlier()?;
+    // this import fails
+    drop(Staging::begin(&folder)?);
+    assert_eq!(names(&folder)?, [STAMP_FILE]);
+    assert_eq!(names(home.path())?, ["model"]);
+    // and a kill behind them leaves it for nothing
+    earlier()?;
+    fs::write(folder.join("newer"), "")?;
+    drop(Staging::begin(&folder)?);
+    assert_eq!(names(&folder)?, ["newer", STAMP_FILE]);
+    assert_eq!(names(home.path())?, ["model"]);
+    Ok(())
+}
+
+#[test]
+fn who_begins_while_an_import_ends_takes_nothing_of_it() -> Tested {
+    let home = tempfile::tempdir()?;
+    let folder = home.path().join("model");
+    let import = || -> Tested {
+        let begun = (0..1_000_000).find_map(|_| {
+            std::thread::yield_now();
+            Staging::begin(&folder).ok()
+        });
+        let staging = begun.ok_or("there was never room to begin")?;
+        staging.write("model.onnx", b"whole")?;
+        staging.write(STAMP_FILE, b"{}")?;
+        staging.finish()?;
+        let found = names(&folder)?;
+        if found == ["model.onnx", STAMP_FILE] { Ok(()) } else { Err(format!("it holds {found:?}").into()) }
+    };
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !ended.load(Ordering::Relaxed) {
+                // begins where it may, clears what it finds, and fails
+                drop(Staging::begin(&folder));
+            }
+        });
+        let imported = (0..100).try_for_each(|_| import());
+        ended.store(true, Ordering::Relaxed);
+        imported
+    })?;
     assert_eq!(names(home.path())?, ["model"]);
     Ok(())
 }

@@ -341,6 +341,29 @@ fn a_damaged_vocabulary_of_pieces_is_refused() -> Tested {
 }
 
 #[test]
+fn a_small_file_whose_pieces_join_in_too_many_ways_is_refused() -> Tested {
+    // a run of every length, which is cut anywhere into two of them
+    let runs = |sample: &mut Sample| {
+        let (Some(Meta::Texts(mut tokens)), Some(Meta::I32s(mut kinds)), Some(Meta::F32s(mut scores))) = (
+            sample.get("tokenizer.ggml.tokens").cloned(),
+            sample.get("tokenizer.ggml.token_type").cloned(),
+            sample.get("tokenizer.ggml.scores").cloned(),
+        ) else {
+            return;
+        };
+        tokens.extend((4..=1024).map(|length| "a".repeat(length)));
+        kinds.resize(tokens.len(), NORMAL);
+        scores.resize(tokens.len(), -1.0);
+        sample.put("tokenizer.ggml.tokens", Meta::Texts(tokens));
+        sample.put("tokenizer.ggml.token_type", Meta::I32s(kinds));
+        sample.put("tokenizer.ggml.scores", Meta::F32s(scores));
+    };
+    let error = look(runs, |_, _| Ok(())).err().ok_or("it was accepted")?.to_string();
+    assert!(error.contains("join out of shorter ones in more ways than 4194304"), "{error}");
+    Ok(())
+}
+
+#[test]
 fn a_model_with_pieces_is_imported() -> Tested {
     let folder = tempfile::tempdir()?;
     let mut sample = Sample::model(8);

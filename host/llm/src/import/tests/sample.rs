@@ -76,6 +76,11 @@ impl Sample {
     /// A model of this architecture, of as many layers, in f32: heads narrower than the width shared among them, and a window
     /// of 24 positions where the architecture has one.
     pub(super) fn of(architecture: &str, layers: u32) -> Self {
+        Self::quantized(architecture, layers, 0)
+    }
+
+    /// The same with matrices of ggml's type `kind`, whose blocks must fit rows of 128.
+    pub(super) fn quantized(architecture: &str, layers: u32, kind: u32) -> Self {
         let mut sample = Self { metadata: Vec::new(), tensors: Vec::new() };
         sample.put("general.architecture", Meta::Text(architecture.into()));
         let head = 32;
@@ -97,7 +102,7 @@ impl Sample {
         sample.vocabulary();
         let Some(Meta::Texts(tokens)) = sample.get("tokenizer.ggml.tokens") else { return sample };
         let vocabulary = tokens.len() as u64;
-        sample.matrix("token_embd.weight", HIDDEN, vocabulary, 0);
+        sample.matrix("token_embd.weight", HIDDEN, vocabulary, kind);
         let (wide, narrow) = (4 * u64::from(head), 2 * u64::from(head));
         let mut vectors = vec![("output_norm".to_owned(), HIDDEN)];
         for layer in 0..layers {
@@ -110,7 +115,7 @@ impl Sample {
                 ("ffn_up", HIDDEN, 512),
                 ("ffn_down", 512, HIDDEN),
             ] {
-                sample.matrix(&format!("blk.{layer}.{name}.weight"), columns, rows, 0);
+                sample.matrix(&format!("blk.{layer}.{name}.weight"), columns, rows, kind);
             }
             let mut norms = vec![("attn_norm", HIDDEN), ("ffn_norm", HIDDEN)];
             if matches!(architecture, "qwen3" | "gemma3") {

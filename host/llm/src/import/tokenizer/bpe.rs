@@ -104,6 +104,9 @@ const DEEPSEEK_LETTERS: &str = concat!(
 );
 const DEEPSEEK_SIGNS: &str =
     r"\s?[!-/:-~\x{FF01}-\x{FF0F}\x{FF1A}-\x{FF5E}\x{2018}-\x{201F}\x{3001}-\x{3002}]+";
+/// White space at the end: `\s+$` of llama.cpp, tried only where a run begins, so that a long run in the middle is passed
+/// over at once; and `\z`, for here `$` also stands before a last line feed.
+const TRAILING: &str = r"(?<!\s)\s+\z";
 /// Runs of line feeds, and what stands between them.
 pub(super) const LINES: &str = r"[^\n]+|[\n]+";
 
@@ -178,8 +181,7 @@ const SPLITS: &[Split] = &[
     plain(&["deepseek-coder"], &[r"[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", FAR_EAST_ASIAN, r"\p{N}"]),
     plain(
         &["deepseek-llm"],
-        // `\z`, for here `$` also stands before a last line feed
-        &[r"[\r\n]", DEEPSEEK_LETTERS, DEEPSEEK_SIGNS, r"\s+\z", FAR_EAST_ASIAN, r"\p{N}+"],
+        &[r"[\r\n]", DEEPSEEK_LETTERS, DEEPSEEK_SIGNS, TRAILING, FAR_EAST_ASIAN, r"\p{N}+"],
     ),
 ];
 
@@ -200,15 +202,21 @@ pub(super) fn names() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use tokenizers::{
         PreTokenizedString, PreTokenizer, SplitDelimiterBehavior,
         pre_tokenizers::split::{Split, SplitPattern},
     };
 
-    use super::SPLITS;
+    use super::{SPLITS, TRAILING};
+
+    type Tested = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
     /// Characters of one kind in a row; the search may try only so often before it gives up.
     const RUN: usize = 50_000;
+    /// A run takes thousandths of a second, and many seconds where the time grows with the square of its length.
+    const MOST: Duration = Duration::from_secs(2);
 
     #[test]
     fn no_name_is_listed_twice() {
@@ -220,27 +228,43 @@ mod tests {
     }
 
     #[test]
-    fn each_expression_copes_with_long_runs() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    fn each_expression_copes_with_long_runs() -> Tested {
         let mut expressions: Vec<&str> = SPLITS.iter().flat_map(|split| split.expressions).copied().collect();
         expressions.sort_unstable();
         expressions.dedup();
         for expression in expressions {
-            let split = Split::new(
-                SplitPattern::Regex(expression.to_owned()),
-                SplitDelimiterBehavior::Isolated,
-                false,
-            )?;
             for unit in ["A", "a", "Ab", "a b ", " ", "\n", "\r\n", "7", "-", "é", "中", "\u{301}", "'s"] {
-                let text = unit.repeat(RUN / unit.chars().count());
-                let mut pieces = PreTokenizedString::from(text.as_str());
-                split.pre_tokenize(&mut pieces)?;
-                let found =
-                    pieces.get_splits(tokenizers::OffsetReferential::Original, tokenizers::OffsetType::Byte);
-                assert_eq!(
-                    found.iter().map(|(piece, ..)| piece.len()).sum::<usize>(),
-                    text.len(),
-                    "{expression}"
-                );
+                // with something behind it, the end of the run is not the end of the text
+                for end in ["", "x"] {
+                    let text = unit.repeat(RUN / unit.chars().count()) + end;
+                    let begun = Instant::now();
+                    assert_eq!(pieces(expression, &text)?.concat().len(), text.len(), "{expression}");
+                    let took = begun.elapsed();
+                    assert!(took < MOST, "{expression} takes {took:?} for a run of {unit:?} before {end:?}");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The pieces that an expression leaves of a text.
+    fn pieces(expression: &str, text: &str) -> Result<Vec<String>, Box<dyn std::error::Error + Send + Sync>> {
+        let pattern = SplitPattern::Regex(expression.to_owned());
+        let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false)?;
+        let mut pieces = PreTokenizedString::from(text);
+        split.pre_tokenize(&mut pieces)?;
+        let found = pieces.get_splits(tokenizers::OffsetReferential::Original, tokenizers::OffsetType::Byte);
+        Ok(found.into_iter().map(|(piece, ..)| piece.to_owned()).collect())
+    }
+
+    #[test]
+    fn white_space_at_the_end_is_what_the_plain_expression_finds() -> Tested {
+        let letters = [" ", "\n", "\u{3000}", "a", "é"];
+        for length in 1..=5 {
+            for number in 0..letters.len().pow(length) {
+                let digit = |place| letters[number / letters.len().pow(place) % letters.len()];
+                let text: String = (0..length).map(digit).collect();
+                assert_eq!(pieces(TRAILING, &text)?, pieces(r"\s+\z", &text)?, "{text:?}");
             }
         }
         Ok(())

@@ -9,6 +9,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::super::error::ImportError;
+use super::super::header::{MAX_ARRAY, MAX_HEADER};
 use super::{BYTE, Kinds};
 
 /// Characters of the longest piece; the longest of real vocabularies have about a hundred.
@@ -26,7 +27,7 @@ pub(super) fn merges<'a>(
         return Err(ImportError::Tokens(format!("{scores} scores for {tokens} tokens")));
     }
     let id = |part: &str| ids.get(part).copied().filter(|id| kinds.is_text(*id as usize, part));
-    let mut found = Vec::new();
+    let (mut found, mut bytes) = (Vec::new(), 0);
     for (index, (token, score)) in tokens.iter().zip(scores).enumerate() {
         if !score.is_finite() {
             return Err(ImportError::Tokens(format!("token {index} ({token:?}) has the score {score}")));
@@ -46,6 +47,15 @@ pub(super) fn merges<'a>(
         };
         let mut cuts: Vec<_> = token.char_indices().enumerate().skip(1).filter_map(cut).collect();
         cuts.sort_by_key(|(parts, ..)| *parts);
+        // A small file can have pieces that are cut in very many ways. No more are taken than a header could list, in which
+        // each is a text of both parts, with a space between and its length before.
+        bytes += cuts.len() as u64 * (token.len() as u64 + 9);
+        if bytes > MAX_HEADER || (found.len() + cuts.len()) as u64 > MAX_ARRAY {
+            let what = format!(
+                "its pieces join out of shorter ones in more ways than {MAX_ARRAY}, or than {MAX_HEADER} bytes can list"
+            );
+            return Err(ImportError::Tokens(what));
+        }
         found.extend(cuts.into_iter().map(|(_, rank, parts)| (rank, parts)));
     }
     found.sort_by(|((a, a_left, a_right), _), ((b, b_left, b_right), _)| {
