@@ -54,6 +54,10 @@ enum Origin {
     Chosen(Option<TokenLogprob>),
 }
 
+/// Compiles the grammar of an answer anew. A matcher shares its lexer with all that were made of one grammar, and with the copies
+/// that foresee; where one of them leads the lexer to its limits, it fails for all, however sound their own texts are.
+pub(crate) type Remedy = Box<dyn FnOnce() -> Result<Option<Matcher>, Error> + Send>;
+
 /// What does not change from answer to answer.
 #[derive(Clone, Copy)]
 pub(crate) struct Rules<'a> {
@@ -69,6 +73,8 @@ pub(crate) struct Answer {
     pub(crate) tokens: Vec<TokenId>,
     pub(crate) usage: Usage,
     matcher: Option<Matcher>,
+    /// What makes a matcher of its own, once, should that one fail.
+    remedy: Option<Remedy>,
     sampler: Sampler,
     logprobs: Option<usize>,
     text: TextBuffer,
@@ -85,11 +91,11 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// `matcher` is that of the request's grammar; prompt and answer have room for `context` tokens.
+    /// `matcher` is that of the request's grammar, and what makes another; prompt and answer have room for `context` tokens.
     pub(crate) fn new(
         request: &Request,
         prompt: &[TokenId],
-        matcher: Option<Matcher>,
+        (matcher, remedy): (Option<Matcher>, Option<Remedy>),
         context: usize,
         events: Events,
     ) -> Answer {
@@ -97,6 +103,7 @@ impl Answer {
             tokens: prompt.to_vec(),
             usage: Usage { prompt_tokens: prompt.len(), ..Usage::default() },
             matcher,
+            remedy,
             sampler: Sampler::new(request.sampling, prompt),
             logprobs: request.logprobs,
             text: TextBuffer::new(&request.stop),
@@ -134,7 +141,13 @@ impl Answer {
             if self.budget == 0 {
                 return Ok(Next::End(StopReason::Length));
             }
-            let mask = mask(&mut self.matcher)?;
+            let mask = match mask(&mut self.matcher) {
+                Err(error) => {
+                    self.recover(error)?;
+                    continue;
+                }
+                Ok(mask) => mask,
+            };
             let Some(token) = rules.only(mask.as_ref()) else {
                 self.choices = vec![Choice { mask, foreseen: Vec::new() }];
                 return Ok(Next::Choose);
@@ -143,6 +156,17 @@ impl Answer {
                 return Ok(Next::End(reason));
             }
         }
+    }
+
+    /// Goes on with a matcher of the answer's own after `error`, if it has not done so before.
+    fn recover(&mut self, error: Error) -> Result<(), Error> {
+        let Some(remedy) = self.remedy.take() else { return Err(error) };
+        let mut matcher = remedy()?;
+        for token in &self.tokens[self.usage.prompt_tokens..] {
+            consume(&mut matcher, *token)?;
+        }
+        self.matcher = matcher;
+        Ok(())
     }
 
     /// Foresees up to `most` of the next choices, with the runs that the grammar forces after them. A run that does not fit is
@@ -290,7 +314,10 @@ impl Answer {
         if self.budget == 0 {
             return Ok(Some(StopReason::Length));
         }
-        consume(&mut self.matcher, token)?;
+        if let Err(error) = consume(&mut self.matcher, token) {
+            self.recover(error)?;
+            consume(&mut self.matcher, token)?;
+        }
         self.tokens.push(token);
         self.sampler.saw(token);
         self.budget -= 1;
@@ -308,13 +335,13 @@ impl Answer {
         if self.text.stopped() {
             return Ok(Some(StopReason::StopString));
         }
-        match &self.matcher {
-            Some(matcher) if matcher.is_stopped() => {
-                let reason = matcher.stop_reason();
-                let complex = || Error::Grammar(format!("it grew too complex while decoding ({reason})"));
-                reason.is_ok().then_some(Some(StopReason::Stop)).ok_or_else(complex)
+        loop {
+            let stopped = self.matcher.as_ref().filter(|matcher| matcher.is_stopped());
+            let Some(reason) = stopped.map(Matcher::stop_reason) else { return Ok(None) };
+            if reason.is_ok() {
+                return Ok(Some(StopReason::Stop));
             }
-            _ => Ok(None),
+            self.recover(Error::Grammar(format!("it grew too complex while decoding ({reason})")))?;
         }
     }
 

@@ -14,7 +14,7 @@ use toktrie::TokenId;
 
 use crate::{
     Error, Request,
-    answer::{Answer, FORESIGHT, Next, Rules},
+    answer::{Answer, FORESIGHT, Next, Remedy, Rules},
     backend::{Backend, Part, Wanted},
     cpu::paged::PAGE,
     pages::common,
@@ -54,6 +54,8 @@ pub(crate) struct Ready {
     pub(crate) request: Request,
     pub(crate) prompt: Vec<TokenId>,
     pub(crate) matcher: Option<Matcher>,
+    /// Where there is a matcher.
+    pub(crate) remedy: Option<Remedy>,
 }
 
 /// The model with the answers that it is making, owned by the model thread.
@@ -364,7 +366,8 @@ impl<B: Backend> Engine for Decoder<B> {
     }
 
     fn admit(&mut self, ready: Ready, events: Events) {
-        let mut answer = Answer::new(&ready.request, &ready.prompt, ready.matcher, self.context, events);
+        let matcher = (ready.matcher, ready.remedy);
+        let mut answer = Answer::new(&ready.request, &ready.prompt, matcher, self.context, events);
         let outcome = outcome(answer.advance(self.rules()));
         self.slots.push(Slot { answer, sequence: None, begun: false, outcome });
     }

@@ -134,6 +134,14 @@ impl Grammars {
         Ok(Some(matcher))
     }
 
+    /// A matcher that shares nothing with others, compiled anew.
+    pub(crate) fn own_matcher(&self, grammar: &Grammar) -> Result<Option<Matcher>, Error> {
+        if *grammar == Grammar::Free {
+            return Ok(None);
+        }
+        on_large_stack(|| self.compile(grammar))?.map(Some)
+    }
+
     /// A copy shares the lexer states found so far, which makes the next masks faster; and an error of the lexer, which stays:
     /// then the grammar is compiled anew.
     fn take_kept(&self, grammar: &Grammar) -> Option<Matcher> {

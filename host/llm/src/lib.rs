@@ -70,6 +70,7 @@ pub use score::Scorer;
 pub use template::{Message, json_text};
 
 use crate::{
+    answer::Remedy,
     backend::Backend,
     engine::{Decoder, Ready},
     grammar::Grammars,
@@ -175,7 +176,12 @@ fn start<B: Backend>(
             return Err(Error::PromptTooLong { prompt: prompt.len(), context });
         }
         let matcher = grammars.matcher(&request.grammar)?;
-        Ok(Ready { request, prompt, matcher })
+        let (again, grammar) = (grammars.clone(), request.grammar.clone());
+        let remedy: Option<Remedy> = match &matcher {
+            Some(_) => Some(Box::new(move || again.own_matcher(&grammar))),
+            None => None,
+        };
+        Ok(Ready { request, prompt, matcher, remedy })
     };
     Scheduler::start(&info.name, decoder, prepare)
 }
