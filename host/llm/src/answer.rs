@@ -7,7 +7,7 @@
 //!   that turned out otherwise;
 //! - prompt and answer together never pass the context.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use llguidance::Matcher;
 use toktrie::{SimpleVob, TokenId};
@@ -59,10 +59,9 @@ enum Origin {
 pub(crate) type Remedy = Box<dyn FnOnce() -> Result<Option<Matcher>, Error> + Send>;
 
 /// What does not change from answer to answer.
-#[derive(Clone, Copy)]
-pub(crate) struct Rules<'a> {
-    pub(crate) vocabulary: &'a Vocabulary,
-    pub(crate) eos: &'a [TokenId],
+pub(crate) struct Rules {
+    pub(crate) vocabulary: Arc<Vocabulary>,
+    pub(crate) eos: Vec<TokenId>,
     /// Commit what the grammar forces without asking the model.
     pub(crate) fast_forward: bool,
 }
@@ -122,14 +121,14 @@ impl Answer {
     }
 
     /// Commits what the grammar forces, up to the next choice.
-    pub(crate) fn advance(&mut self, rules: Rules<'_>) -> Result<Next, Error> {
+    pub(crate) fn advance(&mut self, rules: &Rules) -> Result<Next, Error> {
         let began = Instant::now();
         let next = self.advanced(rules);
         self.usage.grammar += began.elapsed();
         next
     }
 
-    fn advanced(&mut self, rules: Rules<'_>) -> Result<Next, Error> {
+    fn advanced(&mut self, rules: &Rules) -> Result<Next, Error> {
         loop {
             if rules.fast_forward {
                 for token in forced(&mut self.matcher) {
@@ -171,13 +170,13 @@ impl Answer {
 
     /// Foresees up to `most` of the next choices, with the runs that the grammar forces after them. A run that does not fit is
     /// left out as a whole: it is committed as a whole, too. Where the grammar cannot be followed, nothing more is foreseen.
-    pub(crate) fn foresee(&mut self, rules: Rules<'_>, most: usize) {
+    pub(crate) fn foresee(&mut self, rules: &Rules, most: usize) {
         let began = Instant::now();
         self.follow(rules, most);
         self.usage.grammar += began.elapsed();
     }
 
-    fn follow(&mut self, rules: Rules<'_>, most: usize) {
+    fn follow(&mut self, rules: &Rules, most: usize) {
         self.unforesee();
         let most = most.min((self.luck * FORESIGHT as f32).ceil() as usize);
         let room = FORESEEN.min(self.budget.saturating_sub(1));
@@ -241,7 +240,7 @@ impl Answer {
     }
 
     /// Which logits the choices need: after how many of the tokens and the foreseen ones, and of which tokens.
-    pub(crate) fn wanted(&self, rules: Rules<'_>) -> Vec<(usize, Wanted)> {
+    pub(crate) fn wanted(&self, rules: &Rules) -> Vec<(usize, Wanted)> {
         let few = rules.vocabulary.size() / FEW;
         let mut at = self.tokens.len();
         let each = self.choices.iter().map(|choice| {
@@ -261,7 +260,7 @@ impl Answer {
     /// Takes the logits of each of the choices and commits what they choose, as far as it was foreseen and one further.
     pub(crate) fn choose<'l>(
         &mut self,
-        rules: Rules<'_>,
+        rules: &Rules,
         mut logits: impl FnMut(usize) -> &'l [f32],
     ) -> Result<Option<StopReason>, Error> {
         self.prefilled.get_or_insert_with(Instant::now);
@@ -277,7 +276,7 @@ impl Answer {
             let token =
                 token.ok_or_else(|| Error::Inference("no allowed token has a number as its logit".into()))?;
             let told = self.logprobs.map(|alternatives| {
-                TokenLogprob::chosen(rules.vocabulary, token, logits, choice.mask.as_ref(), alternatives)
+                TokenLogprob::chosen(&rules.vocabulary, token, logits, choice.mask.as_ref(), alternatives)
             });
             outcome = self.commit(rules, token, Origin::Chosen(told))?;
             let Some((guess, forced)) = choice.foreseen.split_first() else { break };
@@ -302,12 +301,7 @@ impl Answer {
     }
 
     /// Makes `token` part of the answer.
-    fn commit(
-        &mut self,
-        rules: Rules<'_>,
-        token: TokenId,
-        origin: Origin,
-    ) -> Result<Option<StopReason>, Error> {
+    fn commit(&mut self, rules: &Rules, token: TokenId, origin: Origin) -> Result<Option<StopReason>, Error> {
         if rules.eos.contains(&token) {
             return Ok(Some(StopReason::Stop));
         }
@@ -325,7 +319,9 @@ impl Answer {
         self.usage.forced_tokens += usize::from(matches!(origin, Origin::Forced));
         let told = match origin {
             Origin::Chosen(told) => told,
-            Origin::Forced => self.logprobs.map(|count| TokenLogprob::forced(rules.vocabulary, token, count)),
+            Origin::Forced => {
+                self.logprobs.map(|count| TokenLogprob::forced(&rules.vocabulary, token, count))
+            }
         };
         if let Some(told) = told {
             self.events.send(Ok(Event::Token(told)));
@@ -360,9 +356,9 @@ impl Answer {
     }
 }
 
-impl Rules<'_> {
+impl Rules {
     /// The only token that a mask allows.
-    fn only(self, mask: Option<&SimpleVob>) -> Option<TokenId> {
+    fn only(&self, mask: Option<&SimpleVob>) -> Option<TokenId> {
         let mask = mask.filter(|mask| self.fast_forward && mask.num_set() == 1)?;
         mask.first_bit_set().map(|token| token as TokenId)
     }

@@ -61,8 +61,7 @@ pub(crate) struct Ready {
 /// The model with the answers that it is making, owned by the model thread.
 pub(crate) struct Decoder<B: Backend> {
     backend: B,
-    vocabulary: Arc<Vocabulary>,
-    eos: Vec<TokenId>,
+    rules: Rules,
     context: usize,
     /// Answers at once.
     most: usize,
@@ -98,11 +97,8 @@ impl<B: Backend> Decoder<B> {
         most: usize,
         shortcuts: Shortcuts,
     ) -> Decoder<B> {
-        Decoder { backend, vocabulary, eos, context, most, shortcuts, slots: Vec::new() }
-    }
-
-    fn rules(&self) -> Rules<'_> {
-        Rules { vocabulary: &self.vocabulary, eos: &self.eos, fast_forward: self.shortcuts.fast_forward }
+        let rules = Rules { vocabulary, eos, fast_forward: shortcuts.fast_forward };
+        Decoder { backend, rules, context, most, shortcuts, slots: Vec::new() }
     }
 
     /// Drops what nobody waits for and what is over.
@@ -257,10 +253,8 @@ impl<B: Backend> Decoder<B> {
             return Ok(None);
         }
         let last = count == pending;
-        let rules =
-            Rules { vocabulary: &self.vocabulary, eos: &self.eos, fast_forward: self.shortcuts.fast_forward };
         let slot = &mut self.slots[at];
-        slot.answer.foresee(rules, if last && pending <= SHORT { foresight } else { 0 });
+        slot.answer.foresee(&self.rules, if last && pending <= SHORT { foresight } else { 0 });
         let evaluated = slot.answer.tokens[..all - pending + count].to_vec();
         let foreseen: Vec<TokenId> = if last { slot.answer.foreseen().collect() } else { Vec::new() };
         let mut tokens = [evaluated, foreseen].concat();
@@ -272,7 +266,7 @@ impl<B: Backend> Decoder<B> {
         if !self.reserve(at, &tokens) {
             return Ok(None);
         }
-        let wanted = if last { self.slots[at].answer.wanted(self.rules()) } else { Vec::new() };
+        let wanted = if last { self.slots[at].answer.wanted(&self.rules) } else { Vec::new() };
         Ok(Some(Share { slot: at, tokens, wanted }))
     }
 
@@ -320,11 +314,7 @@ impl<B: Backend> Decoder<B> {
             let slot = &mut self.slots[share.slot];
             if !share.wanted.is_empty() {
                 let backend = &self.backend;
-                let rules = Rules {
-                    vocabulary: &self.vocabulary,
-                    eos: &self.eos,
-                    fast_forward: self.shortcuts.fast_forward,
-                };
+                let rules = &self.rules;
                 let chosen = slot.answer.choose(rules, |row| backend.logits(first + row));
                 first += share.wanted.len();
                 let next = match chosen {
@@ -368,7 +358,7 @@ impl<B: Backend> Engine for Decoder<B> {
     fn admit(&mut self, ready: Ready, events: Events) {
         let matcher = (ready.matcher, ready.remedy);
         let mut answer = Answer::new(&ready.request, &ready.prompt, matcher, self.context, events);
-        let outcome = outcome(answer.advance(self.rules()));
+        let outcome = outcome(answer.advance(&self.rules));
         self.slots.push(Slot { answer, sequence: None, begun: false, outcome });
     }
 
