@@ -4,6 +4,9 @@
 //! that change no answer; those that would change it are refused. Fields that it knows are checked, and an error names the
 //! place.
 
+mod messages;
+mod tools;
+
 use axum::http::{HeaderMap, StatusCode, header};
 use jiff::ZonedDateTime;
 use pawl_llm::{MAX_ALTERNATIVES, Sampling};
@@ -11,12 +14,10 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
+use self::messages::Message;
+use self::tools::{Tool, ToolChoice, offered, tools};
 use super::error::ApiError;
-use crate::chat::decision::Offered;
-use crate::chat::{Choice, Item, Tools, Turn};
-
-/// The most tools that a client may send.
-const MAX_TOOLS: usize = 128;
+use crate::chat::Turn;
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Request {
@@ -51,77 +52,6 @@ pub(crate) struct Request {
 pub(crate) struct StreamOptions {
     #[serde(default)]
     pub(crate) include_usage: bool,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(tag = "role", rename_all = "lowercase")]
-enum Message {
-    #[serde(alias = "developer")]
-    System {
-        content: Content,
-    },
-    User {
-        content: Content,
-    },
-    Assistant {
-        content: Option<Content>,
-        tool_calls: Option<Vec<ToolCall>>,
-    },
-    Tool {
-        content: Content,
-    },
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "content must be a string or a list of parts")]
-enum Content {
-    Text(String),
-    Parts(Vec<Part>),
-}
-
-#[derive(Debug, Deserialize)]
-struct Part {
-    #[serde(rename = "type")]
-    kind: String,
-    text: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct ToolCall {
-    function: CalledFunction,
-}
-
-#[derive(Debug, Deserialize)]
-struct CalledFunction {
-    name: String,
-    arguments: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct Tool {
-    #[serde(rename = "type")]
-    kind: String,
-    function: Function,
-}
-
-#[derive(Debug, Deserialize)]
-struct Function {
-    name: String,
-    #[serde(default)]
-    description: Option<String>,
-    parameters: Option<Value>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "tool_choice must be auto, none, required or a function")]
-enum ToolChoice {
-    Mode(String),
-    Named { function: NamedFunction },
-}
-
-#[derive(Debug, Deserialize)]
-struct NamedFunction {
-    name: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -278,85 +208,6 @@ impl Request {
     }
 }
 
-/// Whose tools, and whether one must be called. A client that brings tools drives its own loop, so that the plugins
-/// stay out of it; a client that asks for JSON gets JSON at once, unless it names a tool choice.
-fn tools(
-    client: Option<Vec<Offered>>,
-    choice: Option<ToolChoice>,
-    format: bool,
-    resolve: impl Fn(&str) -> Option<String>,
-) -> Result<(Tools, Choice), ApiError> {
-    let own = client.is_some();
-    let tools = match (client, &choice) {
-        (_, Some(ToolChoice::Mode(mode))) if mode == "none" => Tools::None,
-        (Some(tools), _) => Tools::Client(tools),
-        (None, None) if format => Tools::None,
-        (None, _) => Tools::Plugins,
-    };
-    let choice = match choice {
-        None => Choice::Auto,
-        Some(ToolChoice::Mode(mode)) => match mode.as_str() {
-            "auto" | "none" => Choice::Auto,
-            "required" => Choice::Required,
-            other => {
-                let message = format!("tool_choice is \"{other}\"; use auto, none, required or a function");
-                return Err(ApiError::bad_request(message).param("tool_choice"));
-            }
-        },
-        Some(ToolChoice::Named { function: NamedFunction { name } }) if own => {
-            let theirs = matches!(&tools, Tools::Client(tools) if tools.iter().any(|tool| tool.name == name));
-            if !theirs {
-                let message =
-                    format!("tool_choice is \"{name}\", which is none of the tools of this request");
-                return Err(ApiError::bad_request(message).param("tool_choice"));
-            }
-            Choice::Named(name)
-        }
-        Some(ToolChoice::Named { function: NamedFunction { name } }) => {
-            Choice::Named(resolve(&name).unwrap_or(name))
-        }
-    };
-    Ok((tools, choice))
-}
-
-fn offered(tools: Vec<Tool>) -> Result<Vec<Offered>, ApiError> {
-    if tools.len() > MAX_TOOLS {
-        let message = format!("{} tools; send at most {MAX_TOOLS}", tools.len());
-        return Err(ApiError::bad_request(message).param("tools"));
-    }
-    let mut offered: Vec<Offered> = Vec::new();
-    for (index, tool) in tools.into_iter().enumerate() {
-        let place = |message: String| ApiError::bad_request(message).param(format!("tools[{index}]"));
-        if tool.kind != "function" {
-            return Err(place(format!(
-                "tools[{index}].type is \"{}\"; only \"function\" is served",
-                tool.kind
-            )));
-        }
-        let name = tool.function.name;
-        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-        if name.is_empty() || name.len() > 128 || !name.chars().all(legal) {
-            return Err(place(format!("tools[{index}] is named {name:?}; use letters, digits, _ and -")));
-        }
-        if offered.iter().any(|before| before.name == name) {
-            return Err(place(format!("tools[{index}] is named \"{name}\", as one before it")));
-        }
-        let parameters = tool.function.parameters.unwrap_or_else(no_parameters);
-        if parameters.get("type").and_then(Value::as_str) != Some("object") {
-            return Err(place(format!(
-                "the parameters of \"{name}\" must be a schema with \"type\": \"object\""
-            )));
-        }
-        let description = tool.function.description.unwrap_or_default();
-        offered.push(Offered::new(&name, &description, parameters));
-    }
-    Ok(offered)
-}
-
-fn no_parameters() -> Value {
-    serde_json::json!({"type": "object", "properties": {}, "additionalProperties": false})
-}
-
 fn schema(format: ResponseFormat) -> Result<Option<Value>, ApiError> {
     match format {
         ResponseFormat::Text => Ok(None),
@@ -367,59 +218,6 @@ fn schema(format: ResponseFormat) -> Result<Option<Value>, ApiError> {
                     .param("response_format.json_schema.schema")
             })?;
             Ok(Some(json_schema.schema))
-        }
-    }
-}
-
-impl Message {
-    fn into_items(self, index: usize, items: &mut Vec<Item>) -> Result<(), ApiError> {
-        match self {
-            Message::System { content } => items.push(Item::System(content.text(index)?)),
-            Message::User { content } => items.push(Item::User(content.text(index)?)),
-            Message::Tool { content } => items.push(Item::Result(content.text(index)?)),
-            Message::Assistant { content, tool_calls } => {
-                let text = content.map(|content| content.text(index)).transpose()?.unwrap_or_default();
-                let calls = tool_calls.unwrap_or_default();
-                if !text.is_empty() || calls.is_empty() {
-                    items.push(Item::Assistant(text));
-                }
-                for call in calls {
-                    // As other servers write a call without arguments.
-                    let arguments = match call.function.arguments.trim() {
-                        "" => "{}",
-                        arguments => arguments,
-                    };
-                    let arguments = serde_json::from_str(arguments).map_err(|error| {
-                        let place = format!("messages[{index}].tool_calls");
-                        ApiError::bad_request(format!("{place}: arguments are not JSON: {error}"))
-                            .param(place)
-                    })?;
-                    items.push(Item::Call { tool: call.function.name, arguments });
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Content {
-    fn text(self, index: usize) -> Result<String, ApiError> {
-        match self {
-            Content::Text(text) => Ok(text),
-            Content::Parts(parts) => {
-                let mut whole = String::new();
-                for part in parts {
-                    let text = part.text.filter(|_| part.kind == "text").ok_or_else(|| {
-                        let message = format!(
-                            "messages[{index}] has a part of type \"{}\"; only \"text\" is served",
-                            part.kind
-                        );
-                        ApiError::bad_request(message).param(format!("messages[{index}].content"))
-                    })?;
-                    whole.push_str(&text);
-                }
-                Ok(whole)
-            }
         }
     }
 }
