@@ -82,7 +82,8 @@ impl HostModel {
             logprobs: None,
             stop: Vec::new(),
         };
-        let output = self.llm.generate(request).finish().await.map_err(told)?;
+        // A plugin's call, a step of a run: work that has begun, and is bounded by limits of its own.
+        let output = self.llm.generate_next(request).finish().await.map_err(told)?;
         match output.finish.reason {
             StopReason::Length => Err(ModelError::Truncated),
             _ => Ok(output),
