@@ -103,11 +103,11 @@ pub(crate) fn extraction_schema() -> Value {
     fields()
 }
 
-/// A call of one of twenty tools.
-pub(crate) fn tool_call(seed: u64) -> Value {
-    let mut random = fastrand::Rng::with_seed(seed);
-    let (verbs, things) =
-        (["create", "find", "cancel", "move", "list"], ["meeting", "invoice", "ticket", "shipment"]);
+const VERBS: [&str; 5] = ["create", "find", "cancel", "move", "list"];
+const THINGS: [&str; 4] = ["meeting", "invoice", "ticket", "shipment"];
+
+/// Twenty tools.
+fn tools() -> Vec<Value> {
     let tool = |verb: &str, thing: &str| {
         let parameters = json!({"type": "object", "additionalProperties": false, "required": ["customer", "note"],
             "properties": {"customer": {"type": "string", "maxLength": 60, "description": format!("whose {thing}")},
@@ -117,18 +117,53 @@ pub(crate) fn tool_call(seed: u64) -> Value {
         json!({"type": "function", "function": {"name": format!("{verb}_{thing}"),
             "description": format!("To {verb} a {thing} for the customer."), "parameters": parameters}})
     };
-    let tools: Vec<Value> =
-        verbs.iter().flat_map(|verb| things.iter().map(move |thing| tool(verb, thing))).collect();
-    let request = format!(
+    VERBS.iter().flat_map(|verb| THINGS.iter().map(move |thing| tool(verb, thing))).collect()
+}
+
+/// What one of the tools is to be called for.
+fn wish(seed: u64) -> String {
+    let mut random = fastrand::Rng::with_seed(seed);
+    format!(
         "Please {} the {} for {} of {} on {}, and note that the driver must call first.",
-        verbs[random.usize(..5)],
-        things[random.usize(..4)],
+        VERBS[random.usize(..5)],
+        THINGS[random.usize(..4)],
         NAMES[random.usize(..8)],
         FIRMS[random.usize(..8)],
         ["Monday", "Tuesday", "Friday"][random.usize(..3)]
+    )
+}
+
+/// A call of one of twenty tools.
+pub(crate) fn tool_call(seed: u64) -> Value {
+    json!({"temperature": 0, "max_tokens": 200, "tools": tools(), "tool_choice": "required",
+        "messages": [{"role": "user", "content": wish(seed)}]})
+}
+
+/// The same as an answer of JSON: prompt and schema are alike for every server, whatever its chat template makes of tools.
+pub(crate) fn call_as_json(seed: u64) -> Value {
+    let tools = tools();
+    let lines: Vec<String> = tools
+        .iter()
+        .map(|tool| &tool["function"])
+        .map(|function| format!("- {}: {}", function["name"], function["description"]))
+        .collect();
+    let cases: Vec<Value> = tools
+        .iter()
+        .map(|tool| &tool["function"])
+        .map(|function| {
+            json!({"type": "object", "additionalProperties": false, "required": ["name", "arguments"],
+                "properties": {"name": {"const": function["name"]}, "arguments": function["parameters"]}})
+        })
+        .collect();
+    let rules = format!(
+        "Answer with JSON only, the call of one tool: {{\"name\": …, \"arguments\": {{\"customer\": …, \"note\": …, \"day\": …}}}}. \
+         The tools:\n{}",
+        lines.join("\n")
     );
-    json!({"temperature": 0, "max_tokens": 200, "tools": tools, "tool_choice": "required",
-        "messages": [{"role": "user", "content": request}]})
+    json!({"temperature": 0, "max_tokens": 200,
+        "messages": [{"role": "system", "content": rules}, {"role": "user", "content": wish(seed)}],
+        "response_format": {"type": "json_schema",
+            "json_schema": {"name": "call", "strict": true, "schema": {"anyOf": cases}}}})
 }
 
 /// A long prompt and free text.

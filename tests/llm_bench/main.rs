@@ -174,6 +174,14 @@ async fn measure(model: &'static str, llama: &Path) -> Result<()> {
         .await?;
     both("tool call, twenty tools", PAIRS, |seed| documents::tool_call(4000 + seed), |t| t.seconds(), "s")
         .await?;
+    both(
+        "the same as JSON by a schema",
+        PAIRS,
+        |seed| documents::call_as_json(4100 + seed),
+        |t| t.seconds(),
+        "s",
+    )
+    .await?;
     at_once(&pawl, &peer).await?;
     let (a, b) = (pawl.peak_bytes()?, peer.peak_bytes()?);
     println!(
@@ -349,8 +357,8 @@ fn is_valid(request: &Value, message: &Value) -> Result<bool> {
     }
     if request.get("response_format").is_some() {
         let text = message["content"].as_str().unwrap_or_default();
-        let schema = documents::extraction_schema();
-        return Ok(serde_json::from_str(text).is_ok_and(|value| jsonschema::is_valid(&schema, &value)));
+        let schema = &request["response_format"]["json_schema"]["schema"];
+        return Ok(serde_json::from_str(text).is_ok_and(|value| jsonschema::is_valid(schema, &value)));
     }
     Ok(true)
 }
