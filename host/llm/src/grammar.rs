@@ -56,6 +56,20 @@ pub enum Grammar {
     Quotation(String),
 }
 
+impl Grammar {
+    /// What tells it from every other one: of two schemas also the order of the keys, which is that of the answer.
+    fn text(&self) -> String {
+        match self {
+            Grammar::Free => String::new(),
+            Grammar::JsonSchema(schema) => format!("schema {schema}"),
+            Grammar::Lark(lark) => format!("lark {lark}"),
+            Grammar::Regex(pattern) => format!("regex {pattern}"),
+            Grammar::Choice(choices) => format!("choice {}", json!(choices)),
+            Grammar::Quotation(text) => format!("quotation {text}"),
+        }
+    }
+}
+
 /// An expression for the right side of a rule in a Lark grammar, with the same spacing, narrowing and refusals as
 /// [`Grammar::JsonSchema`]. What is refused there makes the whole Lark grammar be refused, in the same words.
 pub fn json_in_lark(schema: &Value) -> String {
@@ -106,7 +120,8 @@ const SLICES: [&str; 2] = [r#"[^"\\\x00-\x1F\x7F]{1,10}"#, r#"[^"\\\x00-\x1F\x7F
 /// The compiler, shared by the callers (who check) and the model thread (which decodes).
 pub(crate) struct Grammars {
     factory: ParserFactory,
-    kept: Mutex<VecDeque<(Grammar, Matcher)>>,
+    /// By [`Grammar::text`].
+    kept: Mutex<VecDeque<(String, Matcher)>>,
 }
 
 impl Grammars {
@@ -124,21 +139,22 @@ impl Grammars {
         if *grammar == Grammar::Free {
             return Ok(None);
         }
-        if let Some(matcher) = self.take_kept(grammar) {
+        let text = grammar.text();
+        if let Some(matcher) = self.take_kept(&text) {
             return Ok(Some(matcher));
         }
         let matcher = on_large_stack(|| self.compile(grammar))??;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.truncate(KEPT - 1);
-        kept.push_front((grammar.clone(), matcher.clone()));
+        kept.push_front((text, matcher.clone()));
         Ok(Some(matcher))
     }
 
     /// A copy shares the lexer states found so far, which makes the next masks faster; and an error of the lexer, which stays:
     /// then the grammar is compiled anew.
-    fn take_kept(&self, grammar: &Grammar) -> Option<Matcher> {
+    fn take_kept(&self, text: &str) -> Option<Matcher> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = kept.iter().position(|(known, _)| known == grammar)?;
+        let at = kept.iter().position(|(known, _)| known == text)?;
         let entry = kept.remove(at)?;
         let mut matcher = entry.1.clone();
         let sound = catch_unwind(AssertUnwindSafe(|| matcher.compute_mask_or_eos().is_ok()));
