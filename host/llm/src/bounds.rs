@@ -144,10 +144,19 @@ fn bound(object: &Map<String, Value>, keyword: &str, path: &str) -> Result<Optio
 
 /// Collects every `multipleOf` and refuses what would need too many states together.
 pub(crate) fn multiples_of(schema: &Value, path: &str, found: &mut Vec<f64>) -> Result<(), Error> {
+    let inside = |found: &mut Vec<f64>| {
+        children(schema)
+            .into_iter()
+            .try_for_each(|(place, child)| multiples_of(child, &place.under(path), found))
+    };
     if let Some(value) = schema.get("multipleOf") {
         let place = format!("{path}/multipleOf");
         let multiple = value.as_f64().filter(|m| m.is_finite() && *m > 0.0);
         let multiple = multiple.ok_or_else(|| refused(&place, format!("`multipleOf` is {value}")))?;
+        // Few different numbers have a small multiple in common, so the list stays short.
+        if found.contains(&multiple) {
+            return inside(found);
+        }
         found.push(multiple);
         if common_multiple(found).is_none_or(|states| states > MAX_MULTIPLE) {
             let message =
@@ -155,7 +164,7 @@ pub(crate) fn multiples_of(schema: &Value, path: &str, found: &mut Vec<f64>) -> 
             return Err(refused(&place, message));
         }
     }
-    children(schema, path).into_iter().try_for_each(|(place, child)| multiples_of(child, &place, found))
+    inside(found)
 }
 
 /// Least common multiple in units of the finest decimal digit.

@@ -5,14 +5,16 @@
 //! `schema.rs`, and in llguidance's `docs/json_schema.md`; Lark as in its `docs/syntax.md`; regexes as the `regex` crate
 //! reads them, matching the whole answer.
 //!
-//! Rooms: `quotation.rs` (verbatim runs of words of a text), `nested.rs` (JSON Schemas whose strings are held to a
-//! quotation or a Lark grammar by `x-pawl`), `lark.rs`, `image.rs`, `escape.rs`, `lookahead.rs` (Lark rewritten for the
-//! inside of a JSON string), `holds.rs` (a second look at a finished value).
+//! Rooms: `limits.rs` (what a Lark text keeps to before the engine reads it), `quotation.rs` (verbatim runs of words of a
+//! text), `nested.rs` (JSON Schemas whose strings are held to a quotation or a Lark grammar by `x-pawl`), `lark.rs`,
+//! `image.rs`, `escape.rs`, `lookahead.rs` (Lark rewritten for the inside of a JSON string), `holds.rs` (a second look at a
+//! finished value).
 
 mod escape;
 mod holds;
 mod image;
 mod lark;
+mod limits;
 mod lookahead;
 pub(crate) mod nested;
 mod quotation;
@@ -21,6 +23,7 @@ use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use llguidance::{
@@ -30,10 +33,12 @@ use llguidance::{
 use serde_json::{Value, json};
 use toktrie::InferenceCapabilities;
 
+use self::limits::{MAX_LARK_BYTES, MAX_WRITTEN_BYTES, REFUSAL};
 pub(crate) use self::quotation::MAX_QUOTED_BYTES;
 pub use self::quotation::quotes;
 use crate::{
-    Error, schema,
+    Error,
+    schema::{self, Work},
     vocabulary::{Vocabulary, token_env},
 };
 
@@ -54,6 +59,20 @@ pub enum Grammar {
     Choice(Vec<String>),
     /// A run of whole words of this text, verbatim but for white space; [`quotes`] says yes to it. 1 MiB at most.
     Quotation(String),
+}
+
+impl Grammar {
+    /// What tells it from every other one: of two schemas also the order of the keys, which is that of the answer.
+    fn text(&self) -> String {
+        match self {
+            Grammar::Free => String::new(),
+            Grammar::JsonSchema(schema) => format!("schema {schema}"),
+            Grammar::Lark(lark) => format!("lark {lark}"),
+            Grammar::Regex(pattern) => format!("regex {pattern}"),
+            Grammar::Choice(choices) => format!("choice {}", json!(choices)),
+            Grammar::Quotation(text) => format!("quotation {text}"),
+        }
+    }
 }
 
 /// An expression for the right side of a rule in a Lark grammar, with the same spacing, narrowing and refusals as
@@ -77,26 +96,18 @@ pub fn holds(schema: &Value, value: &Value) -> Result<(), String> {
     on_large_stack(|| holds::holds(schema, value)).map_err(|e| e.to_string())?
 }
 
-/// Stands where a schema was refused; no Lark grammar holds it otherwise.
-const REFUSAL: &str = "%refused\u{F0002}";
-
-/// Most bytes of a Lark grammar.
-const MAX_LARK_BYTES: usize = 1 << 20;
-/// Most bytes of one with texts to quote from in it, which are longer in Lark than they are.
-const MAX_QUOTING_LARK_BYTES: usize = 8 << 20;
 /// Work to build the terminals of a grammar with quotations: a text of 1 MB takes about a second and a third of it.
 const QUOTATION_FUEL: u64 = 8_000_000;
 /// Work on one mask under quotations, 14,000 units a millisecond at least: the first looks at all words of the text.
 const QUOTATION_STEP_FUEL: u64 = 2_000_000;
 const MAX_CHOICES: usize = 10_000;
-/// Most brackets inside brackets in a Lark grammar, JSON included.
-const MAX_LARK_DEPTH: usize = 200;
 /// Compiled grammars that are kept for the next request with the same one.
 const KEPT: usize = 8;
-/// Stack for compiling: the engine recurses over the grammar.
-const STACK_BYTES: usize = 16 << 20;
-/// Compilations that the search for the place of a refusal may take.
-const MAX_SEARCH: usize = 200;
+/// Stack for compiling: the engine recurses over the grammar. The limits of `limits.rs` and `schema/references.rs` are for
+/// this one, and leave three quarters of it. What is not used takes no memory.
+const STACK_BYTES: usize = 32 << 20;
+/// Longest that the search for the place of a refusal may go on; then the last place that it found is told.
+const SEARCH: Duration = Duration::from_secs(1);
 
 /// Sets of tokens that are allowed or not as a whole, which is what makes masks inside strings fast. Of llguidance's own four
 /// the two that do: those of white space and of letters without end made no mask faster and take 12 MB each of a vocabulary
@@ -106,7 +117,8 @@ const SLICES: [&str; 2] = [r#"[^"\\\x00-\x1F\x7F]{1,10}"#, r#"[^"\\\x00-\x1F\x7F
 /// The compiler, shared by the callers (who check) and the model thread (which decodes).
 pub(crate) struct Grammars {
     factory: ParserFactory,
-    kept: Mutex<VecDeque<(Grammar, Matcher)>>,
+    /// By [`Grammar::text`].
+    kept: Mutex<VecDeque<(String, Matcher)>>,
 }
 
 impl Grammars {
@@ -124,13 +136,14 @@ impl Grammars {
         if *grammar == Grammar::Free {
             return Ok(None);
         }
-        if let Some(matcher) = self.take_kept(grammar) {
+        let text = grammar.text();
+        if let Some(matcher) = self.take_kept(&text) {
             return Ok(Some(matcher));
         }
         let matcher = on_large_stack(|| self.compile(grammar))??;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.truncate(KEPT - 1);
-        kept.push_front((grammar.clone(), matcher.clone()));
+        kept.push_front((text, matcher.clone()));
         Ok(Some(matcher))
     }
 
@@ -144,9 +157,9 @@ impl Grammars {
 
     /// A copy shares the lexer states found so far, which makes the next masks faster; and an error of the lexer, which stays:
     /// then the grammar is compiled anew.
-    fn take_kept(&self, grammar: &Grammar) -> Option<Matcher> {
+    fn take_kept(&self, text: &str) -> Option<Matcher> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = kept.iter().position(|(known, _)| known == grammar)?;
+        let at = kept.iter().position(|(known, _)| known == text)?;
         let entry = kept.remove(at)?;
         let mut matcher = entry.1.clone();
         let sound = catch_unwind(AssertUnwindSafe(|| matcher.compute_mask_or_eos().is_ok()));
@@ -172,7 +185,7 @@ impl Grammars {
     }
 
     fn compile_lark(&self, lark: String) -> Result<Matcher, Error> {
-        check_lark(&lark)?;
+        limits::check(&lark)?;
         start(&self.factory, TopLevelGrammar::from_lark(lark)).map_err(Error::Grammar)
     }
 
@@ -181,36 +194,43 @@ impl Grammars {
         if !nested::has_rule(original) {
             let prepared = schema::prepare(original)?;
             let compiled = start(&self.factory, TopLevelGrammar::from_json_schema(prepared));
-            return compiled.map_err(|message| self.locate(original, "#".to_owned(), message));
+            return compiled
+                .map_err(|message| self.locate(original, "#".to_owned(), message, Instant::now()));
         }
         let lark = nested::lark(original)?;
-        let compiled = start(&self.factory, TopLevelGrammar::from_lark(lark));
-        compiled.map_err(|message| {
-            let parts = nested::plain_parts(original, "#").into_iter();
-            let failed = parts.filter_map(|(path, part)| {
+        let within = limits::check_within(&lark, MAX_WRITTEN_BYTES).map_err(|e| match e {
+            Error::Grammar(message) => message,
+            other => other.to_string(),
+        });
+        within.and_then(|()| start(&self.factory, TopLevelGrammar::from_lark(lark))).map_err(|message| {
+            let begun = Instant::now();
+            let failed = |(path, part): (String, &Value)| {
+                let part = nested::alone(original, part);
                 let reason = self.try_schema(&part, &path).err()?;
-                Some(self.locate(&part, path, reason))
-            });
-            failed.into_iter().next().unwrap_or_else(|| schema::refused("#", message))
+                Some(self.locate(&part, path, reason, begun))
+            };
+            let parts = nested::plain_parts(original, "#").into_iter();
+            let mut parts = parts.take_while(|_| begun.elapsed() < SEARCH);
+            parts.find_map(failed).unwrap_or_else(|| schema::refused("#", message))
         })
     }
 
     fn try_schema(&self, schema: &Value, path: &str) -> Result<(), String> {
-        let prepared = schema::prepare_at(schema, path).map_err(|e| e.to_string())?;
+        let prepared = schema::prepare_at(schema, path, &mut Work::default()).map_err(|e| e.to_string())?;
         start(&self.factory, TopLevelGrammar::from_json_schema(prepared)).map(drop)
     }
 
-    /// Where in the schema the engine's complaint comes from: the innermost schema that fails alone.
-    fn locate(&self, schema: &Value, path: String, message: String) -> Error {
+    /// Where in the schema the engine's complaint comes from: the innermost schema that fails alone, as far as the time that
+    /// is left since the search began lets it be found.
+    fn locate(&self, schema: &Value, path: String, message: String, begun: Instant) -> Error {
         let definitions = |keyword: &str| schema.get(keyword).cloned();
         let (defs, definitions) = (definitions("$defs"), definitions("definitions"));
-        let (mut path, mut message, mut inner, mut budget) = (path, message, schema, MAX_SEARCH);
+        let (mut path, mut message, mut inner) = (path, message, schema);
         'deeper: loop {
-            for (place, child) in schema::children(inner, &path) {
-                if budget == 0 {
+            for (place, child) in schema::children(inner) {
+                if begun.elapsed() >= SEARCH {
                     break 'deeper;
                 }
-                budget -= 1;
                 let mut alone = child.clone();
                 if let Some(alone) = alone.as_object_mut() {
                     for (keyword, value) in [("$defs", &defs), ("definitions", &definitions)] {
@@ -224,7 +244,7 @@ impl Grammars {
                 if let Err(reason) = failed
                     && (reason == message || !reason.contains("Pointer"))
                 {
-                    (path, message, inner) = (place, reason, child);
+                    (path, message, inner) = (place.under(&path), reason, child);
                     continue 'deeper;
                 }
             }
@@ -287,35 +307,12 @@ pub(crate) fn clean(message: &str) -> String {
     }
 }
 
-fn check_lark(lark: &str) -> Result<(), Error> {
-    if let Some((_, refusal)) = lark.split_once(REFUSAL) {
-        let message = serde_json::Deserializer::from_str(refusal).into_iter::<String>().next();
-        let message = message.and_then(Result::ok).unwrap_or_else(|| "a schema in it was refused".into());
-        return Err(Error::Grammar(message));
-    }
-    let limit = if quotation::is_in(lark) { MAX_QUOTING_LARK_BYTES } else { MAX_LARK_BYTES };
-    if lark.len() > limit {
-        return Err(Error::Grammar(format!("{} bytes of Lark, {limit} at most", lark.len())));
-    }
-    let (mut depth, mut deepest) = (0_usize, 0);
-    for byte in lark.bytes() {
-        match byte {
-            b'(' | b'[' | b'{' => depth += 1,
-            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-    }
-    // Brackets in strings count too; a grammar of real use is far from this.
-    if deepest > MAX_LARK_DEPTH {
-        return Err(Error::Grammar(format!("{deepest} brackets inside brackets, {MAX_LARK_DEPTH} at most")));
-    }
-    Ok(())
-}
-
 fn regex_to_lark(pattern: &str) -> Result<String, Error> {
     if pattern.is_empty() {
         return Err(Error::Grammar("an empty regex".into()));
+    }
+    if schema::has_many_classes(pattern) {
+        return Err(Error::Grammar(format!("regex `{pattern:.80}`: it has too many classes")));
     }
     escape::parse(pattern).map_err(|reason| Error::Grammar(format!("regex `{pattern:.80}`: {reason}")))?;
     Ok(format!("start: {}", escape::regex(pattern)))

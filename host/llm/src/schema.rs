@@ -11,8 +11,21 @@
 //! - the keys of an object come in the schema's order;
 //! - U+0000 does not come under some patterns (`pattern.rs`).
 
+pub(crate) mod chain;
+mod places;
+mod references;
+
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+
 use serde_json::{Map, Value, json};
 
+pub(crate) use self::{
+    places::{children, escape},
+    references::{check as check_references, definition},
+};
 use crate::{
     Error,
     bounds::{finite, multiples_of, split_integer},
@@ -26,6 +39,10 @@ pub(crate) const MAX_SCHEMA_BYTES: usize = 512 << 10;
 const MAX_SCHEMA_DEPTH: usize = 48;
 /// Most items, properties or characters that a schema may demand or allow by number; a bound costs grammar rules.
 const MAX_COUNT: u64 = 100_000;
+/// Longest that preparing a schema may take; a pattern, or a grammar inside a string, is compiled to see whether it can be.
+const PREPARING: Duration = Duration::from_secs(2);
+/// Most of what makes a regex large beyond its text: classes of Unicode, 6 KB each when it is parsed.
+const MAX_CLASSES: usize = 10_000;
 /// Integers up to here are exact in an f64.
 pub(crate) const MAX_EXACT: u64 = 1 << 53;
 
@@ -60,7 +77,8 @@ const NAMED: [&str; 4] = ["properties", "patternProperties", "$defs", "definitio
 const COUNTS: [&str; 6] =
     ["minItems", "maxItems", "minProperties", "maxProperties", "minLength", "maxLength"];
 
-/// Refuses a schema that is too deep or too large, so that nothing after it overflows the stack.
+/// Refuses a schema that is too deep or too large, by itself or by what it refers to, so that nothing after it overflows
+/// the stack.
 pub(crate) fn measure(schema: &Value) -> Result<(), Error> {
     let mut quoted = 0;
     let bytes = depth_and_size(schema, 0, &mut quoted)?;
@@ -69,20 +87,20 @@ pub(crate) fn measure(schema: &Value) -> Result<(), Error> {
             return Err(refused("#", format!("{bytes} bytes{what}, {limit} at most")));
         }
     }
-    Ok(())
+    check_references(schema).map(drop)
 }
 
 /// Checks a schema and rewrites what must be narrowed; asks for one spacing. The result is for the engine only.
 pub(crate) fn prepare(schema: &Value) -> Result<Value, Error> {
-    prepare_at(schema, "#")
+    prepare_at(schema, "#", &mut Work::default())
 }
 
 /// [`prepare`] for a part of a schema, at `path` in it.
-pub(crate) fn prepare_at(schema: &Value, path: &str) -> Result<Value, Error> {
+pub(crate) fn prepare_at(schema: &Value, path: &str, work: &mut Work) -> Result<Value, Error> {
     measure(schema)?;
     let mut multiples = Vec::new();
     multiples_of(schema, path, &mut multiples)?;
-    let mut prepared = match rewrite(schema, path, 0)? {
+    let mut prepared = match rewrite(schema, path, 0, work)? {
         Value::Bool(true) => Map::new(),
         Value::Object(object) => object,
         _ => return Err(refused(path, "it allows no value".into())),
@@ -132,7 +150,56 @@ fn depth_and_size(value: &Value, depth: usize, quoted: &mut usize) -> Result<usi
     Ok(sum + 2)
 }
 
-fn rewrite(schema: &Value, path: &str, depth: usize) -> Result<Value, Error> {
+/// What was done so far to prepare one schema.
+pub(crate) struct Work {
+    begun: Instant,
+    /// Patterns that were found to be good.
+    patterns: HashSet<String>,
+}
+
+impl Default for Work {
+    fn default() -> Work {
+        Work { begun: Instant::now(), patterns: HashSet::new() }
+    }
+}
+
+impl Work {
+    /// Refuses to go on where it took too long.
+    pub(crate) fn go_on(&self, path: &str) -> Result<(), Error> {
+        if self.begun.elapsed() < PREPARING {
+            return Ok(());
+        }
+        let seconds = PREPARING.as_secs();
+        Err(refused(
+            path,
+            format!("what stands before it took more than {seconds} s to prepare; leave some of it out"),
+        ))
+    }
+
+    fn pattern(&mut self, pattern: &str, path: &str) -> Result<(), Error> {
+        if self.patterns.contains(pattern) {
+            return Ok(());
+        }
+        self.go_on(path)?;
+        if has_many_classes(pattern) || !can_be_checked(pattern) {
+            let message = format!(
+                "the pattern {pattern:.80?} is none that answers can be checked with, or too large; write a smaller one"
+            );
+            return Err(refused(path, message));
+        }
+        self.patterns.insert(pattern.to_owned());
+        Ok(())
+    }
+}
+
+/// Whether a regex is too large to be parsed, for its classes.
+pub(crate) fn has_many_classes(pattern: &str) -> bool {
+    let is_class =
+        |pair: &&[u8]| matches!(pair, [b'\\', b'w' | b'W' | b'd' | b'D' | b's' | b'S' | b'p' | b'P']);
+    pattern.as_bytes().windows(2).filter(is_class).count() > MAX_CLASSES
+}
+
+fn rewrite(schema: &Value, path: &str, depth: usize, work: &mut Work) -> Result<Value, Error> {
     if depth > MAX_SCHEMA_DEPTH {
         return Err(refused(path, format!("nested more than {MAX_SCHEMA_DEPTH} schemas deep")));
     }
@@ -151,25 +218,27 @@ fn rewrite(schema: &Value, path: &str, depth: usize) -> Result<Value, Error> {
         let place = || format!("{path}/{}", escape(keyword));
         let value = match value {
             Value::Object(_) | Value::Bool(_) if ONE.contains(&keyword.as_str()) => {
-                rewrite(value, &place(), depth + 1)?
+                rewrite(value, &place(), depth + 1, work)?
             }
             Value::Array(list) if MANY.contains(&keyword.as_str()) => {
-                let one = |(i, v): (usize, &Value)| rewrite(v, &format!("{}/{i}", place()), depth + 1);
+                let one =
+                    |(i, v): (usize, &Value)| rewrite(v, &format!("{}/{i}", place()), depth + 1, &mut *work);
                 Value::Array(list.iter().enumerate().map(one).collect::<Result<_, _>>()?)
             }
             Value::Object(map) if NAMED.contains(&keyword.as_str()) => {
                 let patterns = keyword == "patternProperties";
                 let key = |name: &String| if patterns { for_engine(name) } else { name.clone() };
                 let one = |(name, v): (&String, &Value)| {
+                    let place = format!("{}/{}", place(), escape(name));
                     if patterns {
-                        check_pattern(name, &format!("{}/{}", place(), escape(name)))?;
+                        work.pattern(name, &place)?;
                     }
-                    Ok((key(name), rewrite(v, &format!("{}/{}", place(), escape(name)), depth + 1)?))
+                    Ok((key(name), rewrite(v, &place, depth + 1, work)?))
                 };
                 Value::Object(map.iter().map(one).collect::<Result<_, Error>>()?)
             }
             Value::String(pattern) if keyword == "pattern" => {
-                check_pattern(pattern, &place())?;
+                work.pattern(pattern, &place())?;
                 for_engine(pattern).into()
             }
             _ => value.clone(),
@@ -177,16 +246,6 @@ fn rewrite(schema: &Value, path: &str, depth: usize) -> Result<Value, Error> {
         out.insert(keyword.clone(), value);
     }
     split_types(out, path)
-}
-
-fn check_pattern(pattern: &str, path: &str) -> Result<(), Error> {
-    if can_be_checked(pattern) {
-        return Ok(());
-    }
-    let message = format!(
-        "the pattern {pattern:.80?} is none that answers can be checked with, or too large; write a smaller one"
-    );
-    Err(refused(path, message))
 }
 
 fn check_keywords(object: &Map<String, Value>, path: &str) -> Result<(), Error> {
@@ -302,30 +361,6 @@ pub(crate) fn with_any_of(object: Map<String, Value>, alternatives: Vec<Value>) 
         out.insert("anyOf".into(), alternatives.into());
     }
     Value::Object(out)
-}
-
-/// The schemas directly inside a schema, each with its place.
-pub(crate) fn children<'a>(schema: &'a Value, path: &str) -> Vec<(String, &'a Value)> {
-    let mut found = Vec::new();
-    for (keyword, value) in schema.as_object().into_iter().flatten() {
-        let place = format!("{path}/{}", escape(keyword));
-        match value {
-            Value::Object(_) if ONE.contains(&keyword.as_str()) => found.push((place, value)),
-            Value::Array(list) if MANY.contains(&keyword.as_str()) => {
-                found.extend(list.iter().enumerate().map(|(i, v)| (format!("{place}/{i}"), v)));
-            }
-            Value::Object(map) if NAMED.contains(&keyword.as_str()) => {
-                found.extend(map.iter().map(|(name, v)| (format!("{place}/{}", escape(name)), v)));
-            }
-            _ => {}
-        }
-    }
-    found
-}
-
-/// RFC 6901.
-pub(crate) fn escape(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]

@@ -141,3 +141,106 @@ fn multiples_are_bounded_together() {
         assert_eq!(refusal(&json!({"multipleOf": wrong})).0, "#/multipleOf");
     }
 }
+
+/// A schema whose definitions lead from one to the next.
+fn chain(count: usize, one: impl Fn(String) -> Value) -> Value {
+    let mut defs: Map<String, Value> =
+        (0..count).map(|at| (format!("a{at}"), one(format!("#/$defs/a{}", at + 1)))).collect();
+    defs.insert(format!("a{count}"), json!({"type": "object"}));
+    json!({"$ref": "#/$defs/a0", "$defs": defs})
+}
+
+#[test]
+fn references_are_refused_beyond_what_the_stack_holds() {
+    let plain = |to: String| json!({ "$ref": to });
+    let inside = |to: String| json!({"properties": {"p": {"anyOf": [{"items": {"$ref": to}}]}}});
+    let escaped = |to: String| json!({"$ref": to.replace('a', "%61")});
+    let (path, message) = refusal(&chain(12_000, plain));
+    assert!(path == "#/$defs/a0" && message.contains("12001"), "{path}: {message}");
+    for deep in [chain(1_001, plain), chain(300, inside), chain(2_000, escaped)] {
+        assert!(refusal(&deep).1.contains("1000 at most"));
+    }
+    for shallow in [chain(990, plain), chain(240, inside)] {
+        assert!(prepare(&shallow).is_ok());
+    }
+}
+
+#[test]
+fn references_count_for_all_that_they_can_mean() {
+    let anchored = |at: usize| json!({"$anchor": format!("n{at}"), "$ref": format!("#n{}", at + 1)});
+    let by_anchor: Map<String, Value> = (0..2_000).map(|at| (format!("a{at}"), anchored(at))).collect();
+    assert!(refusal(&json!({"$ref": "#n0", "$defs": by_anchor})).1.contains("at most"));
+    let mut with_id = chain(2_000, |to| json!({ "$ref": to }));
+    with_id["$id"] = json!("https://example.com/inner");
+    assert!(refusal(&json!({"items": with_id})).1.contains("at most"));
+    let unknown: Vec<Value> = (0..2_000).map(|at| json!({"$ref": format!("#/x-list/{}", at + 1)})).collect();
+    assert!(refusal(&json!({"$ref": "#/x-list/0", "x-list": unknown})).1.contains("at most"));
+}
+
+#[test]
+fn schemas_that_refer_to_one_another_are_taken() {
+    let node = |at: usize| {
+        let to = |step: usize| json!({"$ref": format!("#/$defs/a{}", (at + step) % 100)});
+        json!({"type": "object", "properties": {"l": to(1), "r": {"type": "array", "items": to(7)}, "up": {"$ref": "#"}}})
+    };
+    let defs: Map<String, Value> = (0..100).map(|at| (format!("a{at}"), node(at))).collect();
+    assert!(prepare(&json!({"$ref": "#/$defs/a0", "$defs": defs})).is_ok());
+}
+
+#[test]
+fn copies_beyond_what_memory_holds_are_refused() {
+    let twice = |to: String| {
+        let copy = json!({"type": "object", "$ref": to});
+        json!({"type": "object", "additionalProperties": false, "properties": {"p": copy, "q": copy}})
+    };
+    let (path, message) = refusal(&chain(40, twice));
+    assert!(path == "#/$defs/a0" && message.contains("copy"), "{path}: {message}");
+    assert!(prepare(&chain(10, twice)).is_ok());
+    // What stands alone, or beside what says nothing, is compiled once.
+    let shared = |to: String| {
+        let same = json!({"description": "d", "$ref": to});
+        json!({"type": "object", "properties": {"p": same, "q": same}})
+    };
+    assert!(prepare(&chain(40, shared)).is_ok());
+}
+
+#[test]
+fn what_costs_the_engine_much_is_bounded() {
+    let names: Vec<String> = (0..40_000).map(|at| format!("{at:x}")).collect();
+    assert!(refusal(&json!({"type": "object", "required": names})).1.contains("names"));
+    let patterns: Map<String, Value> = (0..101).map(|at| (format!("^{at}$"), json!({}))).collect();
+    let (path, message) = refusal(&json!({"properties": {"p": {"patternProperties": patterns}}}));
+    assert!(
+        path == "#/properties/p/patternProperties" && message.contains("101 patterns"),
+        "{path}: {message}"
+    );
+    let classes = "\\p{L}".repeat(20_000);
+    assert_eq!(refusal(&json!({"type": "string", "pattern": classes})).0, "#/pattern");
+    // The same number again and again is no more than once.
+    let multiples: Vec<Value> = (0..20_000).map(|at| json!({"multipleOf": 1 + at % 3})).collect();
+    let begun = std::time::Instant::now();
+    assert!(prepare(&json!({"anyOf": multiples})).is_ok());
+    assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn patterns_that_take_long_to_check_end_in_a_refusal() {
+    let one = |at: usize| {
+        (format!("p{at}"), json!({"type": "string", "pattern": format!("^\\p{{L}}{{200}}{at}$")}))
+    };
+    let begun = std::time::Instant::now();
+    let many: Map<String, Value> = (0..4_000).map(one).collect();
+    let (path, message) = refusal(&json!({"type": "object", "properties": many}));
+    assert!(path.starts_with("#/properties/p") && message.contains("more than 2 s"), "{path}: {message}");
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_place_under_a_long_name_is_short() {
+    let many: Map<String, Value> = (0..5_000).map(|at| (format!("{at}"), json!(true))).collect();
+    let mut schema = json!({"properties": {"n".repeat(300_000): {"properties": many}}});
+    assert!(prepare(&schema).is_ok());
+    schema["properties"]["n".repeat(300_000)]["properties"]["7"] = json!({"not": {}});
+    let (path, _) = refusal(&schema);
+    assert!(path.len() < 200 && path.ends_with("n…/properties/7/not"), "{path}");
+}

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use toktrie::{ApproximateTokEnv, TokEnv};
 
 use super::{
-    clean, configure,
+    clean, configure, limits,
     nested::{self, KEYWORD, Rule},
     quotes,
 };
@@ -62,7 +62,7 @@ impl<'i> Keyword<'i> for Judge {
 /// Compiles a Lark grammar for bytes instead of a model's tokens.
 pub(super) fn compile(lark: &str) -> Result<Matcher, String> {
     static FACTORY: OnceLock<Result<ParserFactory, String>> = OnceLock::new();
-    super::check_lark(lark).map_err(|e| e.to_string())?;
+    limits::check(lark).map_err(|e| e.to_string())?;
     let factory = FACTORY.get_or_init(|| {
         let bytes: TokEnv = ApproximateTokEnv::single_byte_env();
         let mut factory = ParserFactory::new_simple(&bytes).map_err(|e| e.to_string())?;

@@ -4,9 +4,11 @@
 //! grammar engine's lexer must see what terminal ends where by one byte, and all escapes begin with the same one; a
 //! grammar for which that is not enough is refused (`lookahead.rs`), so nothing that it takes is lost.
 
+use std::collections::HashSet;
+
 use super::{
     escape,
-    lark::{self, Atom, Choice, Factor, Tree},
+    lark::{self, Atom, Choice, Factor},
     lookahead,
 };
 
@@ -27,8 +29,9 @@ pub(super) fn image(lark: &str) -> Result<String, String> {
         let body = writer.choice(body, true)?;
         writer.line(&format!("%ignore {body}"));
     }
+    let names: HashSet<&str> = tree.terminals.iter().map(|(name, _)| name.as_str()).collect();
     for (number, body) in std::mem::take(&mut writer.complements).into_iter().enumerate() {
-        if tree_names(&tree).any(|name| *name == complement(number)) {
+        if names.contains(complement(number).as_str()) {
             return Err(format!("the name `{}` is taken", complement(number)));
         }
         writer.line(&format!("{}: {body}", complement(number)));
@@ -39,10 +42,6 @@ pub(super) fn image(lark: &str) -> Result<String, String> {
 /// A terminal for a complement that stands in a rule, where `&` has no place.
 fn complement(number: usize) -> String {
     format!("NONE-OF-{number}")
-}
-
-fn tree_names(tree: &Tree) -> impl Iterator<Item = &String> {
-    tree.terminals.iter().map(|(name, _)| name)
 }
 
 struct Writer {

@@ -6,6 +6,8 @@
 
 mod lex;
 
+use std::collections::HashMap;
+
 pub(super) use self::lex::common;
 use self::lex::{Token, lex};
 
@@ -60,8 +62,9 @@ pub(super) fn parse(lark: &str) -> Result<Tree, String> {
         }
         parser.item(&mut tree)?;
     }
+    let terminals = tree.terminals.iter().map(|(name, body)| (name.as_str(), body)).collect();
     let ignored = std::mem::take(&mut tree.ignored);
-    tree.ignored = ignored.into_iter().map(|body| once(body, &tree.terminals)).collect();
+    tree.ignored = ignored.into_iter().map(|body| once(body, &terminals)).collect();
     if tree.rules.iter().any(|(name, _)| name == "start") {
         Ok(tree)
     } else {
@@ -71,14 +74,12 @@ pub(super) fn parse(lark: &str) -> Result<Tree, String> {
 
 /// What is ignored may come any number of times, so a repetition in it says nothing, and makes it longer than need be:
 /// `/[ \t]+/` to `/[ \t]/`.
-fn once(body: Choice, terminals: &[(String, Choice)]) -> Choice {
+fn once(body: Choice, terminals: &HashMap<&str, &Choice>) -> Choice {
     let named = match only(&body) {
-        Some(Factor { atom: Atom::Name(name), .. }) => {
-            terminals.iter().find(|(terminal, _)| terminal == name)
-        }
+        Some(Factor { atom: Atom::Name(name), .. }) => terminals.get(name.as_str()).copied(),
         _ => None,
     };
-    let repeated = only(named.map_or(&body, |(_, body)| body)).and_then(|factor| match &factor.atom {
+    let repeated = only(named.unwrap_or(&body)).and_then(|factor| match &factor.atom {
         Atom::Regex(pattern) => super::escape::repeated(pattern),
         _ => None,
     });

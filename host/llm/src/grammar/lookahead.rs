@@ -30,7 +30,10 @@ pub(super) fn any_case(text: &str) -> String {
 /// Refuses a grammar in which a terminal may end, or go on with some escaped character, where another that does not
 /// continue it may begin with a different one.
 pub(super) fn check(tree: &Tree) -> Result<(), String> {
-    let mut build = Build { tree, regexes: RegexBuilder::new(), named: HashMap::new() };
+    let rules = tree.rules.iter().map(|(name, _)| name.as_str()).collect();
+    // Of two with one name the engine takes neither.
+    let terminals = tree.terminals.iter().map(|(name, body)| (name.as_str(), body)).collect();
+    let mut build = Build { rules, terminals, regexes: RegexBuilder::new(), named: HashMap::new() };
     let mut lexemes = Vec::new();
     for (_, body) in &tree.rules {
         build.lexemes(body, &mut lexemes)?;
@@ -87,7 +90,8 @@ fn first(set: u64) -> char {
 }
 
 struct Build<'a> {
-    tree: &'a Tree,
+    rules: HashSet<&'a str>,
+    terminals: HashMap<&'a str, &'a Choice>,
     regexes: RegexBuilder,
     /// `None` while it is being built.
     named: HashMap<&'a str, Option<ExprRef>>,
@@ -106,7 +110,7 @@ impl<'a> Build<'a> {
         for factor in choice.0.iter().flat_map(|meet| &meet.0).flatten() {
             match &factor.atom {
                 Atom::Group(inner) => self.lexemes(inner, found)?,
-                Atom::Name(name) if self.tree.rules.iter().any(|(rule, _)| rule == name) => {}
+                Atom::Name(name) if self.rules.contains(name.as_str()) => {}
                 atom => found.push(self.atom(atom)?),
             }
         }
@@ -164,9 +168,7 @@ impl<'a> Build<'a> {
             Some(None) => return Err(format!("terminal `{name}` is made of itself")),
             None => {}
         }
-        let tree = self.tree;
-        let body = tree.terminals.iter().find(|(terminal, _)| terminal == name);
-        let (_, body) = body.ok_or_else(|| format!("`{name}` is not defined"))?;
+        let body = *self.terminals.get(name).ok_or_else(|| format!("`{name}` is not defined"))?;
         self.named.insert(name, None);
         let built = self.choice(body)?;
         self.named.insert(name, Some(built));

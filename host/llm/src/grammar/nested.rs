@@ -12,17 +12,21 @@
 //! Invariant: on the path every keyword is enforced or refused with its place. Two alternatives never share a
 //! beginning that the engine's lexer would read for one of them only.
 
+mod members;
+
 use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
+use self::members::count;
 use super::{
-    escape, image,
+    image,
+    limits::{self, MAX_WRITTEN_BYTES},
     quotation::{self, Length},
 };
 use crate::{
     Error,
-    schema::{self, children, escape as pointer, refused},
+    schema::{self, Work, children, definition, escape as pointer, refused},
 };
 
 /// Our keyword.
@@ -44,12 +48,10 @@ const ANNOTATIONS: [&str; 13] = [
     "definitions",
     "x-guidance",
 ];
-/// Most items that an array on the path may demand or allow.
-const MAX_ITEMS: u64 = 100_000;
 
 /// Whether an `x-pawl` is in it. The schema's depth was checked.
 pub(crate) fn has_rule(schema: &Value) -> bool {
-    schema.get(KEYWORD).is_some() || children(schema, "").into_iter().any(|(_, child)| has_rule(child))
+    schema.get(KEYWORD).is_some() || children(schema).into_iter().any(|(_, child)| has_rule(child))
 }
 
 /// The lines of a Lark grammar for the values of a schema in which [`has_rule`].
@@ -64,62 +66,77 @@ pub(crate) fn lark(schema: &Value) -> Result<String, Error> {
             ));
         }
     }
-    let mut writer = Writer { root: schema, lines: Vec::new(), names: HashMap::new(), larks: HashMap::new() };
+    let mut writer = Writer {
+        root: schema,
+        lines: Vec::new(),
+        bytes: 0,
+        names: HashMap::new(),
+        larks: HashMap::new(),
+        work: Work::default(),
+    };
     let value = writer.value(schema, "#")?;
     Ok(format!("start: {value}\n{}", writer.lines.join("\n")))
 }
 
 /// The parts of a schema without an `x-pawl` inside, as large as they can be, each with its place.
-pub(super) fn plain_parts(schema: &Value, path: &str) -> Vec<(String, Value)> {
-    plain_parts_of(schema, schema, path)
-}
-
-fn plain_parts_of(root: &Value, schema: &Value, path: &str) -> Vec<(String, Value)> {
+pub(super) fn plain_parts<'a>(schema: &'a Value, path: &str) -> Vec<(String, &'a Value)> {
     if schema.get(KEYWORD).is_some() {
         return Vec::new();
     }
     if !has_rule(schema) {
-        return vec![(path.to_owned(), with_definitions(root, schema))];
+        return vec![(path.to_owned(), schema)];
     }
-    children(schema, path)
-        .into_iter()
-        .flat_map(|(place, child)| plain_parts_of(root, child, &place))
-        .collect()
+    let inside = children(schema).into_iter();
+    inside.flat_map(|(place, child)| plain_parts(child, &place.under(path))).collect()
 }
 
 fn named<'a>(schema: &'a Value, keyword: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
     schema.get(keyword).and_then(Value::as_object).into_iter().flatten()
 }
 
-/// A part for itself: with the root's definitions if it refers to any.
-fn with_definitions(root: &Value, part: &Value) -> Value {
+/// A part for itself: with those of the root's definitions that it refers to, and that they do.
+pub(super) fn alone(root: &Value, part: &Value) -> Value {
     let mut part = part.clone();
-    let keywords =
-        if references(&part).is_empty() { &["$schema"][..] } else { &["$schema", "$defs", "definitions"] };
+    let (mut reached, mut queue) = (HashMap::<&str, Map<String, Value>>::new(), Vec::new());
+    references(&part, &mut queue);
+    while let Some(reference) = queue.pop() {
+        let Some((keyword, name)) = reference.as_str().and_then(definition) else { continue };
+        let all = reached.entry(keyword).or_default();
+        if let Some(schema) = root.get(keyword).and_then(|all| all.get(&name))
+            && !all.contains_key(&name)
+        {
+            all.insert(name, schema.clone());
+            references(schema, &mut queue);
+        }
+    }
     if let Some(object) = part.as_object_mut() {
-        for keyword in keywords {
-            if let Some(value) = root.get(*keyword) {
-                object.entry(*keyword).or_insert_with(|| value.clone());
+        if let Some(draft) = root.get("$schema") {
+            object.entry("$schema").or_insert_with(|| draft.clone());
+        }
+        for keyword in ["$defs", "definitions"] {
+            if let Some(all) = reached.remove(keyword).filter(|all| !all.is_empty()) {
+                object.insert(keyword.to_owned(), Value::Object(all));
             }
         }
     }
     part
 }
 
-/// What a schema refers to, what is in its definitions included.
-fn references(schema: &Value) -> Vec<&Value> {
-    let mut found: Vec<&Value> = schema.get("$ref").into_iter().collect();
-    found.extend(children(schema, "").into_iter().flat_map(|(_, child)| references(child)));
-    found
+/// Collects what a schema refers to, what is in its definitions included.
+fn references<'a>(schema: &'a Value, found: &mut Vec<&'a Value>) {
+    found.extend(schema.get("$ref"));
+    children(schema).into_iter().for_each(|(_, child)| references(child, found));
 }
 
 struct Writer<'a> {
     root: &'a Value,
     lines: Vec<String>,
+    bytes: usize,
     /// The names of bodies that were written already.
     names: HashMap<String, String>,
     /// The names of Lark grammars that were rewritten already.
     larks: HashMap<String, String>,
+    work: Work,
 }
 
 impl Writer<'_> {
@@ -129,6 +146,7 @@ impl Writer<'_> {
             return name.clone();
         }
         let name = format!("{prefix}{}", self.lines.len());
+        self.bytes += name.len() + body.len();
         self.lines.push(format!("{name}: {body}"));
         self.names.insert(body.to_owned(), name.clone());
         name
@@ -136,18 +154,32 @@ impl Writer<'_> {
 
     /// One atom for the values of a schema.
     fn value(&mut self, schema: &Value, path: &str) -> Result<String, Error> {
+        self.work.go_on(path)?;
+        let value = self.written(schema, path)?;
+        if self.bytes > MAX_WRITTEN_BYTES {
+            let message = format!(
+                "up to here more than {MAX_WRITTEN_BYTES} bytes of grammar; each part without `{KEYWORD}` takes its definitions along"
+            );
+            return Err(refused(path, message));
+        }
+        Ok(value)
+    }
+
+    fn written(&mut self, schema: &Value, path: &str) -> Result<String, Error> {
         if !has_rule(schema) {
-            let part = with_definitions(self.root, schema);
+            let part = alone(self.root, schema);
             let known = |to: &&Value| {
                 to.as_str().is_some_and(|to| to.starts_with("#/$defs/") || to.starts_with("#/definitions/"))
             };
-            if let Some(to) = references(&part).into_iter().find(|to| !known(to)) {
+            let mut all = Vec::new();
+            references(&part, &mut all);
+            if let Some(to) = all.into_iter().find(|to| !known(to)) {
                 let message = format!(
                     "`$ref` to {to} is not supported in a schema with `{KEYWORD}`; refer to `#/$defs/…`"
                 );
                 return Err(refused(path, message));
             }
-            let prepared = schema::prepare_at(&part, path)?;
+            let prepared = schema::prepare_at(&part, path, &mut self.work)?;
             return Ok(self.define("json", &format!("%json {prepared}")));
         }
         let Value::Object(object) = schema else {
@@ -163,8 +195,8 @@ impl Writer<'_> {
             Some("object") => self.object(object, path),
             Some("array") => self.array(object, path),
             _ => {
-                let inside = children(schema, path).into_iter().find(|(_, child)| has_rule(child));
-                let (place, _) = inside.unwrap_or_else(|| (path.to_owned(), schema));
+                let inside = children(schema).into_iter().find(|(_, child)| has_rule(child));
+                let place = inside.map_or_else(|| path.to_owned(), |(place, _)| place.under(path));
                 let message = format!(
                     "`{KEYWORD}` is supported under `properties`, `items`, `prefixItems` (each beside its `type`) and `anyOf` only"
                 );
@@ -227,79 +259,6 @@ impl Writer<'_> {
         let all: Vec<String> = choices.iter().enumerate().map(one).collect::<Result<_, _>>()?;
         Ok(self.define("any", &all.join(" | ")))
     }
-
-    fn object(&mut self, object: &Map<String, Value>, path: &str) -> Result<String, Error> {
-        only(object, path, &["type", "properties", "required", "additionalProperties"])?;
-        if object.get("additionalProperties") != Some(&Value::Bool(false)) {
-            let message = format!("`{KEYWORD}` inside an object needs `\"additionalProperties\": false`");
-            return Err(refused(path, message));
-        }
-        let empty = Map::new();
-        let properties = object.get("properties").and_then(Value::as_object).unwrap_or(&empty);
-        let required = required(object, properties, path)?;
-        // From the last property to the first: what may follow with something before it, and with nothing.
-        let (mut after, mut first) = ("\"\"".to_owned(), "\"\"".to_owned());
-        for (name, schema) in properties.iter().rev() {
-            let value = self.value(schema, &format!("{path}/properties/{}", pointer(name)))?;
-            let key = escape::literal(&json!(name).to_string());
-            let item = self.define("item", &format!("{key} \": \" {value}"));
-            let must = required.contains(&name.as_str());
-            first = if must { format!("{item} {after}") } else { format!("{item} {after} | {first}") };
-            after = if must { format!("\", \" {item} {after}") } else { format!("(\", \" {item})? {after}") };
-            first = self.define("first", &first);
-            after = self.define("after", &after);
-        }
-        Ok(self.define("object", &format!("\"{{\" {first} \"}}\"")))
-    }
-
-    fn array(&mut self, object: &Map<String, Value>, path: &str) -> Result<String, Error> {
-        only(object, path, &["type", "items", "prefixItems", "minItems", "maxItems"])?;
-        let min = count(object, "minItems", path)?.unwrap_or(0);
-        let max = count(object, "maxItems", path)?;
-        if max.is_some_and(|max| max < min) {
-            return Err(refused(path, format!("`minItems` {min} is more than `maxItems`")));
-        }
-        if let Some(prefix) = object.get("prefixItems") {
-            return self.tuple(object, prefix, (min, max), path);
-        }
-        let items = object.get("items").unwrap_or(&Value::Bool(true));
-        let item = self.value(items, &format!("{path}/items"))?;
-        let more = match (min.saturating_sub(1), max.map(|max| max.saturating_sub(1))) {
-            (_, Some(0)) => String::new(),
-            (low, high) => {
-                let high = high.map_or_else(String::new, |high| high.to_string());
-                format!(" (\", \" {item}){{{low},{high}}}")
-            }
-        };
-        let inside = match (min, max) {
-            (_, Some(0)) => "\"\"".to_owned(),
-            (0, _) => format!("({item}{more})?"),
-            _ => format!("{item}{more}"),
-        };
-        Ok(self.define("array", &format!("\"[\" {inside} \"]\"")))
-    }
-
-    /// An array of exactly these.
-    fn tuple(
-        &mut self,
-        object: &Map<String, Value>,
-        prefix: &Value,
-        (min, max): (u64, Option<u64>),
-        path: &str,
-    ) -> Result<String, Error> {
-        let place = format!("{path}/prefixItems");
-        let prefix = prefix.as_array().ok_or_else(|| refused(&place, "`prefixItems` needs a list".into()))?;
-        let count = prefix.len() as u64;
-        if object.get("items") != Some(&Value::Bool(false)) || min != count || max != Some(count) {
-            let message = format!(
-                "`{KEYWORD}` inside `prefixItems` needs `\"items\": false` and `minItems` and `maxItems` of {count}"
-            );
-            return Err(refused(&place, message));
-        }
-        let one = |(at, schema)| self.value(schema, &format!("{place}/{at}"));
-        let all: Vec<String> = prefix.iter().enumerate().map(one).collect::<Result<_, _>>()?;
-        Ok(self.define("array", &format!("\"[\" {} \"]\"", all.join(" \", \" "))))
-    }
 }
 
 /// What an `x-pawl` holds a string to.
@@ -325,10 +284,13 @@ pub(super) fn rule<'a>(object: &'a Map<String, Value>, path: &str) -> Result<Rul
     }
 }
 
-/// The grammar for the inside of a string. What the engine refuses is told here, where the place is known.
+/// The grammar for the inside of a string. What the engine refuses is told here, where the place is known; it is given
+/// nothing that has no meaning inside a string, such as a schema.
 fn checked(grammar: &str) -> Result<String, String> {
+    limits::check(grammar).map_err(|e| e.to_string())?;
+    let image = image::image(grammar)?;
     super::holds::compile(grammar)?;
-    image::image(grammar)
+    Ok(image)
 }
 
 /// Refuses keywords that are neither in `known` nor annotations.
@@ -341,33 +303,6 @@ fn only(object: &Map<String, Value>, path: &str, known: &[&str]) -> Result<(), E
             let message = format!("keyword `{keyword}` is not supported beside or above `{KEYWORD}`");
             Err(refused(&format!("{path}/{}", pointer(keyword)), message))
         }
-    }
-}
-
-fn count(object: &Map<String, Value>, keyword: &str, path: &str) -> Result<Option<u64>, Error> {
-    let Some(value) = object.get(keyword) else { return Ok(None) };
-    let number = value.as_u64().filter(|n| *n <= MAX_ITEMS);
-    number.map(Some).ok_or_else(|| {
-        let message = format!("`{keyword}` is {value}; a whole number up to {MAX_ITEMS} is supported");
-        refused(&format!("{path}/{keyword}"), message)
-    })
-}
-
-fn required<'a>(
-    object: &'a Map<String, Value>,
-    properties: &Map<String, Value>,
-    path: &str,
-) -> Result<Vec<&'a str>, Error> {
-    let path = format!("{path}/required");
-    let names = match object.get("required") {
-        None => return Ok(Vec::new()),
-        Some(Value::Array(names)) => names.iter().map(Value::as_str).collect::<Option<Vec<_>>>(),
-        Some(_) => None,
-    };
-    let names = names.ok_or_else(|| refused(&path, "`required` needs a list of names".into()))?;
-    match names.iter().find(|name| !properties.contains_key(**name)) {
-        None => Ok(names),
-        Some(name) => Err(refused(&path, format!("`{name}` is required and is not among the properties"))),
     }
 }
 

@@ -135,7 +135,8 @@ fn chunks(value: &serde_json::Value) -> Result<Vec<String>, String> {
 
 /// `rule`, `TERMINAL`, or the sign `?`. The prefixes of a rule's name mean nothing to a recogniser.
 fn lex_name(rest: &str) -> Lexed {
-    let name = rest.trim_start_matches(['!', '?', '_']);
+    let marked = rest.strip_prefix('!').unwrap_or(rest);
+    let name = marked.strip_prefix(['?', '_']).unwrap_or(marked);
     let kind = name.chars().next();
     let prefix = rest.len() - name.len();
     let run = |of: fn(char) -> bool| prefix + name.find(|c| !of(c)).unwrap_or(name.len());
