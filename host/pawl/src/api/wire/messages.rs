@@ -32,7 +32,7 @@ pub(super) enum Content {
 }
 
 #[derive(Debug, Deserialize)]
-struct Part {
+pub(super) struct Part {
     #[serde(rename = "type")]
     kind: String,
     text: Option<String>,
@@ -44,7 +44,7 @@ pub(super) struct ToolCall {
 }
 
 #[derive(Debug, Deserialize)]
-struct CalledFunction {
+pub(super) struct CalledFunction {
     name: String,
     arguments: String,
 }
