@@ -72,7 +72,7 @@ async fn bad_requests_are_told_what_to_change() -> Result<()> {
         ("n", json!(2)),
         ("max_tokens", json!(0)),
         ("functions", json!([{"name": "f"}])),
-        ("function_call", json!("auto")),
+        ("function_call", json!({"name": "f"})),
         ("logit_bias", json!({"50256": -100})),
     ] {
         let mut body = json!({"model": "default", "messages": user("hi")});

@@ -16,7 +16,8 @@ use crate::{
     Error, Request, StopReason, TokenLogprob, Usage,
     backend::Wanted,
     generate::{Event, Finish},
-    grammar, lookup,
+    grammar::{self, Compiled},
+    lookup,
     sampler::Sampler,
     scheduler::Events,
     text::TextBuffer,
@@ -54,10 +55,6 @@ enum Origin {
     Chosen(Option<TokenLogprob>),
 }
 
-/// Compiles the grammar of an answer anew. A matcher shares its lexer with all that were made of one grammar, and with the copies
-/// that foresee; where one of them leads the lexer to its limits, it fails for all, however sound their own texts are.
-pub(crate) type Remedy = Box<dyn FnOnce() -> Result<Option<Matcher>, Error> + Send>;
-
 /// What does not change from answer to answer.
 pub(crate) struct Rules {
     pub(crate) vocabulary: Arc<Vocabulary>,
@@ -72,8 +69,10 @@ pub(crate) struct Answer {
     pub(crate) tokens: Vec<TokenId>,
     pub(crate) usage: Usage,
     matcher: Option<Matcher>,
-    /// What makes a matcher of its own, once, should that one fail.
-    remedy: Option<Remedy>,
+    /// What gives a matcher of the answer's own, once, should that one fail. A matcher shares its lexer with all that were made
+    /// of one grammar, and with the copies that foresee; where one of them leads the lexer to its limits, it fails for all,
+    /// however sound their own texts are.
+    remedy: Option<Compiled>,
     sampler: Sampler,
     logprobs: Option<usize>,
     text: TextBuffer,
@@ -90,19 +89,19 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// `matcher` is that of the request's grammar, and what makes another; prompt and answer have room for `context` tokens.
+    /// `grammar` is the request's; prompt and answer have room for `context` tokens.
     pub(crate) fn new(
         request: &Request,
         prompt: &[TokenId],
-        (matcher, remedy): (Option<Matcher>, Option<Remedy>),
+        grammar: Option<Compiled>,
         context: usize,
         events: Events,
     ) -> Answer {
         Answer {
             tokens: prompt.to_vec(),
             usage: Usage { prompt_tokens: prompt.len(), ..Usage::default() },
-            matcher,
-            remedy,
+            matcher: grammar.as_ref().map(|grammar| grammar.matcher.clone()),
+            remedy: grammar,
             sampler: Sampler::new(request.sampling, prompt),
             logprobs: request.logprobs,
             text: TextBuffer::new(&request.stop),
@@ -160,7 +159,7 @@ impl Answer {
     /// Goes on with a matcher of the answer's own after `error`, if it has not done so before.
     fn recover(&mut self, error: Error) -> Result<(), Error> {
         let Some(remedy) = self.remedy.take() else { return Err(error) };
-        let mut matcher = remedy()?;
+        let mut matcher = Some(remedy.own_matcher());
         for token in &self.tokens[self.usage.prompt_tokens..] {
             consume(&mut matcher, *token)?;
         }
@@ -178,6 +177,10 @@ impl Answer {
 
     fn follow(&mut self, rules: &Rules, most: usize) {
         self.unforesee();
+        if self.matcher.is_some() && self.remedy.is_none() {
+            // Nothing that is only foreseen may lead its last matcher to its limits.
+            return;
+        }
         let most = most.min((self.luck * FORESIGHT as f32).ceil() as usize);
         let room = FORESEEN.min(self.budget.saturating_sub(1));
         let mut proposal = lookup::proposal(&self.tokens).iter().copied();

@@ -37,8 +37,8 @@ pub(crate) trait Backend: Send + 'static {
     /// Tokens whose keys and values the sequence has.
     fn length(&self, sequence: &Self::Sequence) -> usize;
 
-    /// Whether a new sequence could have room for `length` tokens without others ending first.
-    fn fits(&self, length: usize) -> bool;
+    /// Whether a new sequence could have room for `prompt` and a token more without others ending first.
+    fn fits(&self, prompt: &[TokenId], reuse: bool) -> bool;
 
     /// Makes room for `length` tokens; false, and nothing is forgotten for it, when others must end first. `tokens` are the
     /// sequence's own so far, which others may share from now on.

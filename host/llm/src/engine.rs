@@ -9,14 +9,14 @@
 
 use std::sync::Arc;
 
-use llguidance::Matcher;
 use toktrie::TokenId;
 
 use crate::{
     Error, Request,
-    answer::{Answer, FORESIGHT, Next, Remedy, Rules},
+    answer::{Answer, FORESIGHT, Next, Rules},
     backend::{Backend, Part, Wanted},
     cpu::paged::PAGE,
+    grammar::Compiled,
     pages::common,
     scheduler::{Engine, Events},
     vocabulary::Vocabulary,
@@ -53,9 +53,7 @@ impl Default for Shortcuts {
 pub(crate) struct Ready {
     pub(crate) request: Request,
     pub(crate) prompt: Vec<TokenId>,
-    pub(crate) matcher: Option<Matcher>,
-    /// Where there is a matcher.
-    pub(crate) remedy: Option<Remedy>,
+    pub(crate) grammar: Option<Compiled>,
 }
 
 /// The model with the answers that it is making, owned by the model thread.
@@ -174,7 +172,7 @@ impl<B: Backend> Decoder<B> {
                     continue;
                 }
                 // Who cannot begin yet takes nothing from those that others wait for.
-                full |= !(alone && prompts.is_empty()) && !self.backend.fits(slot.answer.tokens.len() + 1);
+                full |= !(alone && prompts.is_empty()) && !self.fits(slot);
                 if full {
                     continue;
                 }
@@ -206,13 +204,18 @@ impl<B: Backend> Decoder<B> {
         tokens.len() - held
     }
 
+    /// Whether there is room for a slot's sequence and a token more.
+    fn fits(&self, slot: &Slot<B::Sequence>) -> bool {
+        self.backend.fits(&slot.answer.tokens, self.shortcuts.prefix_cache)
+    }
+
     /// Begins the slot's sequence, when there is room for it or nobody else to wait for; whether it has one.
     fn open(&mut self, at: usize) -> Result<bool, Error> {
         if self.slots[at].sequence.is_some() {
             return Ok(true);
         }
         let alone = self.slots.iter().all(|slot| slot.sequence.is_none());
-        if !alone && !self.backend.fits(self.slots[at].answer.tokens.len() + 1) {
+        if !alone && !self.fits(&self.slots[at]) {
             return Ok(false);
         }
         let slot = &mut self.slots[at];
@@ -356,8 +359,7 @@ impl<B: Backend> Engine for Decoder<B> {
     }
 
     fn admit(&mut self, ready: Ready, events: Events) {
-        let matcher = (ready.matcher, ready.remedy);
-        let mut answer = Answer::new(&ready.request, &ready.prompt, matcher, self.context, events);
+        let mut answer = Answer::new(&ready.request, &ready.prompt, ready.grammar, self.context, events);
         let outcome = outcome(answer.advance(&self.rules));
         self.slots.push(Slot { answer, sequence: None, begun: false, outcome });
     }

@@ -40,6 +40,9 @@ pub enum Error {
         /// Names the input or output and what is expected.
         message: String,
     },
+    /// The chat template refuses the conversation, in its own words.
+    #[error("the model's chat template refuses this conversation: {0}")]
+    Conversation(String),
     /// The chat template cannot be compiled or rendered.
     #[error("chat template: {0}")]
     Template(String),

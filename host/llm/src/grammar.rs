@@ -104,7 +104,7 @@ const MAX_CHOICES: usize = 10_000;
 /// Compiled grammars that are kept for the next request with the same one.
 const KEPT: usize = 8;
 /// Stack for compiling: the engine recurses over the grammar. The limits of `limits.rs` and `schema/references.rs` are for
-/// this one, and leave three quarters of it. What is not used takes no memory.
+/// this one, and leave half of it. What is not used takes no memory.
 const STACK_BYTES: usize = 32 << 20;
 /// Longest that the search for the place of a refusal may go on; then the last place that it found is told.
 const SEARCH: Duration = Duration::from_secs(1);
@@ -118,7 +118,22 @@ const SLICES: [&str; 2] = [r#"[^"\\\x00-\x1F\x7F]{1,10}"#, r#"[^"\\\x00-\x1F\x7F
 pub(crate) struct Grammars {
     factory: ParserFactory,
     /// By [`Grammar::text`].
-    kept: Mutex<VecDeque<(String, Matcher)>>,
+    kept: Mutex<VecDeque<(String, Compiled)>>,
+}
+
+/// A grammar that was compiled.
+#[derive(Clone)]
+pub(crate) struct Compiled {
+    /// Copies share a lexer, with the states that it found and the error that it met.
+    pub(crate) matcher: Matcher,
+    spare: Arc<Mutex<Matcher>>,
+}
+
+impl Compiled {
+    /// A matcher at its beginning that shares nothing with others.
+    pub(crate) fn own_matcher(&self) -> Matcher {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).deep_clone()
+    }
 }
 
 impl Grammars {
@@ -132,42 +147,36 @@ impl Grammars {
     }
 
     /// A fresh matcher; `None` for [`Grammar::Free`].
-    pub(crate) fn matcher(&self, grammar: &Grammar) -> Result<Option<Matcher>, Error> {
+    pub(crate) fn compiled(&self, grammar: &Grammar) -> Result<Option<Compiled>, Error> {
         if *grammar == Grammar::Free {
             return Ok(None);
         }
         let text = grammar.text();
-        if let Some(matcher) = self.take_kept(&text) {
-            return Ok(Some(matcher));
+        if let Some(compiled) = self.take_kept(&text) {
+            return Ok(Some(compiled));
         }
         let matcher = on_large_stack(|| self.compile(grammar))??;
+        let spare = Arc::new(Mutex::new(matcher.deep_clone()));
+        let compiled = Compiled { matcher, spare };
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.truncate(KEPT - 1);
-        kept.push_front((text, matcher.clone()));
-        Ok(Some(matcher))
-    }
-
-    /// A matcher that shares nothing with others, compiled anew.
-    pub(crate) fn own_matcher(&self, grammar: &Grammar) -> Result<Option<Matcher>, Error> {
-        if *grammar == Grammar::Free {
-            return Ok(None);
-        }
-        on_large_stack(|| self.compile(grammar))?.map(Some)
+        kept.push_front((text, compiled.clone()));
+        Ok(Some(compiled))
     }
 
     /// A copy shares the lexer states found so far, which makes the next masks faster; and an error of the lexer, which stays:
     /// then the grammar is compiled anew.
-    fn take_kept(&self, text: &str) -> Option<Matcher> {
+    fn take_kept(&self, text: &str) -> Option<Compiled> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let at = kept.iter().position(|(known, _)| known == text)?;
         let entry = kept.remove(at)?;
-        let mut matcher = entry.1.clone();
-        let sound = catch_unwind(AssertUnwindSafe(|| matcher.compute_mask_or_eos().is_ok()));
+        let mut compiled = entry.1.clone();
+        let sound = catch_unwind(AssertUnwindSafe(|| compiled.matcher.compute_mask_or_eos().is_ok()));
         if !sound.unwrap_or(false) {
             return None;
         }
         kept.push_front(entry);
-        Some(matcher)
+        Some(compiled)
     }
 
     fn compile(&self, grammar: &Grammar) -> Result<Matcher, Error> {

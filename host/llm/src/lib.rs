@@ -70,7 +70,6 @@ pub use score::Scorer;
 pub use template::{Message, json_text};
 
 use crate::{
-    answer::Remedy,
     backend::Backend,
     engine::{Decoder, Ready},
     grammar::Grammars,
@@ -136,13 +135,13 @@ impl Llm {
 
     /// Compiles a grammar (it is kept for the next request with it); a refusal names the keyword and its path.
     pub fn check(&self, grammar: &Grammar) -> Result<(), Error> {
-        self.shared.grammars.matcher(grammar).map(drop)
+        self.shared.grammars.compiled(grammar).map(drop)
     }
 
     /// The token matcher of a grammar, for tests that walk it without the model.
     #[doc(hidden)]
     pub fn matcher(&self, grammar: &Grammar) -> Result<Option<llguidance::Matcher>, Error> {
-        self.shared.grammars.matcher(grammar)
+        Ok(self.shared.grammars.compiled(grammar)?.map(|compiled| compiled.matcher))
     }
 
     /// Queues a request and returns at once; [`ModelOptions::slots`] run at a time, in the order of arrival. When 64 wait
@@ -175,13 +174,8 @@ fn start<B: Backend>(
         if prompt.len() >= context {
             return Err(Error::PromptTooLong { prompt: prompt.len(), context });
         }
-        let matcher = grammars.matcher(&request.grammar)?;
-        let (again, grammar) = (grammars.clone(), request.grammar.clone());
-        let remedy: Option<Remedy> = match &matcher {
-            Some(_) => Some(Box::new(move || again.own_matcher(&grammar))),
-            None => None,
-        };
-        Ok(Ready { request, prompt, matcher, remedy })
+        let grammar = grammars.compiled(&request.grammar)?;
+        Ok(Ready { request, prompt, grammar })
     };
     Scheduler::start(&info.name, decoder, prepare)
 }

@@ -2,7 +2,10 @@
 //!
 //! One of the files with `unsafe`: the C library's own function is declared here.
 
-#![expect(unsafe_code, reason = "a declaration of the C library's")]
+#![cfg_attr(
+    all(target_os = "linux", target_env = "gnu"),
+    expect(unsafe_code, reason = "a declaration of the C library's")
+)]
 
 /// Gives back what is freed but kept: glibc does so by itself only at the end of a heap, and only much at once. Of what
 /// reading a vocabulary took, 13 MB remained.

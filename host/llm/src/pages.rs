@@ -112,6 +112,19 @@ impl Pages {
         longest.filter(|(length, _)| *length > 0)
     }
 
+    /// Whether there is room for a sequence of `prompt` and a token more. What it shares with those that live takes none.
+    pub(crate) fn fits(&self, prompt: &[TokenId], reuse: bool) -> bool {
+        let (mut shared, mut at) = (0, 0);
+        while reuse
+            && let Some((PAGE, child)) = self.longest(at, &prompt[shared..prompt.len().saturating_sub(1)])
+            && self.nodes[child].as_ref().is_some_and(|node| node.users > 0)
+        {
+            shared += PAGE;
+            at = child;
+        }
+        self.available() * PAGE >= prompt.len() + 1 - shared
+    }
+
     /// Pages that nobody uses: free, not made yet, or kept of earlier sequences.
     pub(crate) fn available(&self) -> usize {
         let kept = self.nodes.iter().flatten().filter(|node| node.users == 0).count();

@@ -40,7 +40,7 @@ const MAX_SCHEMA_DEPTH: usize = 48;
 /// Most items, properties or characters that a schema may demand or allow by number; a bound costs grammar rules.
 const MAX_COUNT: u64 = 100_000;
 /// Longest that preparing a schema may take; a pattern, or a grammar inside a string, is compiled to see whether it can be.
-const PREPARING: Duration = Duration::from_secs(2);
+const PREPARING: Duration = Duration::from_secs(5);
 /// Most of what makes a regex large beyond its text: classes of Unicode, 6 KB each when it is parsed.
 const MAX_CLASSES: usize = 10_000;
 /// Integers up to here are exact in an f64.

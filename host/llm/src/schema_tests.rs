@@ -157,10 +157,10 @@ fn references_are_refused_beyond_what_the_stack_holds() {
     let escaped = |to: String| json!({"$ref": to.replace('a', "%61")});
     let (path, message) = refusal(&chain(12_000, plain));
     assert!(path == "#/$defs/a0" && message.contains("12001"), "{path}: {message}");
-    for deep in [chain(1_001, plain), chain(300, inside), chain(2_000, escaped)] {
-        assert!(refusal(&deep).1.contains("1000 at most"));
+    for deep in [chain(2_001, plain), chain(600, inside), chain(3_000, escaped)] {
+        assert!(refusal(&deep).1.contains("2000 at most"));
     }
-    for shallow in [chain(990, plain), chain(240, inside)] {
+    for shallow in [chain(1_990, plain), chain(490, inside)] {
         assert!(prepare(&shallow).is_ok());
     }
 }
@@ -231,7 +231,7 @@ fn patterns_that_take_long_to_check_end_in_a_refusal() {
     let begun = std::time::Instant::now();
     let many: Map<String, Value> = (0..4_000).map(one).collect();
     let (path, message) = refusal(&json!({"type": "object", "properties": many}));
-    assert!(path.starts_with("#/properties/p") && message.contains("more than 2 s"), "{path}: {message}");
+    assert!(path.starts_with("#/properties/p") && message.contains("more than 5 s"), "{path}: {message}");
     assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
 }
 

@@ -8,6 +8,8 @@
 //! with the contents themselves, in which the first character of every special token (`<` in most models) is replaced
 //! by a private-use stand-in, and the stand-ins are put back as plain text. Only then may the template drop a message.
 
+use std::error::Error as _;
+
 use minijinja::{Environment, ErrorKind, Value, syntax::SyntaxConfig, value::Kwargs};
 use serde::{Deserialize, Serialize};
 
@@ -74,7 +76,9 @@ impl Template {
     pub(crate) fn render(&self, messages: &[Message]) -> Result<Vec<Piece>, Error> {
         check(messages)?;
         self.render_as_it_is(messages).or_else(|refused| match refused {
-            Error::Template(_) => self.render_as_it_is(&folded(messages)).map_err(|_| refused),
+            Error::Template(_) | Error::Conversation(_) => {
+                self.render_as_it_is(&folded(messages)).map_err(|_| refused)
+            }
             other => Err(other),
         })
     }
@@ -197,13 +201,21 @@ fn split_at_markers(rendered: &str, messages: &[Message]) -> Option<Vec<Piece>> 
 }
 
 fn template_error(error: minijinja::Error) -> Error {
+    if error.source().is_some_and(|source| source.is::<Refused>()) {
+        return Error::Conversation(error.detail().unwrap_or("it does not say why").to_owned());
+    }
     let at = error.line().map(|line| format!(" (line {line})")).unwrap_or_default();
     Error::Template(format!("{}{at}", error.detail().map_or_else(|| error.to_string(), str::to_owned)))
 }
 
 fn raise_exception(message: String) -> Result<Value, minijinja::Error> {
-    Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+    Err(minijinja::Error::new(ErrorKind::InvalidOperation, message).with_source(Refused))
 }
+
+/// Marks what the template itself raised.
+#[derive(Debug, thiserror::Error)]
+#[error("raised by the chat template")]
+struct Refused;
 
 /// The local date and time, as Python's `datetime.now().strftime(format)`.
 fn strftime_now(format: &str) -> Result<String, minijinja::Error> {

@@ -218,7 +218,7 @@ impl From<pawl_llm::Error> for TurnError {
                 TurnError::Refused(refused.to_string())
             }
             invalid @ (pawl_llm::Error::Tokenizer(_)
-            | pawl_llm::Error::Template(_)
+            | pawl_llm::Error::Conversation(_)
             | pawl_llm::Error::Request(_)) => TurnError::Invalid(invalid.to_string()),
             other => TurnError::Model(other.to_string()),
         }

@@ -314,8 +314,8 @@ impl Backend for Graph {
         cache.length
     }
 
-    fn fits(&self, length: usize) -> bool {
-        length <= self.context
+    fn fits(&self, prompt: &[TokenId], _: bool) -> bool {
+        prompt.len() < self.context
     }
 
     fn reserve(&mut self, _: &mut Cache, _: &[TokenId], length: usize) -> bool {

@@ -120,8 +120,8 @@ impl Backend for Paged {
         sequence.length
     }
 
-    fn fits(&self, length: usize) -> bool {
-        self.pages.available() * PAGE >= length
+    fn fits(&self, prompt: &[TokenId], reuse: bool) -> bool {
+        self.pages.fits(prompt, reuse)
     }
 
     fn reserve(&mut self, sequence: &mut Sequence, tokens: &[TokenId], length: usize) -> bool {

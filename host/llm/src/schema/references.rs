@@ -16,7 +16,7 @@ use crate::Error;
 
 /// Most schemas that lie inside one another along references. One takes up to 8 KB of the engine's stack, of which there
 /// are 32 MiB.
-const MAX_REFERENCE_DEPTH: usize = 1_000;
+const MAX_REFERENCE_DEPTH: usize = 2_000;
 /// Most schemas, with what references beside other keywords add: 1.5 KB each.
 const MAX_COPIED: usize = 200_000;
 /// Most names of properties, of all objects together (`allOf` can make them one): 320 bytes of stack each. The engine has

@@ -1,8 +1,8 @@
 //! OpenAI's chat completion request, as far as Pawl serves it, and its translation into a [`Turn`].
 //!
 //! Source: OpenAI's API reference, "Create chat completion". Fields that Pawl does not know are ignored, since clients send many
-//! that change no answer; those that would change it are refused. Fields that it knows are checked, and an error names the
-//! place.
+//! that change no answer; of those that would, `functions`, `function_call` and `logit_bias` are refused. Fields that it
+//! knows are checked, and an error names the place.
 
 mod messages;
 mod tools;
@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use jiff::ZonedDateTime;
 use pawl_llm::{MAX_ALTERNATIVES, Sampling};
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use self::messages::Message;
@@ -43,9 +43,9 @@ pub(crate) struct Request {
     stop: Option<Stop>,
     n: Option<usize>,
     /// The ancestors of `tools` and `tool_choice`.
-    functions: Option<IgnoredAny>,
-    function_call: Option<IgnoredAny>,
-    logit_bias: Option<IgnoredAny>,
+    functions: Option<Value>,
+    function_call: Option<Value>,
+    logit_bias: Option<Value>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -124,7 +124,7 @@ impl Request {
             (&self.function_call, "function_call", "send tool_choice instead"),
             (&self.logit_bias, "logit_bias", "leave it out, or hold the answer to a response_format"),
         ] {
-            if given.is_some() {
+            if given.as_ref().is_some_and(says_something) {
                 return Err(ApiError::bad_request(format!("{field} is not served; {mend}")).param(field));
             }
         }
@@ -155,6 +155,16 @@ impl Request {
             },
             now,
         })
+    }
+}
+
+/// Whether a field that is not served would change the answer: not where it is empty, or the default.
+fn says_something(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Array(list) => !list.is_empty(),
+        Value::Object(map) => !map.is_empty(),
+        value => value != "none" && value != "auto",
     }
 }
 
