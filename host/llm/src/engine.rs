@@ -172,7 +172,8 @@ impl<B: Backend> Decoder<B> {
                     continue;
                 }
                 // Who cannot begin yet takes nothing from those that others wait for.
-                full |= !(alone && prompts.is_empty()) && !self.fits(slot);
+                let is_first = alone && prompts.is_empty();
+                full = full || !(is_first || self.fits(slot));
                 if full {
                     continue;
                 }
