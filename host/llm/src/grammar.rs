@@ -306,6 +306,8 @@ fn on_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Error> 
 /// The engine's message without its own notes.
 pub(crate) fn clean(message: &str) -> String {
     let message = message.replace("<non-verbose/>", "");
+    // Where it panicked: the inside of a program, told to whoever sent a schema.
+    let message = message.split("<backtrace>").next().unwrap_or_default();
     let message = match message.trim() {
         "NoExtensionBias" => "it allows no value",
         message => message,

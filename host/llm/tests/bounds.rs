@@ -164,7 +164,9 @@ fn many_grammars_inside_strings_end_in_a_refusal() {
     };
     let schema = beside_our_keyword((0..6_000).map(one).collect(), json!({}));
     let (refusal, took) = timed(|| refusal(&Grammar::JsonSchema(schema)));
-    assert!(refusal.contains("#/properties/p") && took < Duration::from_secs(15), "{took:?}: {refusal}");
+    // By the time that it took, or by the engine for its size, whichever comes first.
+    assert!(refusal.starts_with("schema at `#") && took < Duration::from_secs(15), "{took:?}: {refusal}");
+    assert!(!refusal.contains("backtrace"), "{refusal}");
 }
 
 #[test]
