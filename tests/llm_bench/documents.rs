@@ -139,7 +139,8 @@ pub(crate) fn tool_call(seed: u64) -> Value {
         "messages": [{"role": "user", "content": wish(seed)}]})
 }
 
-/// The same as an answer of JSON: prompt and schema are alike for every server, whatever its chat template makes of tools.
+/// The same as an answer of JSON: messages and schema are alike for every server, whatever its chat template makes of tools. Pawl
+/// tells the model the schema's type besides.
 pub(crate) fn call_as_json(seed: u64) -> Value {
     let tools = tools();
     let lines: Vec<String> = tools
