@@ -44,7 +44,10 @@ impl Default for Spread {
 
 /// The proof that the processor has what the loops need.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Simd(());
+pub(crate) struct Simd {
+    /// Whether it has AVX-512's products of bytes, too.
+    vnni: bool,
+}
 
 impl Simd {
     /// `None` on a processor without AVX2, FMA and F16C.
@@ -52,7 +55,14 @@ impl Simd {
         let has = is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c");
-        has.then_some(Simd(()))
+        let vnni = is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512vl");
+        has.then_some(Simd { vnni })
+    }
+
+    /// The same without what not every processor with AVX2 has.
+    #[cfg(test)]
+    pub(crate) fn plain(self) -> Simd {
+        Simd { vnni: false }
     }
 
     /// The product of a strip of packed weights with one token.
@@ -61,8 +71,10 @@ impl Simd {
         macro_rules! each {
             ($($name:ident)*) => {
                 match format {
-                    // SAFETY: a `Simd` exists on processors with these features only.
-                    $(Format::$name => unsafe { single::<{ Format::$name as u8 }>(strip, row) },)*
+                    // SAFETY: a `Simd` exists on processors with these features only, and knows of the others.
+                    $(Format::$name if self.vnni => unsafe { vnni::single::<{ Format::$name as u8 }>(strip, row) },
+                    // SAFETY: as above.
+                    Format::$name => unsafe { single::<{ Format::$name as u8 }>(strip, row) },)*
                     Format::F32 | Format::F16 => [0.0; LANES],
                 }
             };
@@ -95,7 +107,13 @@ impl Simd {
             ($($count:literal)*) => {
                 // SAFETY: as above.
                 $(if let Ok(sums) = <&mut [_; $count]>::try_from(&mut *sums) {
-                    return unsafe { tile::<F, $count>(part, next, x, sums) };
+                    return unsafe {
+                        if self.vnni {
+                            vnni::tile::<F, $count>(part, next, x, sums);
+                        } else {
+                            tile::<F, $count>(part, next, x, sums);
+                        }
+                    };
                 })*
             };
         }
@@ -345,17 +363,7 @@ fn block<const F: u8, const T: usize, const SPREAD: bool>(
                 }
             }
         }
-        let scale = load_half(part(head, 0));
-        let offset = _mm256_mul_ps(scale, _mm256_set1_ps(-format.zero()));
-        let offsets =
-            [_mm256_mul_ps(offset, signed(part(block, 0))), _mm256_mul_ps(offset, signed(part(block, 8)))];
-        for t in 0..T {
-            let total = _mm256_cvtepi32_ps(totals[t]);
-            sums[t] = _mm256_fmadd_ps(_mm256_mul_ps(scale, number!(x.scale[t])), total, sums[t]);
-            sums[t] = _mm256_fmadd_ps(offsets[0], number!(x.halves[t][0]), sums[t]);
-            sums[t] = _mm256_fmadd_ps(offsets[1], number!(x.halves[t][1]), sums[t]);
-        }
-        return;
+        return scaled_by_halves::<F, T, SPREAD>(head, block, x, totals, sums);
     }
     let mut totals = [zeros; T];
     if format.bits() == 8 {
@@ -396,6 +404,19 @@ fn block<const F: u8, const T: usize, const SPREAD: bool>(
             }
         }
     }
+    scaled::<F, T, SPREAD>(head, block, x, totals, sums);
+}
+
+/// Adds to `sums` the whole products of a block, scaled and moved.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn scaled<const F: u8, const T: usize, const SPREAD: bool>(
+    head: &[u8],
+    block: &[u8],
+    x: Input<'_>,
+    totals: [__m256i; T],
+    sums: &mut [__m256; T],
+) {
     let (scale, offset) = factors::<F>(head, block);
     for t in 0..T {
         let total = _mm256_cvtepi32_ps(totals[t]);
@@ -404,22 +425,26 @@ fn block<const F: u8, const T: usize, const SPREAD: bool>(
     }
 }
 
+/// The same where both halves of a block have scales, which are in `totals` already.
+#[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn single<const F: u8>(strip: &[u8], row: Row<'_>) -> [f32; LANES] {
-    let format = Format::of(F);
-    let (head, bytes, together) = (format.head_bytes(), format.block_bytes(), format.blocks_together());
-    let mut sums = [_mm256_setzero_ps()];
-    let (codes, _) = row.codes.as_chunks::<BLOCK>();
-    let mut x = codes.iter().zip(row.blocks);
-    for group in strip.chunks_exact(head + together * bytes) {
-        let (head, blocks) = group.split_at(head);
-        for (weights, (codes, numbers)) in blocks.chunks_exact(bytes).zip(&mut x) {
-            block::<F, 1, false>(head, weights, Input { spread: &NOTHING, codes, numbers }, &mut sums);
-        }
+fn scaled_by_halves<const F: u8, const T: usize, const SPREAD: bool>(
+    head: &[u8],
+    block: &[u8],
+    x: Input<'_>,
+    totals: [__m256i; T],
+    sums: &mut [__m256; T],
+) {
+    let scale = load_half(part(head, 0));
+    let offset = _mm256_mul_ps(scale, _mm256_set1_ps(-Format::of(F).zero()));
+    let offsets =
+        [_mm256_mul_ps(offset, signed(part(block, 0))), _mm256_mul_ps(offset, signed(part(block, 8)))];
+    for t in 0..T {
+        let total = _mm256_cvtepi32_ps(totals[t]);
+        sums[t] = _mm256_fmadd_ps(_mm256_mul_ps(scale, number!(x.scale[t])), total, sums[t]);
+        sums[t] = _mm256_fmadd_ps(offsets[0], number!(x.halves[t][0]), sums[t]);
+        sums[t] = _mm256_fmadd_ps(offsets[1], number!(x.halves[t][1]), sums[t]);
     }
-    let mut out = [0.0; LANES];
-    store(&mut out, sums[0]);
-    out
 }
 
 /// For the half of an [`Input`] that is not looked at.
@@ -430,34 +455,73 @@ static NOTHING: Spread = Spread {
     halves: [[[0.0; LANES]; TILE]; 2],
 };
 
-#[target_feature(enable = "avx2,fma,f16c")]
-fn tile<const F: u8, const T: usize>(strip: &[u8], next: &[u8], x: &[Spread], out: &mut [[f32; LANES]; T]) {
-    let format = Format::of(F);
-    let (head, bytes, together) = (format.head_bytes(), format.block_bytes(), format.blocks_together());
-    let numbers = Quantized::default();
-    let mut ahead = next.chunks(64);
-    let mut sums = [_mm256_setzero_ps(); T];
-    for t in 0..T {
-        sums[t] = load_floats(&out[t]);
-    }
-    for (group, x) in strip.chunks_exact(head + together * bytes).zip(x.chunks(together)) {
-        let (head, blocks) = group.split_at(head);
-        for (weights, spread) in blocks.chunks_exact(bytes).zip(x) {
-            for line in ahead.by_ref().take(bytes.div_ceil(64)) {
-                _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+/// The products of a strip with one token and with a tile of them, by a way to multiply a block.
+macro_rules! strips {
+    ($features:literal, $block:ident) => {
+        #[target_feature(enable = $features)]
+        pub(super) fn single<const F: u8>(strip: &[u8], row: Row<'_>) -> [f32; LANES] {
+            let format = Format::of(F);
+            let (head, bytes, together) =
+                (format.head_bytes(), format.block_bytes(), format.blocks_together());
+            let mut sums = [_mm256_setzero_ps()];
+            let (codes, _) = row.codes.as_chunks::<BLOCK>();
+            let mut x = codes.iter().zip(row.blocks);
+            for group in strip.chunks_exact(head + together * bytes) {
+                let (head, blocks) = group.split_at(head);
+                for (weights, (codes, numbers)) in blocks.chunks_exact(bytes).zip(&mut x) {
+                    $block::<F, 1, false>(
+                        head,
+                        weights,
+                        Input { spread: &NOTHING, codes, numbers },
+                        &mut sums,
+                    );
+                }
             }
-            block::<F, T, true>(
-                head,
-                weights,
-                Input { spread, codes: &[0; BLOCK], numbers: &numbers },
-                &mut sums,
-            );
+            let mut out = [0.0; LANES];
+            store(&mut out, sums[0]);
+            out
         }
-    }
-    for t in 0..T {
-        store(&mut out[t], sums[t]);
-    }
+
+        #[target_feature(enable = $features)]
+        pub(super) fn tile<const F: u8, const T: usize>(
+            strip: &[u8],
+            next: &[u8],
+            x: &[Spread],
+            out: &mut [[f32; LANES]; T],
+        ) {
+            let format = Format::of(F);
+            let (head, bytes, together) =
+                (format.head_bytes(), format.block_bytes(), format.blocks_together());
+            let numbers = Quantized::default();
+            let mut ahead = next.chunks(64);
+            let mut sums = [_mm256_setzero_ps(); T];
+            for t in 0..T {
+                sums[t] = load_floats(&out[t]);
+            }
+            for (group, x) in strip.chunks_exact(head + together * bytes).zip(x.chunks(together)) {
+                let (head, blocks) = group.split_at(head);
+                for (weights, spread) in blocks.chunks_exact(bytes).zip(x) {
+                    for line in ahead.by_ref().take(bytes.div_ceil(64)) {
+                        _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+                    }
+                    $block::<F, T, true>(
+                        head,
+                        weights,
+                        Input { spread, codes: &[0; BLOCK], numbers: &numbers },
+                        &mut sums,
+                    );
+                }
+            }
+            for t in 0..T {
+                store(&mut out[t], sums[t]);
+            }
+        }
+    };
 }
+
+strips!("avx2,fma,f16c", block);
+
+mod vnni;
 
 #[target_feature(enable = "avx2,fma,f16c")]
 fn spread(rows: &[Row<'_>], block: usize, out: &mut Spread) {

@@ -125,6 +125,30 @@ fn products_of_every_format_are_those_of_plain_arithmetic() {
     }
 }
 
+/// On a processor with AVX-512's products of bytes; on others it compares like with like.
+#[test]
+fn every_kind_of_products_gives_the_same_bits() {
+    let mut random = Random(4);
+    let whole = Simd::detect().expect("the tests of kernels need AVX2");
+    for format in FORMATS {
+        let (rows, columns) = (45, if format.multiple() == 256 { 768 } else { 608 });
+        let packed = random.matrix(format, rows, columns);
+        let matrix = Matrix::new(format, rows, columns, &packed).expect("it fits");
+        for count in [1, 5, 8, 11] {
+            let x = random.floats(count * columns);
+            let [a, b] = [whole, whole.plain()].map(|simd| {
+                let cpu = Cpu { simd, threads: &Threads };
+                let mut codes = Activations::default();
+                codes.set(cpu, &x[..x.len() / BLOCK * BLOCK], columns / BLOCK * BLOCK);
+                let mut y = vec![f32::NAN; count * rows];
+                multiply(cpu, Tokens { count, floats: &x, codes: &codes }, &[matrix], None, &mut y);
+                y
+            });
+            assert_eq!(a, b, "{format:?}, {count} tokens");
+        }
+    }
+}
+
 #[test]
 fn a_token_gives_the_same_bits_in_any_company() {
     let mut random = Random(2);
