@@ -158,6 +158,21 @@ fn run(decoder: &mut Decoder<Plain>) {
     panic!("{} answers are stuck", decoder.slots.len());
 }
 
+/// Steps until an answer has ended, while new requests of a length for so many tokens come as soon as there is a place.
+fn run_beside(decoder: &mut Decoder<Plain>, waited: &mut Receiver, (length, max_tokens): (usize, usize)) {
+    let mut others = Vec::new();
+    for step in 0..200 {
+        if output(waited).1.is_some() {
+            return;
+        }
+        while decoder.has_room() {
+            others.push(admit(decoder, 3 + step, length, max_tokens));
+        }
+        decoder.step();
+    }
+    panic!("it waits for ever");
+}
+
 #[test]
 fn a_long_prompt_does_not_hold_up_a_short_one() {
     let mut decoder = decoder(200, Shortcuts::default());
@@ -176,34 +191,18 @@ fn a_long_prompt_does_not_hold_up_a_short_one() {
 fn the_oldest_gets_on_whatever_comes_after_it() {
     let mut decoder = decoder(400, Shortcuts::default());
     let mut oldest = admit(&mut decoder, 1, 1000, 3);
-    let (mut steps, mut others) = (0, Vec::new());
-    while output(&mut oldest).1.is_none() {
-        while decoder.has_room() {
-            // All of them shorter, and new ones as soon as there is room.
-            others.push(admit(&mut decoder, 3 + steps, 250, 2));
-        }
-        decoder.step();
-        steps += 1;
-        assert!(steps < 100, "it waits for ever");
-    }
+    // All of them shorter.
+    run_beside(&mut decoder, &mut oldest, (250, 2));
 }
 
 #[test]
 fn a_large_request_gets_its_room_whatever_smaller_ones_come_after_it() {
     // Four of 500 tokens take all pages; when one ends, another would fit where the large one does not.
     let mut decoder = decoder(64, Shortcuts::default());
-    let mut others: Vec<Receiver> = (0..4).map(|first| admit(&mut decoder, first, 480, 20)).collect();
+    let _others: Vec<Receiver> = (0..4).map(|first| admit(&mut decoder, first, 480, 20)).collect();
     decoder.step();
     let mut large = admit(&mut decoder, 50, 1000, 3);
-    let mut steps = 0;
-    while output(&mut large).1.is_none() {
-        while decoder.has_room() {
-            others.push(admit(&mut decoder, 60 + steps, 480, 20));
-        }
-        decoder.step();
-        steps += 1;
-        assert!(steps < 200, "it waits for ever");
-    }
+    run_beside(&mut decoder, &mut large, (480, 20));
 }
 
 #[test]

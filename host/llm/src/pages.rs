@@ -95,15 +95,18 @@ impl Pages {
 
     /// How many tokens a sequence would share that is begun with `prompt`.
     pub(crate) fn known(&self, prompt: &[TokenId]) -> usize {
-        let (mut known, mut at) = (0, 0);
-        while let Some((length, child)) = self.longest(at, &prompt[known..]) {
-            known += length;
-            if length < PAGE {
-                break;
-            }
-            at = child;
-        }
-        known
+        self.leading(prompt).map(|(length, _)| length).sum()
+    }
+
+    /// The nodes that hold the beginning of these tokens, and how many each; all but the last are full.
+    fn leading<'a>(&'a self, tokens: &'a [TokenId]) -> impl Iterator<Item = (usize, usize)> + 'a {
+        let (mut done, mut at) = (0, Some(0));
+        std::iter::from_fn(move || {
+            let (length, child) = self.longest(at?, &tokens[done..])?;
+            done += length;
+            at = (length == PAGE).then_some(child);
+            Some((length, child))
+        })
     }
 
     /// The child of a node that has the most of these tokens, if it has any of them, and how many.
@@ -114,15 +117,12 @@ impl Pages {
 
     /// Whether there is room for a sequence of `prompt` and a token more. What it shares with those that live takes none.
     pub(crate) fn fits(&self, prompt: &[TokenId], reuse: bool) -> bool {
-        let (mut shared, mut at) = (0, 0);
-        while reuse
-            && let Some((PAGE, child)) = self.longest(at, &prompt[shared..prompt.len().saturating_sub(1)])
-            && self.nodes[child].as_ref().is_some_and(|node| node.users > 0)
-        {
-            shared += PAGE;
-            at = child;
-        }
-        self.available() * PAGE >= prompt.len() + 1 - shared
+        let is_live = |(length, node): &(usize, usize)| {
+            *length == PAGE && self.nodes[*node].as_ref().is_some_and(|node| node.users > 0)
+        };
+        let most = if reuse { prompt.len().saturating_sub(1) } else { 0 };
+        let shared = self.leading(&prompt[..most]).take_while(is_live).count();
+        (self.available() + shared) * PAGE > prompt.len()
     }
 
     /// Pages that nobody uses: free, not made yet, or kept of earlier sequences.

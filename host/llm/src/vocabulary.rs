@@ -195,7 +195,7 @@ type BytePairs =
     TokenizerImpl<BPE, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
 
 /// As `Tokenizer::from_str` does, which reads the model, of whatever kind, into a tree of JSON values first: of 150,000
-/// tokens that takes 70 MB more, half of which malloc keeps, and twice the time.
+/// tokens that takes 90 MB more, half of which malloc keeps, and half as long again.
 fn read(json: &str) -> tokenizers::Result<Tokenizer> {
     match serde_json::from_str::<BytePairs>(json) {
         Ok(tokenizer) => Ok(tokenizer.into()),
