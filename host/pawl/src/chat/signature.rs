@@ -1,9 +1,9 @@
 //! A JSON Schema as a line that a small model reads well: the types as TypeScript would write them. A tenth of the
 //! tokens of the schema itself; the grammar, not the prompt, is what enforces it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Nesting after which a type is written as `…`.
 const DEPTH: usize = 5;
@@ -27,7 +27,7 @@ fn render(schema: &Value, depth: usize) -> String {
     }
     for key in ["anyOf", "oneOf"] {
         if let Some(Value::Array(cases)) = schema.get(key) {
-            return union(cases.iter().map(|case| render(case, depth + 1)), false);
+            return union(merged(cases).iter().map(|case| render(case, depth + 1)), false);
         }
     }
     match schema.get("type") {
@@ -80,6 +80,35 @@ fn object(schema: &Value, depth: usize) -> String {
     format!("{{{}}}", fields.join(", "))
 }
 
+/// Cases that differ in one constant only, as calls of tools with the same arguments do, as one case with a choice of
+/// constants: the same type, and told once.
+fn merged(cases: &[Value]) -> Vec<Value> {
+    let mut merged: Vec<Value> = Vec::new();
+    let mut places = HashMap::new();
+    for case in cases {
+        let mut case = case.clone();
+        let constant = case.get_mut("properties").and_then(Value::as_object_mut).and_then(|properties| {
+            properties.iter_mut().find_map(|(name, field)| {
+                let constant = field.as_object_mut()?.remove("const")?;
+                Some((name.clone(), constant))
+            })
+        });
+        let Some((name, constant)) = constant else {
+            merged.push(case);
+            continue;
+        };
+        let place = *places.entry((case.to_string(), name.clone())).or_insert(merged.len());
+        if place == merged.len() {
+            case["properties"][&name]["anyOf"] = Value::Array(Vec::new());
+            merged.push(case);
+        }
+        if let Some(constants) = merged[place]["properties"][&name]["anyOf"].as_array_mut() {
+            constants.push(json!({"const": constant}));
+        }
+    }
+    merged
+}
+
 fn union(cases: impl Iterator<Item = String>, more: bool) -> String {
     let mut cases: Vec<String> = cases.collect();
     if more {
@@ -112,6 +141,17 @@ mod tests {
         assert_eq!(
             signature(&schema),
             r#"{"title": string /* what for */, "kind": "a" | "b", "when"?: string | null, "tags"?: string[], "pair"?: [integer, boolean], "rows"?: (number | null)[]}"#
+        );
+    }
+
+    #[test]
+    fn cases_that_differ_in_one_constant_are_told_once() {
+        let call = |name: &str, arguments: Value| json!({"properties": {"name": {"const": name}, "arguments": arguments}, "required": ["name"]});
+        let day = json!({"properties": {"day": {"type": "integer"}}});
+        let schema = json!({"anyOf": [call("open", day.clone()), {"type": "null"}, call("sing", json!({})), call("close", day)]});
+        assert_eq!(
+            signature(&schema),
+            r#"{"name": "open" | "close", "arguments"?: {"day"?: integer}} | null | {"name": "sing", "arguments"?: any}"#
         );
     }
 
