@@ -57,6 +57,7 @@ fn a_thousand_decodes_under_random_types_lift_into_values() -> Result<()> {
                 grammar: Grammar::JsonSchema(tool.parameters.clone()),
                 sampling: Sampling { temperature: 1.0, seed, ..Sampling::default() },
                 max_tokens: 3000,
+                lead: String::new(),
                 stop: Vec::new(),
                 logprobs: None,
             };

@@ -65,7 +65,7 @@ async fn bad_requests_are_told_what_to_change() -> Result<()> {
 
     for (field, value) in [
         ("temperature", json!(9)),
-        ("top_p", json!(0)),
+        ("top_p", json!(1.5)),
         ("min_p", json!(2)),
         ("repetition_penalty", json!(0)),
         ("presence_penalty", json!(5)),
@@ -337,12 +337,8 @@ async fn a_seed_repeats_and_streams_say_what_whole_answers_say() -> Result<()> {
         }
         whole.push_str(chunk["choices"][0]["delta"]["content"].as_str().unwrap_or_default());
     }
-    assert_eq!(whole.trim(), text.trim());
-    assert_eq!(
-        String::from_utf8_lossy(&bytes).trim(),
-        text.trim(),
-        "the tokens told of are those of the text"
-    );
+    assert_eq!(whole, text);
+    assert_eq!(String::from_utf8_lossy(&bytes), text, "the tokens told of are those of the text");
 
     // Beside plugins, only what belongs to the answer is told of; and null where nobody asked.
     let mut decided = json!({"model": "default", "messages": user("Hi"), "max_tokens": 24, "logprobs": true,
@@ -351,7 +347,7 @@ async fn a_seed_repeats_and_streams_say_what_whole_answers_say() -> Result<()> {
     let told = whole["choices"][0]["logprobs"]["content"].as_array().context("logprobs")?;
     let tokens: String = told.iter().filter_map(|token| token["token"].as_str()).collect();
     let content = whole["choices"][0]["message"]["content"].as_str().unwrap_or_default();
-    assert_eq!(tokens.trim(), content, "{whole}");
+    assert_eq!(tokens, content, "{whole}");
     assert!(first["choices"][0]["logprobs"].is_null());
 
     // What ends it is no part of it, nor are its tokens.
@@ -363,12 +359,79 @@ async fn a_seed_repeats_and_streams_say_what_whole_answers_say() -> Result<()> {
     let told = reply["choices"][0]["logprobs"]["content"].as_array().context("logprobs")?;
     let tokens: String = told.iter().filter_map(|token| token["token"].as_str()).collect();
     let content = reply["choices"][0]["message"]["content"].as_str().context("content")?;
-    assert_eq!(tokens.trim(), content, "{reply}");
+    assert_eq!(tokens, content, "{reply}");
     assert!(!content.contains(&stop) && content.len() < text.len(), "{reply}");
 
     decided["logprobs"] = json!(false);
     decided["top_logprobs"] = json!(3);
     let (status, error) = server.post("/v1/chat/completions", &decided).await?;
     assert_eq!((status, &error["error"]["param"]), (400, &json!("top_logprobs")), "{error}");
+    Ok(())
+}
+
+/// What clients of OpenAI's send and rely on, where it is easily taken otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_mean_what_they_mean_elsewhere() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let server = serve(&folder)?;
+    let path = "/v1/chat/completions";
+    let tool = |name: &str, parameters: Value| json!({"type": "function", "function": {"name": name, "parameters": parameters}});
+    let good = || {
+        tool("lamp", json!({"type": "object", "properties": {"on": {"type": "boolean"}}, "required": ["on"]}))
+    };
+    let ask = async |more: Value| {
+        let mut body = json!({"model": "default", "messages": user("Hi"), "max_tokens": 24});
+        body.as_object_mut().context("a body")?.extend(more.as_object().cloned().unwrap_or_default());
+        server.post(path, &body).await
+    };
+
+    // What is no JSON Schema is refused before anything is generated, and what cannot be enforced by the tool that it is of.
+    let wrong =
+        tool("w", json!({"type": "object", "properties": {"city": {"type": "string", "required": true}}}));
+    let (status, error) = ask(json!({"tools": [good(), wrong]})).await?;
+    assert_eq!((status, &error["error"]["param"]), (400, &json!("tools[1].function.parameters")), "{error}");
+    let unknown = tool("u", json!({"$schema": "https://example.test/own", "type": "object"}));
+    let (status, error) = ask(json!({"tools": [unknown]})).await?;
+    assert_eq!((status, &error["error"]["param"]), (400, &json!("tools[0].function.parameters")), "{error}");
+    let refused = tool("picky", json!({"type": "object", "properties": {"a": {"not": {"type": "string"}}}}));
+    let (status, error) = ask(json!({"tools": [good(), refused]})).await?;
+    assert_eq!((status, &error["error"]["param"]), (400, &json!("tools")), "{error}");
+    assert!(message(&error).contains("tool \"picky\"") && message(&error).contains("not"), "{error}");
+
+    // A schema says of itself which draft it is of, and that one asks for formats to be held.
+    let dated = json!({"$schema": "http://json-schema.org/draft-07/schema#", "type": "object", "additionalProperties": false,
+        "properties": {"day": {"type": "string", "format": "date"}}, "required": ["day"]});
+    for seed in 0..4 {
+        let format = json!({"type": "json_object", "schema": dated});
+        let (status, reply) =
+            ask(json!({"response_format": format, "temperature": 2, "seed": seed, "stream_options": {"include_usage": null}})).await?;
+        assert_eq!(status, 200, "{reply}");
+        let text = reply["choices"][0]["message"]["content"].as_str().context("content")?;
+        assert!(serde_json::from_str::<Value>(text)?["day"].is_string(), "{reply}");
+    }
+
+    // Stop strings and limits are about the answer, not about how it is told from a call.
+    for stop in [" ", "we", "answer"] {
+        let (status, reply) = ask(json!({"tools": [good()], "stop": [stop]})).await?;
+        let message = &reply["choices"][0]["message"];
+        let said = message["content"].as_str().unwrap_or_default();
+        assert!(status == 200 && (!said.is_empty() || message["tool_calls"].is_array()), "{stop:?}: {reply}");
+        assert!(!said.contains(stop), "{stop:?}: {reply}");
+    }
+    let (status, reply) =
+        ask(json!({"tools": [good()], "tool_choice": "required", "stop": ["}", "\"", ":"]})).await?;
+    assert_eq!((status, &reply["choices"][0]["finish_reason"]), (200, &json!("tool_calls")), "{reply}");
+    let (_, reply) = ask(json!({"tools": [good()], "max_tokens": 1, "logprobs": true, "top_p": 0})).await?;
+    let choice = &reply["choices"][0];
+    assert_eq!(choice["finish_reason"], "length", "{reply}");
+    assert_eq!(choice["logprobs"]["content"].as_array().map(Vec::len), Some(1), "{reply}");
+    assert!(choice["message"]["content"].as_str().is_some_and(|said| !said.is_empty()), "{reply}");
+
+    let calls =
+        json!([{"id": "a", "type": "function", "function": {"name": "lamp", "arguments": "{\"on\":true}"}}]);
+    let messages = json!([{"role": "user", "content": "Light."}, {"role": "assistant", "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "b", "content": "done"}]);
+    let (status, error) = ask(json!({"messages": messages})).await?;
+    assert_eq!((status, &error["error"]["param"]), (400, &json!("messages[2].tool_call_id")), "{error}");
     Ok(())
 }

@@ -315,7 +315,15 @@ fn alone(model: &str) -> Result<()> {
             let text = format!("{}\n\n{end}", documents::document(seed, 60));
             let prompt = llm.render(&[Message::new("user", text)])?;
             let sampling = Sampling::default();
-            let request = Request { prompt, grammar, sampling, max_tokens, stop: Vec::new(), logprobs: None };
+            let request = Request {
+                prompt,
+                grammar,
+                sampling,
+                max_tokens,
+                lead: String::new(),
+                stop: Vec::new(),
+                logprobs: None,
+            };
             anyhow::Ok(llm.generate(request).finish_blocking()?.finish.usage)
         };
         let (mut each, mut share) = (Vec::new(), Vec::new());

@@ -136,11 +136,13 @@ fn run(arguments: Arguments) -> Result<()> {
     match arguments {
         Arguments::Start { no_serve, listen, model, gpu } => {
             let cuda = gpu.is_some();
+            let settings = std::env::var_os("PAWL_CONFIG").unwrap_or_else(|| "pawl.toml".into());
+            let settings = Path::new(&settings);
+            let named = model.clone().or_else(|| setup::name_in(settings, "[model]"));
+            let models = setup::models_for(named.as_deref())?;
+            let encoder = setup::names_encoder(settings);
             // On a GPU a model is served from another folder than the settings name.
-            let named = || setup::name_in(Path::new("pawl.toml"), "[model]");
-            let model = if cuda { model.or_else(named) } else { model };
-            let models = setup::models_for(model.as_deref())?;
-            let encoder = setup::names_encoder(Path::new("pawl.toml"));
+            let model = if cuda { named } else { model };
             let binary = setup::run(&root, &Wanted { models, encoder, cuda, build: Build::Product })?;
             accept(&root, &binary)?;
             // A model of the user's own is there as it is; one that was set up here has a folder for devices.

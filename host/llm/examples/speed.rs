@@ -40,6 +40,7 @@ fn main() -> Result<()> {
             grammar,
             sampling: Sampling::default(),
             max_tokens,
+            lead: String::new(),
             stop: Vec::new(),
             logprobs: None,
         };

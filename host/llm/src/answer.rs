@@ -77,8 +77,10 @@ pub(crate) struct Answer {
     logprobs: Option<usize>,
     text: TextBuffer,
     events: Events,
-    /// Tokens that may still come.
+    /// Tokens that the request still allows.
     budget: usize,
+    /// Tokens that the context has still room for.
+    room: usize,
     /// The choices that wait for logits.
     pub(crate) choices: Vec<Choice>,
     /// How many of the foreseen choices come true, in the long run.
@@ -104,9 +106,10 @@ impl Answer {
             remedy: grammar,
             sampler: Sampler::new(request.sampling, prompt),
             logprobs: request.logprobs,
-            text: TextBuffer::new(&request.stop),
+            text: TextBuffer::new(&request.stop, &request.lead),
             events,
-            budget: request.max_tokens.min(context.saturating_sub(prompt.len())),
+            budget: request.max_tokens,
+            room: context.saturating_sub(prompt.len()),
             choices: Vec::new(),
             luck: 0.5,
             started: Instant::now(),
@@ -117,6 +120,11 @@ impl Answer {
     /// Whether nobody waits for it any more.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.events.is_closed()
+    }
+
+    /// Tokens that may still come.
+    fn left(&self) -> usize {
+        self.budget.min(self.room)
     }
 
     /// Commits what the grammar forces, up to the next choice.
@@ -136,7 +144,7 @@ impl Answer {
                     }
                 }
             }
-            if self.budget == 0 {
+            if self.left() == 0 {
                 return Ok(Next::End(StopReason::Length));
             }
             let mask = match mask(&mut self.matcher) {
@@ -182,7 +190,7 @@ impl Answer {
             return;
         }
         let most = most.min((self.luck * FORESIGHT as f32).ceil() as usize);
-        let room = FORESEEN.min(self.budget.saturating_sub(1));
+        let room = FORESEEN.min(self.left().saturating_sub(1));
         let mut proposal = lookup::proposal(&self.tokens).iter().copied();
         let mut matcher = None;
         let mut count = 0;
@@ -308,7 +316,7 @@ impl Answer {
         if rules.eos.contains(&token) {
             return Ok(Some(StopReason::Stop));
         }
-        if self.budget == 0 {
+        if self.left() == 0 {
             return Ok(Some(StopReason::Length));
         }
         if let Err(error) = consume(&mut self.matcher, token) {
@@ -317,7 +325,9 @@ impl Answer {
         }
         self.tokens.push(token);
         self.sampler.saw(token);
-        self.budget -= 1;
+        let bytes = rules.vocabulary.bytes(token);
+        self.room -= 1;
+        self.budget -= usize::from(!self.text.leads(bytes));
         self.usage.completion_tokens += 1;
         self.usage.forced_tokens += usize::from(matches!(origin, Origin::Forced));
         let told = match origin {
@@ -329,7 +339,7 @@ impl Answer {
         if let Some(told) = told {
             self.events.send(Ok(Event::Token(told)));
         }
-        let text = self.text.push(rules.vocabulary.bytes(token));
+        let text = self.text.push(bytes);
         self.events.text(text);
         if self.text.stopped() {
             return Ok(Some(StopReason::StopString));

@@ -17,7 +17,7 @@ use std::{
 
 use serde_json::Value;
 use tokenizers::Tokenizer;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::{
     Error,
@@ -59,7 +59,8 @@ pub struct Embeddings {
 #[derive(Clone)]
 pub struct Embedder {
     info: Arc<EmbedderInfo>,
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::UnboundedSender<Job>,
+    places: Arc<Semaphore>,
 }
 
 impl Embedder {
@@ -76,14 +77,15 @@ impl Embedder {
         let encoder = Encoder::load(runtime, &graph_path(folder)?, threads, sentence, hidden)?;
         let dimensions = encoder.dimensions();
         let info = Arc::new(EmbedderInfo { name: name(folder), architecture, max_tokens, dimensions });
-        let (jobs, queue) = mpsc::channel(QUEUE);
-        let worker = Worker { encoder, tokenizer, max_tokens, active: VecDeque::new() };
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let (active, waiting) = (VecDeque::new(), VecDeque::new());
+        let worker = Worker { encoder, tokenizer, max_tokens, active, waiting };
         std::thread::Builder::new()
             .name(format!("embeddings {}", info.name))
             .stack_size(STACK_BYTES)
             .spawn(move || worker.serve(queue))
             .map_err(|e| Error::Stopped(format!("it cannot be started: {e}")))?;
-        Ok(Embedder { info, jobs })
+        Ok(Embedder { info, jobs, places: Arc::new(Semaphore::new(QUEUE)) })
     }
 
     /// What is known of the model.
@@ -112,11 +114,10 @@ impl Embedder {
             let (bytes, most) = (text.len(), Embedder::MAX_BYTES);
             return Err(Error::Request(format!("input {index} has {bytes} bytes; {most} at most are taken")));
         }
+        let place = self.places.clone().try_acquire_owned().map_err(|_| Error::Busy { waiting: QUEUE })?;
         let (reply, receiver) = oneshot::channel();
-        self.jobs.try_send(Job { texts, reply }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Error::Busy { waiting: QUEUE },
-            mpsc::error::TrySendError::Closed(_) => Error::Stopped(GONE.into()),
-        })?;
+        let job = Job { texts, reply, _place: place };
+        self.jobs.send(job).map_err(|_| Error::Stopped(GONE.into()))?;
         Ok(receiver)
     }
 }
@@ -132,6 +133,8 @@ type Reply = oneshot::Sender<Result<Embeddings, Error>>;
 struct Job {
     texts: Vec<String>,
     reply: Reply,
+    /// Among those that wait.
+    _place: OwnedSemaphorePermit,
 }
 
 /// A request that is evaluated.
@@ -150,32 +153,35 @@ struct Worker {
     tokenizer: Tokenizer,
     max_tokens: usize,
     active: VecDeque<Active>,
+    waiting: VecDeque<Job>,
 }
 
 impl Worker {
-    fn serve(mut self, mut queue: mpsc::Receiver<Job>) {
+    fn serve(mut self, mut queue: mpsc::UnboundedReceiver<Job>) {
         loop {
-            // One a batch: who runs does not wait for the texts of all others to be encoded.
-            let next = match self.active.len() {
-                0 => match queue.blocking_recv() {
-                    Some(job) => Some(job),
+            if self.active.is_empty() && self.waiting.is_empty() {
+                match queue.blocking_recv() {
+                    Some(job) => self.waiting.push_back(job),
                     // Idle, and nobody can send any more.
                     None => return,
-                },
-                active if active < AT_ONCE => queue.try_recv().ok(),
-                _ => None,
-            };
-            if let Some(job) = next {
+                }
+            }
+            while let Ok(job) = queue.try_recv() {
+                self.waiting.push_back(job);
+            }
+            // Who hung up has no place among those that wait.
+            self.waiting.retain(|job| !job.reply.is_closed());
+            // One a batch: who runs does not wait for the texts of all others to be encoded.
+            if self.active.len() < AT_ONCE
+                && let Some(job) = self.waiting.pop_front()
+            {
                 self.admit(job);
             }
             self.step();
         }
     }
 
-    fn admit(&mut self, Job { texts, reply }: Job) {
-        if reply.is_closed() {
-            return;
-        }
+    fn admit(&mut self, Job { texts, reply, .. }: Job) {
         match catch_unwind(AssertUnwindSafe(|| self.encode(&texts, &reply))) {
             Ok(Ok(rows)) => {
                 let mut left: Vec<usize> = (0..rows.len()).collect();

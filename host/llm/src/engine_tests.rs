@@ -124,6 +124,7 @@ fn admit(decoder: &mut Decoder<Plain>, first: u32, length: usize, max_tokens: us
         grammar: Grammar::Free,
         sampling: Sampling::default(),
         max_tokens,
+        lead: String::new(),
         stop: Vec::new(),
         logprobs: None,
     };
@@ -301,6 +302,7 @@ fn an_answer_whose_matcher_fails_goes_on_with_one_of_its_own() {
             grammar: grammar.clone(),
             sampling: Sampling::default(),
             max_tokens: 100,
+            lead: String::new(),
             stop: Vec::new(),
             logprobs: None,
         };

@@ -16,8 +16,11 @@ pub struct Request {
     pub grammar: Grammar,
     /// How a token is chosen.
     pub sampling: Sampling,
-    /// Most tokens to generate; capped by what remains of the context.
+    /// Most tokens to generate, those of [`Request::lead`] not counted; capped by what remains of the context.
     pub max_tokens: usize,
+    /// How an answer begins that is meant for somebody, as the grammar has it. What is within it counts towards no limit and is
+    /// no stop string; of a text that begins otherwise no stop string is the end.
+    pub lead: String,
     /// Strings that end the answer; they are not part of it. At most 16 of at most 1024 bytes.
     pub stop: Vec<String>,
     /// Tell how likely each token was, with so many of the likeliest beside it, 20 at most.

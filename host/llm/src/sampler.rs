@@ -16,7 +16,7 @@ use crate::Error;
 pub struct Sampling {
     /// 0 takes the most likely token; at most 100.
     pub temperature: f32,
-    /// The smallest set of tokens whose probabilities reach this sum is kept, in (0, 1]; 1 keeps all.
+    /// The smallest set of tokens whose probabilities reach this sum is kept, in [0, 1]: 0 the most likely one, 1 all.
     pub top_p: f32,
     /// So many of the most likely tokens are kept; 0 keeps all.
     pub top_k: usize,
@@ -52,10 +52,8 @@ impl Default for Sampling {
 impl Sampling {
     /// Refuses what is out of range, naming the value and the range.
     pub fn check(&self) -> Result<(), Error> {
-        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            return Err(Error::Request(format!("top_p {} is not above 0 and at most 1", self.top_p)));
-        }
         for (name, value, least, most) in [
+            ("top_p", self.top_p, 0.0, 1.0),
             ("temperature", self.temperature, 0.0, 100.0),
             ("min_p", self.min_p, 0.0, 1.0),
             ("repetition_penalty", self.repetition_penalty, 0.1, 10.0),
@@ -354,7 +352,7 @@ mod tests {
 
     #[test]
     fn out_of_range_is_refused() {
-        for (temperature, top_p) in [(-1.0, 1.0), (f32::NAN, 1.0), (1.0, 0.0), (1.0, 1.5), (1.0, f32::NAN)] {
+        for (temperature, top_p) in [(-1.0, 1.0), (f32::NAN, 1.0), (1.0, -0.1), (1.0, 1.5), (1.0, f32::NAN)] {
             assert!(Sampling { temperature, top_p, ..Sampling::default() }.check().is_err());
         }
         for change in [

@@ -10,15 +10,22 @@ pub(crate) const MAX_STOP_BYTES: usize = 1024;
 /// Bytes on their way out.
 pub(crate) struct TextBuffer {
     stop: Vec<String>,
+    /// What is still to come of the lead, in which no stop string is looked for.
+    lead: Vec<u8>,
     held: Vec<u8>,
     stopped: bool,
 }
 
 impl TextBuffer {
-    /// Empty stop strings stop nothing.
-    pub(crate) fn new(stop: &[String]) -> TextBuffer {
+    /// Empty stop strings stop nothing; none does anything in a text that does not begin with `lead`.
+    pub(crate) fn new(stop: &[String], lead: &str) -> TextBuffer {
         let stop = stop.iter().filter(|s| !s.is_empty()).cloned().collect();
-        TextBuffer { stop, held: Vec::new(), stopped: false }
+        TextBuffer { stop, lead: lead.as_bytes().to_vec(), held: Vec::new(), stopped: false }
+    }
+
+    /// Whether a token of these bytes is within the lead.
+    pub(crate) fn leads(&self, bytes: &[u8]) -> bool {
+        !bytes.is_empty() && self.lead.starts_with(bytes)
     }
 
     /// Whether a stop string was found; nothing is taken after it.
@@ -31,13 +38,15 @@ impl TextBuffer {
         if self.stopped {
             return String::new();
         }
+        let from = if self.lead.is_empty() { 0 } else { self.held.len() + self.pass(bytes) };
         self.held.extend_from_slice(bytes);
-        if let Some(at) = self.stop.iter().filter_map(|stop| find(&self.held, stop.as_bytes())).min() {
+        let open = &self.held[from..];
+        if let Some(at) = self.stop.iter().filter_map(|stop| find(open, stop.as_bytes())).min() {
             self.stopped = true;
-            self.held.truncate(at);
+            self.held.truncate(from + at);
             return self.take(self.held.len());
         }
-        let hold = self.stop.iter().map(|stop| overlap(&self.held, stop.as_bytes())).max().unwrap_or(0);
+        let hold = self.stop.iter().map(|stop| overlap(open, stop.as_bytes())).max().unwrap_or(0);
         let ready = self.held.len() - hold;
         let ready = ready - incomplete(&self.held[..ready]);
         self.take(ready)
@@ -49,6 +58,17 @@ impl TextBuffer {
         let text = self.take(ready);
         self.held.clear();
         text
+    }
+
+    /// How many of the bytes belong to the lead.
+    fn pass(&mut self, bytes: &[u8]) -> usize {
+        let shared = self.lead.iter().zip(bytes).take_while(|(lead, byte)| lead == byte).count();
+        self.lead.drain(..shared);
+        if shared < bytes.len() && !self.lead.is_empty() {
+            self.lead.clear();
+            self.stop.clear();
+        }
+        shared
     }
 
     fn take(&mut self, count: usize) -> String {
@@ -88,7 +108,32 @@ mod tests {
     use super::*;
 
     fn buffer(stop: &[&str]) -> TextBuffer {
-        TextBuffer::new(&stop.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>())
+        led("", stop)
+    }
+
+    fn led(lead: &str, stop: &[&str]) -> TextBuffer {
+        TextBuffer::new(&stop.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>(), lead)
+    }
+
+    #[test]
+    fn stop_strings_are_looked_for_behind_the_lead_only() {
+        let mut text = led("answer ", &["we", " ", "er B"]);
+        assert!(text.leads(b"answ") && !text.leads(b"call"));
+        assert_eq!(text.push(b"answ"), "answ");
+        assert!(!text.leads(b"er By") && text.leads(b"er"));
+        assert_eq!(text.push(b"er By"), "er By");
+        assert!(!text.leads(b"e"));
+        assert_eq!(text.push(b"e now"), "e");
+        assert!(text.stopped());
+    }
+
+    #[test]
+    fn a_text_that_begins_otherwise_has_no_stop_string() {
+        let mut text = led("answer ", &["."]);
+        assert_eq!(text.push(b"an"), "an");
+        assert_eq!(text.push(b"d so on. And"), "d so on. And");
+        assert_eq!(text.push(b"."), ".");
+        assert!(!text.stopped());
     }
 
     #[test]

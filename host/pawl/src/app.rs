@@ -18,7 +18,7 @@ use crate::record::Recorder;
 /// Why Pawl cannot be put together, and the mend.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AppError {
-    #[error("ONNX Runtime: {0}; `cargo xtask setup` fetches it, --onnxruntime names another")]
+    #[error("ONNX Runtime: {0}; --onnxruntime names another")]
     Runtime(pawl_llm::Error),
     #[error(
         "no model \"{name}\" in {folder}; `pawl model pull` gets one (`pawl model list` has names), `pawl model import FILE.gguf` makes one"

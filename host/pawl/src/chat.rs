@@ -11,6 +11,7 @@ mod prompt;
 mod request;
 mod round;
 pub(crate) mod signature;
+mod telling;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -103,7 +104,8 @@ impl Turn {
 /// What happens during a turn, for those who watch.
 #[derive(Debug, Clone)]
 pub(crate) enum TurnEvent {
-    /// The next piece of the answer, and the tokens that were told since the last; their bytes need not end where it does.
+    /// The next piece of the answer, and the tokens that end in it; nothing but the part of a token that the answer ends
+    /// with, where a stop string cut it.
     Text { text: String, tokens: Vec<TokenLogprob> },
     /// A plugin is about to be called.
     Calling { tool: String, arguments: Value },
@@ -190,14 +192,14 @@ pub(crate) struct TurnUsage {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TurnError {
     #[error(
-        "the prompt is {prompt} tokens long and the model's context is {context}; shorten the conversation or raise model.context"
+        "the prompt is {prompt} tokens long and the model's context is {context}; shorten the conversation, or raise model.context if the model takes more"
     )]
     PromptTooLong { prompt: usize, context: usize },
     #[error("no tool \"{0}\"; GET /v1/tools lists those that there are")]
     UnknownTool(String),
-    /// A schema or grammar that cannot be enforced.
-    #[error("{0}")]
-    Refused(String),
+    /// A schema or grammar that cannot be enforced, of the tool if it is one's.
+    #[error("{}{message}", .tool.as_ref().map(|name| format!("tool \"{name}\": ")).unwrap_or_default())]
+    Refused { tool: Option<String>, message: String },
     /// Something else in the request.
     #[error("{0}")]
     Invalid(String),
@@ -215,7 +217,7 @@ impl From<pawl_llm::Error> for TurnError {
             }
             pawl_llm::Error::Busy { .. } => TurnError::Busy,
             refused @ (pawl_llm::Error::Schema { .. } | pawl_llm::Error::Grammar(_)) => {
-                TurnError::Refused(refused.to_string())
+                TurnError::Refused { tool: None, message: refused.to_string() }
             }
             invalid @ (pawl_llm::Error::Tokenizer(_)
             | pawl_llm::Error::Conversation(_)
@@ -286,9 +288,6 @@ impl Chat {
                 })
             };
             match written.decision {
-                None if written.reason == StopReason::StopString => {
-                    return done(String::new(), Ending::Stop, calls);
-                }
                 None => return done(String::new(), Ending::Length, calls),
                 Some(Decision::Answer(answer)) => {
                     text.push_str(&answer);
@@ -365,6 +364,9 @@ impl Chat {
             && !tools.iter().any(|tool| tool.name == *name)
         {
             return Err(TurnError::UnknownTool(name.clone()));
+        }
+        if turn.choice == Choice::Required && tools.is_empty() {
+            return Err(TurnError::Invalid("tool_choice is \"required\", and there is no tool".into()));
         }
         Ok(round::Offer { told: tools.clone(), tools, contexts, examples, hints })
     }

@@ -1,7 +1,8 @@
 //! Settings: raw (as written) to resolved (typed, absolute, checked), once, at start.
 //!
 //! Order: flag over environment over file over the embedded `default.toml`. Unknown keys are errors. After [`Config`]
-//! is made, nothing else reads the environment or a settings file.
+//! is made, nothing else reads a settings file, and the environment only for secrets (`{ env = … }` in grants and triggers,
+//! tokens of hubs and registries) and for who the user at the terminal is.
 
 mod home;
 pub(crate) mod triggers;
@@ -34,7 +35,7 @@ pub(crate) enum ConfigError {
     Parse { path: String, message: String },
     #[error("time-zone \"{name}\" is not an IANA name such as Europe/Berlin: {message}")]
     TimeZone { name: String, message: String },
-    #[error("{key} = \"{value}\" is not a size such as \"6KiB\" or \"1MiB\"")]
+    #[error("{key} = \"{value}\" is not a size such as \"6KiB\", \"256MiB\" or \"1GiB\"")]
     Size { key: &'static str, value: String },
     #[error("{key} = {value} is out of range; use {least} to {most}")]
     Range { key: &'static str, value: usize, least: usize, most: usize },
@@ -98,6 +99,7 @@ struct RawModel {
     name: Option<String>,
     context: Option<usize>,
     providers: Option<Vec<String>>,
+    onnxruntime: Option<PathBuf>,
     threads: Option<usize>,
     at_once: Option<usize>,
     prefix_cache: Option<String>,
@@ -260,9 +262,17 @@ impl Config {
         let lock = base.join("pawl.lock");
         let zone = time_zone(raw.time_zone.as_deref())?;
         let plugins_folder = beside(overrides.plugins.as_deref(), "target/plugins", "plugins");
-        let plugins = raw.plugins.or(default.plugins).unwrap_or_default();
+        // The files that the embedded plugins are granted are in Pawl's own folder, whoever says the rest.
+        let (plugins, granted) = match raw.plugins {
+            Some(plugins) => (plugins, &base),
+            None => (default.plugins.unwrap_or_default(), &home.data),
+        };
         let providers = providers(overrides.providers.clone().or(raw.model.providers).unwrap_or_default())?;
-        let onnxruntime = overrides.onnxruntime.clone().unwrap_or_else(|| library(&home, &providers));
+        let onnxruntime = match (&overrides.onnxruntime, &raw.model.onnxruntime) {
+            (Some(given), _) => given.clone(),
+            (None, Some(named)) => base.join(named),
+            (None, None) => library(&home, &providers),
+        };
         Ok(Config {
             listen: raw.listen.or(default.listen).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7411))),
             time_zone: zone.clone(),
@@ -321,7 +331,7 @@ impl Config {
                 .map(|(name, plugin)| PluginConfig {
                     folder: plugin.path.map_or_else(|| plugins_folder.join(&name), |path| base.join(path)),
                     pin: plugin.pin.unwrap_or(true),
-                    grant: absolute_grant(plugin.grant, &base),
+                    grant: absolute_grant(plugin.grant, granted),
                     examples: plugin.examples,
                     name,
                 })
@@ -376,17 +386,24 @@ fn time_zone(name: Option<&str>) -> Result<TimeZone, ConfigError> {
     }
 }
 
-/// What was given; else a folder of the checkout that one stands in; else one beside the binary.
+/// What was given; else a folder of the checkout that one stands in, or that the program was built in; else one beside
+/// the program.
 fn beside(given: Option<&Path>, checkout: &str, name: &str) -> PathBuf {
     if let Some(given) = given {
         return given.to_path_buf();
     }
-    let checkout = PathBuf::from(checkout);
-    if checkout.is_dir() {
-        return checkout;
+    let here = PathBuf::from(checkout);
+    if here.is_dir() {
+        return here;
     }
-    let beside = std::env::current_exe().ok().and_then(|exe| exe.parent().map(|folder| folder.join(name)));
-    beside.unwrap_or(checkout)
+    let Ok(program) = std::env::current_exe() else {
+        return here;
+    };
+    // <checkout>/target/<profile>/pawl
+    let target = program.ancestors().nth(2).filter(|folder| folder.ends_with("target"));
+    let built =
+        target.and_then(Path::parent).map(|root| root.join(checkout)).filter(|folder| folder.is_dir());
+    built.or_else(|| program.parent().map(|folder| folder.join(name))).unwrap_or(here)
 }
 
 fn absolute_grant(mut grant: Grant, base: &Path) -> Grant {
@@ -413,6 +430,7 @@ fn size(key: &'static str, value: Option<String>) -> Result<usize, ConfigError> 
         "" | "B" => 1,
         "KiB" => 1024,
         "MiB" => 1024 * 1024,
+        "GiB" => 1024 * 1024 * 1024,
         _ => return Err(bad()),
     };
     number.parse::<usize>().ok().and_then(|n| n.checked_mul(factor)).filter(|n| *n > 0).ok_or_else(bad)
@@ -448,6 +466,18 @@ mod tests {
         assert_eq!(config.plugins.len(), 1);
         assert!(config.plugins[0].folder.is_absolute() && config.plugins[0].folder.ends_with("here/sql"));
         assert_eq!(config.plugins[0].grant, Grant::default());
+    }
+
+    #[test]
+    fn the_sample_shop_is_in_the_data_folder_whatever_file_says_the_rest() {
+        let shop = |config: &Config| {
+            let sql = config.plugins.iter().find(|plugin| plugin.name == "sql").expect("there");
+            sql.grant.database["main"].clone().file_mut().cloned().expect("a file")
+        };
+        let config = resolve("[embeddings]\nname = \"m\"").expect("resolved");
+        assert_eq!(shop(&config), config.home.shop());
+        let config = resolve("[plugins.sql.grant.database]\nmain = \"mine.sqlite\"").expect("resolved");
+        assert_eq!(shop(&config), config.lock.with_file_name("mine.sqlite"));
     }
 
     #[test]

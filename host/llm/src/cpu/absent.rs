@@ -9,10 +9,15 @@ use super::{
 };
 
 pub(crate) const TILE: usize = 8;
-pub(crate) const CHUNK: usize = 8;
 
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Spread;
+#[derive(Default)]
+pub(crate) struct Tile;
+
+pub(crate) struct Part<'a> {
+    pub(crate) weights: &'a [u8],
+    pub(crate) next: &'a [u8],
+    pub(crate) sums: &'a mut [[f32; LANES]],
+}
 
 /// There is none.
 #[derive(Clone, Copy, Debug)]
@@ -27,18 +32,15 @@ impl Simd {
         match self {}
     }
 
-    pub(crate) fn tile(
-        self,
-        format: Format,
-        part: &[u8],
-        next: &[u8],
-        x: &[Spread],
-        sums: &mut [[f32; LANES]],
-    ) {
+    pub(crate) fn chunk(self) -> usize {
         match self {}
     }
 
-    pub(crate) fn spread(self, rows: &[Row<'_>], block: usize, out: &mut Spread) {
+    pub(crate) fn tile(self, format: Format, x: &Tile, one: Part<'_>, other: Option<Part<'_>>) {
+        match self {}
+    }
+
+    pub(crate) fn load(self, rows: &[Row<'_>], first: usize, count: usize, tile: &mut Tile) {
         match self {}
     }
 
@@ -55,6 +57,10 @@ impl Simd {
     }
 
     pub(crate) fn to_half(self, from: &[f32; LANES], to: &mut [u16; LANES]) {
+        match self {}
+    }
+
+    pub(crate) fn queries(self) -> usize {
         match self {}
     }
 

@@ -112,9 +112,10 @@ pub(crate) fn attend(
         SCORES.with_borrow_mut(|scores| {
             let mut queries = queries;
             let mut output = &mut **output;
-            // As many queries at once as the loops have room for.
+            // As many queries at once as the loops have room for, and no few left over.
             while !queries.is_empty() {
-                let count = (queries.len() / heads.size).min(MOST);
+                let left = queries.len() / heads.size;
+                let count = left.div_ceil(left.div_ceil(cpu.simd.queries().min(MOST)));
                 let (these, rest) = queries.split_at(count * heads.size);
                 let (out, others) = std::mem::take(&mut output).split_at_mut(count * heads.size);
                 let keys = Keys {
@@ -132,6 +133,8 @@ pub(crate) fn attend(
                     3 => keys.attend::<3>(these, scores, out),
                     4 => keys.attend::<4>(these, scores, out),
                     5 => keys.attend::<5>(these, scores, out),
+                    6 => keys.attend::<6>(these, scores, out),
+                    7 => keys.attend::<7>(these, scores, out),
                     _ => keys.attend::<MOST>(these, scores, out),
                 }
                 (queries, output) = (rest, others);
@@ -142,8 +145,8 @@ pub(crate) fn attend(
 
 /// Tokens that are rotated in one task.
 const TOGETHER: usize = 16;
-/// Queries that go over the keys together.
-const MOST: usize = 6;
+/// Queries that go over the keys together at most.
+const MOST: usize = 8;
 
 /// The root mean square of every head of a row becomes 1, times the weights.
 fn norm(row: &mut [f32], weights: &[f32], epsilon: f32) {
@@ -199,6 +202,18 @@ fn remember(
     }
 }
 
+/// The largest of these, -∞ of none; over lanes, as one chain of comparisons takes longer than the scores do.
+fn largest(row: &[f32]) -> f32 {
+    let (lanes, rest) = row.as_chunks::<16>();
+    let mut most = [f32::NEG_INFINITY; 16];
+    for lanes in lanes {
+        for (most, number) in most.iter_mut().zip(lanes) {
+            *most = most.max(*number);
+        }
+    }
+    most.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
 /// What a token of one key-value head looks at.
 struct Keys<'a> {
     simd: Simd,
@@ -236,7 +251,7 @@ impl Keys<'_> {
         for (row, inverse) in scores.chunks_exact_mut(stride).zip(&mut inverse) {
             let row = &mut row[..count];
             row[..unseen].fill(f32::NEG_INFINITY);
-            let most = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let most = largest(row);
             *inverse = 1.0 / self.simd.exponentials(row, most);
         }
         for at in (0..size).step_by(16) {

@@ -1,4 +1,5 @@
-//! The inner loops, in AVX2, FMA and F16C: products of packed weights, and the float arithmetic around attention.
+//! The inner loops in vectors: products of packed weights, and the float arithmetic around attention. Here is what chooses
+//! among them ([`Simd`]), what they take ([`Tile`], [`Part`]) and what they have in common.
 //!
 //! One of the files with `unsafe`: unaligned loads and stores through references of the right size, and the calls into
 //! functions that need the processor's features, which only a [`Simd`] can make. Invariant: a token's result does not
@@ -21,25 +22,49 @@ use super::{
 
 /// Tokens of a tile.
 pub(crate) const TILE: usize = 8;
-/// Blocks of columns that are multiplied with all tokens before the next: what a tile's [`Spread`] has room for in the
-/// nearest cache, and a multiple of the blocks that a super-block has.
-pub(crate) const CHUNK: usize = 8;
+/// Blocks of columns that are multiplied with all tokens before the next, a multiple of the blocks that a super-block has: of
+/// [`Spread`]s as many as the nearest cache has room for, of [`Near`]s more.
+const CHUNK: usize = 8;
+const WIDE_CHUNK: usize = 16;
 
-/// A block of up to [`TILE`] tokens as the loops load it: every four codes and every number repeated for eight rows.
+/// A chunk of up to [`TILE`] tokens as this processor's loops load it.
+#[derive(Default)]
+pub(crate) struct Tile {
+    spreads: Vec<Spread>,
+    nears: Vec<Near>,
+}
+
+/// A block of up to [`TILE`] tokens: every four codes and every number repeated for eight rows.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(32))]
-pub(crate) struct Spread {
+struct Spread {
     quads: [[[i8; 32]; 8]; TILE],
     scale: [[f32; LANES]; TILE],
     sum: [[f32; LANES]; TILE],
     halves: [[[f32; LANES]; TILE]; 2],
 }
 
-impl Default for Spread {
-    fn default() -> Spread {
-        let numbers = [[0.0; LANES]; TILE];
-        Spread { quads: [[[0; 32]; 8]; TILE], scale: numbers, sum: numbers, halves: [numbers; 2] }
-    }
+/// The same for AVX-512, which repeats while it loads.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(64))]
+struct Near {
+    codes: [[i8; BLOCK]; TILE],
+    numbers: [Quantized; TILE],
+}
+
+/// Nothing.
+const EMPTY: Spread = {
+    let numbers = [[0.0; LANES]; TILE];
+    Spread { quads: [[[0; 32]; 8]; TILE], scale: numbers, sum: numbers, halves: [numbers; 2] }
+};
+
+/// The part of a strip that is multiplied with a tile.
+pub(crate) struct Part<'a> {
+    pub(crate) weights: &'a [u8],
+    /// What comes after it, to be brought near meanwhile.
+    pub(crate) next: &'a [u8],
+    /// One of each token, which the products are added to.
+    pub(crate) sums: &'a mut [[f32; LANES]],
 }
 
 /// The proof that the processor has what the loops need.
@@ -55,7 +80,10 @@ impl Simd {
         let has = is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c");
-        let vnni = is_x86_feature_detected!("avx512vnni") && is_x86_feature_detected!("avx512vl");
+        let vnni = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vnni");
         has.then_some(Simd { vnni })
     }
 
@@ -74,7 +102,7 @@ impl Simd {
                     // SAFETY: a `Simd` exists on processors with these features only, and knows of the others.
                     $(Format::$name if self.vnni => unsafe { vnni::single::<{ Format::$name as u8 }>(strip, row) },
                     // SAFETY: as above.
-                    Format::$name => unsafe { single::<{ Format::$name as u8 }>(strip, row) },)*
+                    Format::$name => unsafe { narrow::single::<{ Format::$name as u8 }>(strip, row) },)*
                     Format::F32 | Format::F16 => [0.0; LANES],
                 }
             };
@@ -82,19 +110,18 @@ impl Simd {
         each!(Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q4K Q5K Q6K)
     }
 
-    /// Adds to `sums`, one of up to [`TILE`] tokens each, the products of up to [`CHUNK`] blocks of a strip with `x`.
-    pub(crate) fn tile(
-        self,
-        format: Format,
-        part: &[u8],
-        next: &[u8],
-        x: &[Spread],
-        sums: &mut [[f32; LANES]],
-    ) {
+    /// Blocks of a chunk.
+    pub(crate) fn chunk(self) -> usize {
+        if self.vnni { WIDE_CHUNK } else { CHUNK }
+    }
+
+    /// Adds the products of a chunk of one or two strips with that of a tile.
+    #[inline]
+    pub(crate) fn tile(self, format: Format, x: &Tile, one: Part<'_>, other: Option<Part<'_>>) {
         macro_rules! each {
             ($($name:ident)*) => {
                 match format {
-                    $(Format::$name => self.tile_of::<{ Format::$name as u8 }>(part, next, x, sums),)*
+                    $(Format::$name => self.tile_of::<{ Format::$name as u8 }>(x, one, other),)*
                     Format::F32 | Format::F16 => {}
                 }
             };
@@ -102,28 +129,50 @@ impl Simd {
         each!(Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q4K Q5K Q6K)
     }
 
-    fn tile_of<const F: u8>(self, part: &[u8], next: &[u8], x: &[Spread], sums: &mut [[f32; LANES]]) {
+    #[inline]
+    fn tile_of<const F: u8>(self, x: &Tile, one: Part<'_>, other: Option<Part<'_>>) {
         macro_rules! each {
-            ($($count:literal)*) => {
-                // SAFETY: as above.
-                $(if let Ok(sums) = <&mut [_; $count]>::try_from(&mut *sums) {
-                    return unsafe {
-                        if self.vnni {
-                            vnni::tile::<F, $count>(part, next, x, sums);
-                        } else {
-                            tile::<F, $count>(part, next, x, sums);
-                        }
-                    };
+            ($part:ident, $part_sums:ident, $body:expr, $($count:literal)*) => {
+                $(if let Ok($part_sums) = <&mut [_; $count]>::try_from(&mut *$part.sums) {
+                    return $body;
                 })*
             };
         }
-        each!(8 1 2 3 4 5 6 7);
+        if !self.vnni {
+            let alone = |part: Part<'_>| {
+                // SAFETY: as above.
+                each!(part, sums, unsafe { narrow::tile::<F, _>(part.weights, part.next, &x.spreads, sums) }, 8 1 2 3 4 5 6 7);
+            };
+            alone(one);
+            return other.map(alone).unwrap_or_default();
+        }
+        // A strip without another is multiplied beside itself.
+        let mut nowhere = [[0.0; LANES]; TILE];
+        let tokens = one.sums.len().min(TILE);
+        let other = other.unwrap_or(Part { weights: one.weights, next: &[], sums: &mut nowhere[..tokens] });
+        let (weights, next) = ([one.weights, other.weights], [one.next, other.next]);
+        // SAFETY: as above.
+        each!(one, sums, unsafe { wide::tile::<F, _>(weights, next, &x.nears, sums, other.sums) }, 8 1 2 3 4 5 6 7);
     }
 
-    /// Repeats a block of up to [`TILE`] tokens for eight rows.
-    pub(crate) fn spread(self, rows: &[Row<'_>], block: usize, out: &mut Spread) {
-        // SAFETY: as above.
-        unsafe { spread(rows, block, out) }
+    /// Makes `count` blocks from `first` on of up to [`TILE`] tokens ready for the loops.
+    pub(crate) fn load(self, rows: &[Row<'_>], first: usize, count: usize, tile: &mut Tile) {
+        if !self.vnni {
+            tile.spreads.resize(count, EMPTY);
+            for (at, out) in tile.spreads.iter_mut().enumerate() {
+                // SAFETY: as above.
+                unsafe { spread(rows, first + at, out) }
+            }
+            return;
+        }
+        tile.nears.resize(count, Near::default());
+        for (t, row) in rows.iter().enumerate().take(TILE) {
+            let codes = row.codes.as_chunks::<BLOCK>().0[first..first + count].iter();
+            for (out, (codes, numbers)) in tile.nears.iter_mut().zip(codes.zip(&row.blocks[first..])) {
+                out.codes[t] = *codes;
+                out.numbers[t] = *numbers;
+            }
+        }
     }
 
     /// The product of one strip of float weights with one token.
@@ -150,6 +199,11 @@ impl Simd {
         unsafe { floats::to_half(from, to) }
     }
 
+    /// Queries that [`Simd::scores`] and [`Simd::weigh`] have registers for.
+    pub(crate) fn queries(self) -> usize {
+        if self.vnni { 8 } else { 6 }
+    }
+
     /// `scores[g][p]`: the sum over `d` of `queries[g][d] * keys[d][p]`; `keys` has rows of [`super::paged::PAGE`]
     /// half-precision numbers, and as many as a query has.
     pub(crate) fn scores<const G: usize>(
@@ -159,7 +213,7 @@ impl Simd {
         at: usize,
     ) -> [[f32; 16]; G] {
         // SAFETY: as above.
-        unsafe { floats::scores(queries, keys, at) }
+        unsafe { if self.vnni { wide::scores(queries, keys, at) } else { floats::scores(queries, keys, at) } }
     }
 
     /// Adds to `sums[g]` the sum over `p` of `weights[g][p] * values[p][at..at + 16]`.
@@ -172,7 +226,13 @@ impl Simd {
         sums: &mut [[f32; 16]; G],
     ) {
         // SAFETY: as above.
-        unsafe { floats::weigh(weights, values, size, at, sums) }
+        unsafe {
+            if self.vnni {
+                wide::weigh(weights, values, size, at, sums);
+            } else {
+                floats::weigh(weights, values, size, at, sums);
+            }
+        }
     }
 
     /// `exp(x - most)` in place, and the sum of these, in the order of eight lanes.
@@ -201,6 +261,13 @@ fn load_half(bytes: &[u8; 16]) -> __m256 {
 fn load_halves(numbers: &[u16; LANES]) -> __m256 {
     // SAFETY: 16 bytes, any alignment.
     _mm256_cvtph_ps(unsafe { _mm_loadu_si128(numbers.as_ptr().cast::<__m128i>()) })
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn load_shorts(numbers: &[u16; 2 * LANES]) -> __m256i {
+    // SAFETY: 32 bytes, any alignment.
+    unsafe { _mm256_loadu_si256(numbers.as_ptr().cast()) }
 }
 
 #[inline]
@@ -335,78 +402,6 @@ macro_rules! number {
     };
 }
 
-/// Adds to `sums` the products of one block.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-fn block<const F: u8, const T: usize, const SPREAD: bool>(
-    head: &[u8],
-    block: &[u8],
-    x: Input<'_>,
-    sums: &mut [__m256; T],
-) {
-    let format = Format::of(F);
-    let (ones, zeros) = (_mm256_set1_epi16(1), _mm256_setzero_si256());
-    let codes = &block[format.scale_bytes()..];
-    let mut high = zeros;
-    if format.bits() == 6 {
-        // The scales of the halves go into the sums of 32 bits, the factor that they share behind them.
-        let mut totals = [zeros; T];
-        for half in 0..2 {
-            let scales = doubled(part(block, half * 8));
-            for at in half * 2..half * 2 + 2 {
-                let (a, b) = pair::<F>(codes, &mut high, at);
-                for t in 0..T {
-                    let first = _mm256_maddubs_epi16(a, quad::<SPREAD>(x, t, at * 2));
-                    let second = _mm256_maddubs_epi16(b, quad::<SPREAD>(x, t, at * 2 + 1));
-                    let four = _mm256_madd_epi16(_mm256_add_epi16(first, second), scales);
-                    totals[t] = _mm256_add_epi32(totals[t], four);
-                }
-            }
-        }
-        return scaled_by_halves::<F, T, SPREAD>(head, block, x, totals, sums);
-    }
-    let mut totals = [zeros; T];
-    if format.bits() == 8 {
-        // 255 * 127 * 2 does not fit 16 bits: the high and the low half of a code by themselves.
-        let low = _mm256_set1_epi8(15);
-        let mut short = [[zeros; 2]; T];
-        for at in 0..8 {
-            let weights = load(part(codes, at * 32));
-            let halves =
-                [_mm256_and_si256(weights, low), _mm256_and_si256(_mm256_srli_epi16(weights, 4), low)];
-            for t in 0..T {
-                let x = quad::<SPREAD>(x, t, at);
-                for half in 0..2 {
-                    let product = _mm256_maddubs_epi16(halves[half], x);
-                    short[t][half] = _mm256_add_epi16(short[t][half], product);
-                }
-            }
-        }
-        for t in 0..T {
-            let high = _mm256_madd_epi16(short[t][1], _mm256_set1_epi16(16));
-            totals[t] = _mm256_add_epi32(_mm256_madd_epi16(short[t][0], ones), high);
-        }
-    } else {
-        // As many products as 16 bits hold: 8 of 15 * 127 * 2, 4 of 31 * 127 * 2.
-        let runs = if format.bits() == 4 { 1 } else { 2 };
-        for run in 0..runs {
-            let mut short = [zeros; T];
-            for at in run * 4 / runs..(run + 1) * 4 / runs {
-                let (a, b) = pair::<F>(codes, &mut high, at);
-                for t in 0..T {
-                    let first = _mm256_maddubs_epi16(a, quad::<SPREAD>(x, t, at * 2));
-                    let second = _mm256_maddubs_epi16(b, quad::<SPREAD>(x, t, at * 2 + 1));
-                    short[t] = _mm256_add_epi16(_mm256_add_epi16(short[t], first), second);
-                }
-            }
-            for t in 0..T {
-                totals[t] = _mm256_add_epi32(totals[t], _mm256_madd_epi16(short[t], ones));
-            }
-        }
-    }
-    scaled::<F, T, SPREAD>(head, block, x, totals, sums);
-}
-
 /// Adds to `sums` the whole products of a block, scaled and moved.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -448,15 +443,10 @@ fn scaled_by_halves<const F: u8, const T: usize, const SPREAD: bool>(
 }
 
 /// For the half of an [`Input`] that is not looked at.
-static NOTHING: Spread = Spread {
-    quads: [[[0; 32]; 8]; TILE],
-    scale: [[0.0; LANES]; TILE],
-    sum: [[0.0; LANES]; TILE],
-    halves: [[[0.0; LANES]; TILE]; 2],
-};
+static NOTHING: Spread = EMPTY;
 
-/// The products of a strip with one token and with a tile of them, by a way to multiply a block.
-macro_rules! strips {
+/// The products of a strip with one token, by a way to multiply a block.
+macro_rules! single {
     ($features:literal, $block:ident) => {
         #[target_feature(enable = $features)]
         pub(super) fn single<const F: u8>(strip: &[u8], row: Row<'_>) -> [f32; LANES] {
@@ -481,47 +471,13 @@ macro_rules! strips {
             store(&mut out, sums[0]);
             out
         }
-
-        #[target_feature(enable = $features)]
-        pub(super) fn tile<const F: u8, const T: usize>(
-            strip: &[u8],
-            next: &[u8],
-            x: &[Spread],
-            out: &mut [[f32; LANES]; T],
-        ) {
-            let format = Format::of(F);
-            let (head, bytes, together) =
-                (format.head_bytes(), format.block_bytes(), format.blocks_together());
-            let numbers = Quantized::default();
-            let mut ahead = next.chunks(64);
-            let mut sums = [_mm256_setzero_ps(); T];
-            for t in 0..T {
-                sums[t] = load_floats(&out[t]);
-            }
-            for (group, x) in strip.chunks_exact(head + together * bytes).zip(x.chunks(together)) {
-                let (head, blocks) = group.split_at(head);
-                for (weights, spread) in blocks.chunks_exact(bytes).zip(x) {
-                    for line in ahead.by_ref().take(bytes.div_ceil(64)) {
-                        _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
-                    }
-                    $block::<F, T, true>(
-                        head,
-                        weights,
-                        Input { spread, codes: &[0; BLOCK], numbers: &numbers },
-                        &mut sums,
-                    );
-                }
-            }
-            for t in 0..T {
-                store(&mut out[t], sums[t]);
-            }
-        }
     };
 }
 
-strips!("avx2,fma,f16c", block);
-
+// Behind the macros that they use.
+mod narrow;
 mod vnni;
+mod wide;
 
 #[target_feature(enable = "avx2,fma,f16c")]
 fn spread(rows: &[Row<'_>], block: usize, out: &mut Spread) {

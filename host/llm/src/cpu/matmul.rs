@@ -6,7 +6,7 @@
 use std::{cell::RefCell, ops::Range};
 
 use super::{
-    CHUNK, Cpu, Simd, Spread, TILE,
+    Cpu, Part, Simd, TILE, Tile,
     activations::Activations,
     columns::Columns,
     layout::{Format, LANES},
@@ -39,7 +39,7 @@ pub(crate) struct Tokens<'a> {
 struct Scratch {
     sums: Vec<[f32; LANES]>,
     more: Vec<[f32; LANES]>,
-    spreads: Vec<Spread>,
+    tile: Tile,
 }
 
 thread_local! {
@@ -95,7 +95,7 @@ impl<'a> Matrix<'a> {
         x: Tokens<'_>,
         strips: Range<usize>,
         sums: &mut Vec<[f32; LANES]>,
-        spreads: &mut Vec<Spread>,
+        tile: &mut Tile,
     ) {
         sums.clear();
         if x.count == 1 || !self.takes_codes() {
@@ -103,33 +103,28 @@ impl<'a> Matrix<'a> {
             return sums.extend(each.map(|(s, t)| self.product(simd, x, s, t)));
         }
         sums.resize(strips.len() * x.count, [0.0; LANES]);
-        spreads.resize(CHUNK, Spread::default());
-        let blocks = self.columns / super::activations::BLOCK;
-        let chunk_bytes = self.format.strip_bytes(CHUNK * super::activations::BLOCK);
+        let (blocks, most) = (self.columns / super::activations::BLOCK, simd.chunk());
+        let chunk_bytes = self.format.strip_bytes(most * super::activations::BLOCK);
         let part = |strip: usize, chunk: usize| {
             let strip = self.strip(strip);
             &strip[chunk * chunk_bytes..strip.len().min((chunk + 1) * chunk_bytes)]
         };
-        for chunk in 0..blocks.div_ceil(CHUNK) {
-            let first = chunk * CHUNK;
-            let count = CHUNK.min(blocks - first);
+        for chunk in 0..blocks.div_ceil(most) {
+            let first = chunk * most;
+            let count = most.min(blocks - first);
             for t in (0..x.count).step_by(TILE) {
                 let tokens = TILE.min(x.count - t);
                 let rows: [_; TILE] = std::array::from_fn(|at| x.codes.row(t + at.min(tokens - 1)));
-                for (at, spread) in spreads[..count].iter_mut().enumerate() {
-                    simd.spread(&rows[..tokens], first + at, spread);
-                }
-                for s in strips.clone() {
-                    // The first tile brings the next strip's chunk near.
-                    let next = if t == 0 && s + 1 < strips.end { part(s + 1, chunk) } else { &[] };
-                    let at = (s - strips.start) * x.count + t;
-                    simd.tile(
-                        self.format,
-                        part(s, chunk),
-                        next,
-                        &spreads[..count],
-                        &mut sums[at..at + tokens],
-                    );
+                simd.load(&rows[..tokens], first, count, tile);
+                for (s, sums) in strips.clone().step_by(2).zip(sums.chunks_mut(2 * x.count)) {
+                    let (sums, others) = sums.split_at_mut(x.count);
+                    let two = |s: usize, sums| {
+                        // The first tile brings near what it comes to after these two strips.
+                        let next = if t == 0 && s + 2 < strips.end { part(s + 2, chunk) } else { &[] };
+                        Part { weights: part(s, chunk), next, sums }
+                    };
+                    let other = others.get_mut(t..t + tokens).map(|sums| two(s + 1, sums));
+                    simd.tile(self.format, tile, two(s, &mut sums[t..t + tokens]), other);
                 }
             }
         }
@@ -171,8 +166,8 @@ pub(crate) fn multiply(
     cpu.threads.each(tasks.len(), &|task| {
         let (matrix, strips, at) = &tasks[task];
         let Ok(mut y) = columns[task].lock() else { return };
-        SCRATCH.with_borrow_mut(|Scratch { sums, spreads, .. }| {
-            matrix.products(cpu.simd, x, strips.clone(), sums, spreads);
+        SCRATCH.with_borrow_mut(|Scratch { sums, tile, .. }| {
+            matrix.products(cpu.simd, x, strips.clone(), sums, tile);
             for t in 0..x.count {
                 let row = y.row(t);
                 for (s, out) in row.chunks_mut(LANES).enumerate() {
@@ -203,9 +198,9 @@ pub(crate) fn gated(
     cpu.threads.each(tasks.len(), &|task| {
         let strips = &tasks[task];
         let Ok(mut y) = columns[task].lock() else { return };
-        SCRATCH.with_borrow_mut(|Scratch { sums, more, spreads }| {
-            gate.products(cpu.simd, x, strips.clone(), sums, spreads);
-            up.products(cpu.simd, x, strips.clone(), more, spreads);
+        SCRATCH.with_borrow_mut(|Scratch { sums, more, tile }| {
+            gate.products(cpu.simd, x, strips.clone(), sums, tile);
+            up.products(cpu.simd, x, strips.clone(), more, tile);
             for t in 0..x.count {
                 for (s, out) in y.row(t).chunks_mut(LANES).enumerate() {
                     let at = s * x.count + t;

@@ -63,6 +63,13 @@ impl Operators {
         if Simd::detect().is_some() { Operators::Own } else { Operators::Portable }
     }
 
+    /// Of which operators a model folder is; nothing where it was not imported of a GGUF file.
+    pub fn of(folder: &Path) -> Option<Operators> {
+        let stamp = std::fs::read(folder.join(STAMP_FILE)).ok()?;
+        let stamp: Value = serde_json::from_slice(&stamp).ok()?;
+        stamp.get("operators")?.as_str()?.parse().ok()
+    }
+
     /// The name in a folder's stamp.
     pub fn name(self) -> &'static str {
         match self {

@@ -152,7 +152,7 @@ pub(crate) fn load(
         let hint = match (simd, own) {
             (_, false) => "",
             (None, true) => " (this processor lacks AVX2, FMA or F16C, which the folder's operators need: import the GGUF file here)",
-            (Some(_), true) => " (the folder's operators are for the processor: make another folder of the GGUF file for other execution providers: `pawl model import FILE.gguf --operators device --to DIR`)",
+            (Some(_), true) => " (the folder's operators are for the processor: make another folder of the GGUF file for other execution providers: `pawl model import FILE.gguf --operators device`)",
         };
         Error::ModelFile { path: path.to_path_buf(), message: format!("{error}{hint}") }
     })?;

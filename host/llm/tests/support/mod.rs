@@ -65,7 +65,15 @@ pub(crate) fn shared() -> &'static Llm {
 /// A greedy request.
 pub(crate) fn request(llm: &Llm, text: &str, grammar: Grammar, max_tokens: usize) -> Request {
     let prompt = llm.render(&[Message::new("user", text)]).expect("the template renders");
-    Request { prompt, grammar, sampling: Sampling::default(), max_tokens, stop: Vec::new(), logprobs: None }
+    Request {
+        prompt,
+        grammar,
+        sampling: Sampling::default(),
+        max_tokens,
+        lead: String::new(),
+        stop: Vec::new(),
+        logprobs: None,
+    }
 }
 
 pub(crate) fn answer(llm: &Llm, text: &str, grammar: Grammar, max_tokens: usize) -> Output {

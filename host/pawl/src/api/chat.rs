@@ -25,7 +25,8 @@ pub(crate) async fn completions(
         let request: wire::Request = wire::json(&headers, &body)?;
         models::known(&asking, &request.model)?;
         let streamed = request.stream.unwrap_or(false);
-        let with_usage = request.stream_options.as_ref().is_some_and(|options| options.include_usage);
+        let with_usage = request.stream_options.as_ref().and_then(|options| options.include_usage);
+        let with_usage = with_usage.unwrap_or(false);
         let plugins = asking.chat.plugins.now();
         let turn = request.turn(now, |name| plugins.resolve(name).map(|tool| tool.name.clone()))?;
         Ok::<_, ApiError>((turn, streamed, with_usage))

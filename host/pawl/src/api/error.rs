@@ -53,7 +53,8 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body())).into_response();
-        if self.status == StatusCode::TOO_MANY_REQUESTS {
+        // What waits for a person does so longer.
+        if self.status == StatusCode::TOO_MANY_REQUESTS && self.code != Some("approval_limit") {
             response.headers_mut().insert("retry-after", axum::http::HeaderValue::from_static("2"));
         }
         response
@@ -70,7 +71,12 @@ impl From<TurnError> for ApiError {
             TurnError::UnknownTool(_) => {
                 ApiError::not_found(message).code("tool_not_found").param("tool_choice")
             }
-            TurnError::Refused(_) => ApiError::bad_request(message).code("unsupported_schema"),
+            TurnError::Refused { tool: None, .. } => {
+                ApiError::bad_request(message).code("unsupported_schema")
+            }
+            TurnError::Refused { tool: Some(_), .. } => {
+                ApiError::bad_request(message).code("unsupported_schema").param("tools")
+            }
             TurnError::Invalid(_) => ApiError::bad_request(message),
             TurnError::Busy => ApiError::new(StatusCode::TOO_MANY_REQUESTS, message).code("busy"),
             TurnError::Model(_) => {

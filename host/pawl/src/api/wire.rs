@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use self::messages::Message;
+use self::messages::{Conversation, Message};
 use self::tools::{Tool, ToolChoice, offered, tools};
 use super::error::ApiError;
 use crate::chat::Turn;
@@ -50,16 +50,20 @@ pub(crate) struct Request {
 
 #[derive(Debug, Deserialize, Default)]
 pub(crate) struct StreamOptions {
-    #[serde(default)]
-    pub(crate) include_usage: bool,
+    pub(crate) include_usage: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum ResponseFormat {
     Text,
-    JsonObject,
-    JsonSchema { json_schema: NamedSchema },
+    JsonObject {
+        /// As llama.cpp's server and others take it.
+        schema: Option<Value>,
+    },
+    JsonSchema {
+        json_schema: NamedSchema,
+    },
 }
 
 #[derive(Debug, Deserialize)]
@@ -136,18 +140,22 @@ impl Request {
         let format = self.response_format.map(schema).transpose()?.flatten();
         let client = self.tools.filter(|tools| !tools.is_empty()).map(offered).transpose()?;
         let (tools, choice) = tools(client, self.tool_choice, format.is_some(), resolve)?;
-        let mut items = Vec::new();
+        let mut conversation = Conversation::default();
         for (index, message) in self.messages.into_iter().enumerate() {
-            message.into_items(index, &mut items)?;
+            conversation.push(index, message)?;
         }
+        let max_tokens = match self.max_completion_tokens {
+            Some(most) => Some(positive(most, "max_completion_tokens")?),
+            None => self.max_tokens.map(|most| positive(most, "max_tokens")).transpose()?,
+        };
         Ok(Turn {
-            items,
+            items: conversation.into_items(),
             tools,
             choice,
             format,
             sampling,
             logprobs,
-            max_tokens: self.max_completion_tokens.or(self.max_tokens).map(positive).transpose()?,
+            max_tokens,
             stop: match self.stop {
                 None => Vec::new(),
                 Some(Stop::One(stop)) => vec![stop],
@@ -180,9 +188,9 @@ fn alternatives(wanted: bool, top: Option<usize>) -> Result<Option<usize>, ApiEr
     }
 }
 
-fn positive(tokens: usize) -> Result<usize, ApiError> {
+fn positive(tokens: usize, field: &str) -> Result<usize, ApiError> {
     if tokens == 0 {
-        return Err(ApiError::bad_request("max_tokens is 0; ask for at least 1").param("max_tokens"));
+        return Err(ApiError::bad_request(format!("{field} is 0; ask for at least 1")).param(field));
     }
     Ok(tokens)
 }
@@ -221,13 +229,22 @@ impl Request {
 fn schema(format: ResponseFormat) -> Result<Option<Value>, ApiError> {
     match format {
         ResponseFormat::Text => Ok(None),
-        ResponseFormat::JsonObject => Ok(Some(serde_json::json!({"type": "object"}))),
+        ResponseFormat::JsonObject { schema: None } => Ok(Some(serde_json::json!({"type": "object"}))),
+        ResponseFormat::JsonObject { schema: Some(schema) } => {
+            checked(&schema, "response_format.schema")?;
+            Ok(Some(schema))
+        }
         ResponseFormat::JsonSchema { json_schema } => {
-            jsonschema::meta::validate(&json_schema.schema).map_err(|error| {
-                ApiError::bad_request(format!("not a JSON Schema at \"{}\": {error}", error.instance_path()))
-                    .param("response_format.json_schema.schema")
-            })?;
+            checked(&json_schema.schema, "response_format.json_schema.schema")?;
             Ok(Some(json_schema.schema))
         }
     }
+}
+
+/// Refuses what is no JSON Schema, before anything is done under it.
+fn checked(schema: &Value, param: &str) -> Result<(), ApiError> {
+    jsonschema::meta::validate(schema).map_err(|error| {
+        let message = format!("{param} is not a JSON Schema at \"{}\": {error}", error.instance_path());
+        ApiError::bad_request(message).param(param)
+    })
 }

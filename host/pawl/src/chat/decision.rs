@@ -73,7 +73,7 @@ pub(crate) fn grammar(tools: &[Offered], answer: Option<AnswerShape<'_>>) -> Str
 /// Reads what was decoded under [`grammar`]. `None`: it was cut short before it was whole.
 pub(crate) fn parse(text: &str) -> Option<Decision> {
     if let Some(answer) = text.strip_prefix(ANSWER) {
-        return Some(Decision::Answer(answer.trim_end().to_owned()));
+        return Some(Decision::Answer(answer.to_owned()));
     }
     let (tool, arguments) = text.strip_prefix(CALL)?.split_once(' ')?;
     let arguments = serde_json::from_str(arguments).ok()?;
@@ -99,6 +99,8 @@ pub(crate) struct AnswerFilter {
 enum FilterState {
     #[default]
     Undecided,
+    /// An answer, of which only white space came so far.
+    Begun,
     Answer,
     Call,
 }
@@ -109,9 +111,21 @@ impl AnswerFilter {
         AnswerFilter { seen: String::new(), state: FilterState::Answer }
     }
 
+    /// For output that goes on from an [`ANSWER`] of ours, and may begin with white space once more.
+    pub(crate) fn begun() -> AnswerFilter {
+        AnswerFilter { seen: String::new(), state: FilterState::Begun }
+    }
+
     /// Takes a piece of output; gives what of it belongs to the answer.
     pub(crate) fn push(&mut self, piece: &str) -> String {
         match self.state {
+            FilterState::Begun => {
+                let rest = piece.trim_start();
+                if !rest.is_empty() {
+                    self.state = FilterState::Answer;
+                }
+                rest.to_owned()
+            }
             FilterState::Answer => piece.to_owned(),
             FilterState::Call => String::new(),
             FilterState::Undecided => {

@@ -1,11 +1,12 @@
 //! One round of a turn: prompt and grammar for what the model may do now, generated, read.
 
-use pawl_llm::{Event, Grammar, Request, StopReason, TokenLogprob};
+use pawl_llm::{Error, Event, Grammar, Request, StopReason, TokenLogprob};
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::decision::{self, AnswerFilter, AnswerShape, Decision, Offered};
 use super::prompt::Parts;
+use super::telling::Telling;
 use super::{CallRecord, Chat, Choice, Example, Turn, TurnError, TurnEvent, TurnUsage};
 use crate::app;
 
@@ -108,38 +109,36 @@ pub(super) async fn generate(
         sampling: turn.sampling,
         logprobs: turn.logprobs,
         max_tokens: turn.max_tokens.unwrap_or(chat.limits.max_tokens),
+        // What tells an answer from a call is ours, and nobody's to stop at or to count.
+        lead: if shape == Shape::Decide { decision::ANSWER.to_owned() } else { String::new() },
         stop: if matches!(shape, Shape::Answer | Shape::Decide) { turn.stop.clone() } else { Vec::new() },
     };
-    let open = matches!(shape, Shape::Answer);
-    let mut filter = if open { AnswerFilter::open() } else { AnswerFilter::default() };
-    // Bytes before the answer, which are not told of.
-    let mut before = if open { 0 } else { decision::ANSWER.len() };
-    let (mut tokens, mut sent): (Vec<TokenLogprob>, usize) = (Vec::new(), 0);
+    let mut telling = Telling::new(match shape {
+        Shape::Answer if begun.is_empty() => AnswerFilter::open(),
+        Shape::Answer => AnswerFilter::begun(),
+        _ => AnswerFilter::default(),
+    });
+    let mut tokens = Vec::new();
     let mut text = String::new();
     let mut generation = if goes_on { chat.llm.generate_next(request) } else { chat.llm.generate(request) };
     let mut finish = None;
     while let Some(event) = generation.next().await {
-        match event? {
+        let event = match event {
+            Err(refusal @ (Error::Schema { .. } | Error::Grammar(_))) if !offer.tools.is_empty() => {
+                return Err(whose(chat, offer, refusal).await);
+            }
+            event => event?,
+        };
+        match event {
             Event::Text(piece) => {
-                let shown = filter.push(&piece);
+                let (shown, told) = telling.piece(&piece);
                 text.push_str(&piece);
+                tokens.extend(told.iter().cloned());
                 if let Some(events) = events.filter(|_| !shown.is_empty()) {
-                    let told = tokens[sent..].to_vec();
-                    sent = tokens.len();
                     let _ = events.send(TurnEvent::Text { text: shown, tokens: told }).await;
                 }
             }
-            Event::Token(mut token) => {
-                let cut = before.min(token.bytes.len());
-                before -= cut;
-                for (other, _) in token.top.iter_mut().filter(|(other, _)| *other == token.bytes) {
-                    other.drain(..cut);
-                }
-                token.bytes.drain(..cut);
-                if !token.bytes.is_empty() {
-                    tokens.push(token);
-                }
-            }
+            Event::Token(token) => telling.token(token),
             Event::End(end) => finish = Some(end),
         }
     }
@@ -149,19 +148,34 @@ pub(super) async fn generate(
     usage.completion += finish.usage.completion_tokens;
     usage.forced += finish.usage.forced_tokens;
     tracing::debug!(?shape, text, usage = ?finish.usage, "round");
-    let decision = read(turn, offer, &shape, &begun, &text, finish.reason).await?;
-    if matches!(decision, Some(Decision::Call { .. })) {
-        tokens.clear();
+    if let Some(token) = telling.last() {
+        tokens.push(token.clone());
+        if let Some(events) = events {
+            let _ = events.send(TurnEvent::Text { text: String::new(), tokens: vec![token] }).await;
+        }
     }
-    // A stop string is no part of the answer, nor are its tokens.
-    let mut left = text.len().saturating_sub(if open { 0 } else { decision::ANSWER.len() });
-    tokens.retain_mut(|token| {
-        let kept = left.min(token.bytes.len());
-        left -= kept;
-        token.bytes.truncate(kept);
-        kept > 0
-    });
+    let decision = match shape {
+        Shape::Answer => Some(Decision::Answer(telling.text)),
+        _ => decision::parse(&format!("{begun}{text}")),
+    };
+    check_again(turn, offer, decision.as_ref(), &text, finish.reason).await?;
     Ok(Written { decision, tokens, reason: finish.reason })
+}
+
+/// Refusals that are looked into at once: it takes as long as compiling does.
+static LOOKING: Semaphore = Semaphore::const_new(1);
+
+/// Of which tool it is that a round's grammar was refused, if that one alone is refused too.
+async fn whose(chat: &Chat, offer: &Offer, refusal: Error) -> TurnError {
+    let _one = LOOKING.acquire().await;
+    let (llm, tools) = (chat.llm.clone(), offer.tools.clone());
+    let found = tokio::task::spawn_blocking(move || {
+        tools.into_iter().find_map(|tool| {
+            let alone = llm.check(&Grammar::JsonSchema(tool.parameters)).err()?;
+            Some(TurnError::Refused { tool: Some(tool.name), message: alone.to_string() })
+        })
+    });
+    found.await.ok().flatten().unwrap_or_else(|| refusal.into())
 }
 
 /// The grammar of a round, and the text that it is begun with.
@@ -187,25 +201,20 @@ fn constraint(turn: &Turn, offer: &Offer, shape: &Shape) -> (Grammar, String) {
     }
 }
 
-/// Reads a round's text, and checks it once more against the schema that it was decoded under.
-async fn read(
+/// Checks what was read of a round's text once more against the schema that it was decoded under.
+async fn check_again(
     turn: &Turn,
     offer: &Offer,
-    shape: &Shape,
-    begun: &str,
+    decision: Option<&Decision>,
     text: &str,
     reason: StopReason,
-) -> Result<Option<Decision>, TurnError> {
-    let decision = match shape {
-        Shape::Answer => Some(Decision::Answer(text.trim().to_owned())),
-        _ => decision::parse(&format!("{begun}{text}")),
-    };
-    match &decision {
+) -> Result<(), TurnError> {
+    match decision {
         Some(Decision::Call { tool, arguments }) => {
             let schema =
                 offer.tools.iter().find(|offered| offered.name == *tool).map(|tool| &tool.parameters);
             let schema = schema.ok_or_else(|| TurnError::UnknownTool(tool.clone()))?;
-            check(schema, arguments).await?;
+            check(schema, arguments).await
         }
         Some(Decision::Answer(text)) if reason == StopReason::Stop => {
             if let Some(schema) = &turn.format {
@@ -214,14 +223,13 @@ async fn read(
                 })?;
                 check(schema, &value).await?;
             }
+            Ok(())
         }
-        Some(Decision::Answer(_)) => {}
         None if reason == StopReason::Stop => {
-            return Err(TurnError::Model(format!("a decision that cannot be read: {text:?}")));
+            Err(TurnError::Model(format!("a decision that cannot be read: {text:?}")))
         }
-        None => {}
+        Some(Decision::Answer(_)) | None => Ok(()),
     }
-    Ok(decision)
 }
 
 /// The second check. The grammar has made sure already; a failure here is a fault of ours, and is not passed on.

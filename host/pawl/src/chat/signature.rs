@@ -7,77 +7,136 @@ use serde_json::{Value, json};
 
 /// Nesting after which a type is written as `…`.
 const DEPTH: usize = 5;
+/// References within references that are followed.
+const HOPS: usize = 16;
 /// Enum values shown before `…`.
 const CASES: usize = 12;
 
-/// The type of a schema, as in `{"title": string, "attendees": string[]}`.
+/// The type of a schema, as in `{"title": string, "attendees": string[]}`. What is referred to stands where it is first
+/// referred to, under its name where that comes again: `{"home": Place={"city": string}, "work": Place}`.
 pub(crate) fn signature(schema: &Value) -> String {
-    render(schema, 0)
+    let mut uses = HashMap::new();
+    count(schema, &mut uses);
+    Writer { root: schema, uses, told: HashSet::new(), within: 0 }.render(schema, 0)
 }
 
-fn render(schema: &Value, depth: usize) -> String {
-    if depth > DEPTH {
-        return "…".into();
+/// How often each place is referred to.
+fn count<'s>(schema: &'s Value, uses: &mut HashMap<&'s str, usize>) {
+    match schema {
+        Value::Object(members) => {
+            if let Some(Value::String(place)) = members.get("$ref") {
+                *uses.entry(place).or_default() += 1;
+            }
+            members.values().for_each(|member| count(member, uses));
+        }
+        Value::Array(items) => items.iter().for_each(|item| count(item, uses)),
+        _ => {}
     }
-    if let Some(value) = schema.get("const") {
-        return value.to_string();
-    }
-    if let Some(Value::Array(cases)) = schema.get("enum") {
-        return union(cases.iter().take(CASES).map(Value::to_string), cases.len() > CASES);
-    }
-    for key in ["anyOf", "oneOf"] {
-        if let Some(Value::Array(cases)) = schema.get(key) {
-            return union(merged(cases).iter().map(|case| render(case, depth + 1)), false);
+}
+
+struct Writer<'s> {
+    root: &'s Value,
+    uses: HashMap<&'s str, usize>,
+    /// Places that stand in the text already, so that it grows no longer than the schema, and ends.
+    told: HashSet<String>,
+    /// References that are followed now.
+    within: usize,
+}
+
+impl Writer<'_> {
+    fn render(&mut self, schema: &Value, depth: usize) -> String {
+        if depth > DEPTH {
+            return "…".into();
+        }
+        if let Some(value) = schema.get("const") {
+            return value.to_string();
+        }
+        if let Some(Value::Array(cases)) = schema.get("enum") {
+            return union(cases.iter().take(CASES).map(Value::to_string), cases.len() > CASES);
+        }
+        if let Some(Value::String(place)) = schema.get("$ref") {
+            return self.referred(place, depth);
+        }
+        for key in ["anyOf", "oneOf"] {
+            if let Some(Value::Array(cases)) = schema.get(key) {
+                let cases = merged(cases);
+                return union(cases.iter().map(|case| self.render(case, depth + 1)), false);
+            }
+        }
+        match schema.get("type") {
+            Some(Value::Array(types)) => {
+                let names = types.iter().filter_map(Value::as_str);
+                union(names.map(|name| self.of_type(name, schema, depth)), false)
+            }
+            Some(Value::String(name)) => self.of_type(name, schema, depth),
+            _ if schema.get("properties").is_some() => self.object(schema, depth),
+            _ => match schema.get("allOf") {
+                Some(Value::Array(parts)) => {
+                    let parts: Vec<String> =
+                        parts.iter().map(|part| grouped(self.render(part, depth + 1))).collect();
+                    parts.join(" & ")
+                }
+                _ => "any".into(),
+            },
         }
     }
-    match schema.get("type") {
-        Some(Value::Array(types)) => {
-            union(types.iter().filter_map(Value::as_str).map(|name| of_type(name, schema, depth)), false)
+
+    fn referred(&mut self, place: &str, depth: usize) -> String {
+        let root = self.root;
+        let pointed = place.strip_prefix('#').and_then(|pointer| root.pointer(pointer));
+        let Some(schema) = pointed else { return "any".into() };
+        let name = place.rsplit('/').next().unwrap_or_default();
+        if self.within == HOPS || !self.told.insert(place.to_owned()) {
+            return name.to_owned();
         }
-        Some(Value::String(name)) => of_type(name, schema, depth),
-        _ if schema.get("properties").is_some() => object(schema, depth),
-        _ => "any".into(),
+        self.within += 1;
+        let written = self.render(schema, depth);
+        self.within -= 1;
+        let again = self.uses.get(place).is_some_and(|uses| *uses > 1);
+        if again { format!("{name}={}", grouped(written)) } else { written }
     }
-}
 
-fn of_type(name: &str, schema: &Value, depth: usize) -> String {
-    match name {
-        "object" => object(schema, depth),
-        "array" => array(schema, depth),
-        other => other.to_owned(),
-    }
-}
-
-fn array(schema: &Value, depth: usize) -> String {
-    if let Some(Value::Array(items)) = schema.get("prefixItems") {
-        let items: Vec<String> = items.iter().map(|item| render(item, depth + 1)).collect();
-        return format!("[{}]", items.join(", "));
-    }
-    match schema.get("items") {
-        Some(items) => {
-            let item = render(items, depth + 1);
-            if item.contains(" | ") { format!("({item})[]") } else { format!("{item}[]") }
+    fn of_type(&mut self, name: &str, schema: &Value, depth: usize) -> String {
+        match name {
+            "object" => self.object(schema, depth),
+            "array" => self.array(schema, depth),
+            other => other.to_owned(),
         }
-        None => "any[]".into(),
+    }
+
+    fn array(&mut self, schema: &Value, depth: usize) -> String {
+        if let Some(Value::Array(items)) = schema.get("prefixItems") {
+            let items: Vec<String> = items.iter().map(|item| self.render(item, depth + 1)).collect();
+            return format!("[{}]", items.join(", "));
+        }
+        match schema.get("items") {
+            Some(items) => format!("{}[]", grouped(self.render(items, depth + 1))),
+            None => "any[]".into(),
+        }
+    }
+
+    fn object(&mut self, schema: &Value, depth: usize) -> String {
+        let Some(Value::Object(properties)) = schema.get("properties") else {
+            return "{}".into();
+        };
+        let required: HashSet<&str> =
+            schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let fields: Vec<String> = properties
+            .iter()
+            .map(|(name, field)| {
+                let mark = if required.contains(name.as_str()) { "" } else { "?" };
+                let note = field.get("description").and_then(Value::as_str);
+                let note = note.map(|text| format!(" /* {} */", one_line(text))).unwrap_or_default();
+                format!("{}{mark}: {}{note}", Value::from(name.as_str()), self.render(field, depth + 1))
+            })
+            .collect();
+        format!("{{{}}}", fields.join(", "))
     }
 }
 
-fn object(schema: &Value, depth: usize) -> String {
-    let Some(Value::Object(properties)) = schema.get("properties") else {
-        return "{}".into();
-    };
-    let required: HashSet<&str> =
-        schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let fields: Vec<String> = properties
-        .iter()
-        .map(|(name, field)| {
-            let mark = if required.contains(name.as_str()) { "" } else { "?" };
-            let note = field.get("description").and_then(Value::as_str);
-            let note = note.map(|text| format!(" /* {} */", one_line(text))).unwrap_or_default();
-            format!("{}{mark}: {}{note}", Value::from(name.as_str()), render(field, depth + 1))
-        })
-        .collect();
-    format!("{{{}}}", fields.join(", "))
+/// In brackets, where it is of several types.
+fn grouped(written: String) -> String {
+    if written.contains(" | ") { format!("({written})") } else { written }
 }
 
 /// Cases that differ in one constant only, as calls of tools with the same arguments do, as one case with a choice of
@@ -153,6 +212,35 @@ mod tests {
             signature(&schema),
             r#"{"name": "open" | "close", "arguments"?: {"day"?: integer}} | null | {"name": "sing", "arguments"?: any}"#
         );
+    }
+
+    #[test]
+    fn what_is_referred_to_is_told_where_it_is_first_named() {
+        let schema = json!({"type": "object", "properties": {
+                "level": {"$ref": "#/$defs/Level", "description": "how soon"},
+                "home": {"$ref": "#/$defs/Place"},
+                "work": {"allOf": [{"$ref": "#/$defs/Place"}]},
+                "parts": {"type": "array", "items": {"$ref": "#/$defs/Part"}},
+                "other": {"$ref": "https://elsewhere.example/schema"}},
+            "$defs": {
+                "Level": {"enum": ["low", "high"]},
+                "Place": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+                "Part": {"type": "object", "properties": {"parts": {"type": "array", "items": {"$ref": "#/$defs/Part"}}}}}});
+        assert_eq!(
+            signature(&schema),
+            r#"{"level"?: "low" | "high" /* how soon */, "home"?: Place={"city": string}, "work"?: Place, "parts"?: Part={"parts"?: Part[]}[], "other"?: any}"#
+        );
+    }
+
+    #[test]
+    fn references_without_end_end() {
+        let mut definitions = serde_json::Map::new();
+        for n in 0..100_000 {
+            let next = json!({"$ref": format!("#/$defs/a{}", n + 1)});
+            definitions.insert(format!("a{n}"), json!({"anyOf": [next.clone(), next]}));
+        }
+        let schema = json!({"$ref": "#/$defs/a0", "$defs": definitions});
+        assert!(signature(&schema).len() < 1000);
     }
 
     #[test]

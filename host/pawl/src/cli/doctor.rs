@@ -1,15 +1,16 @@
 //! `pawl doctor`: what is missing or misconfigured, and the mend. Looks at each thing once and changes nothing.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use pawl_llm::{Error, Runtime};
+use pawl_llm::{Error, Operators, Provider, Runtime};
 use pawl_plugin::Place;
 use serde::Serialize;
 use tokio::net::TcpListener;
 
-use crate::config::{Config, Overrides};
+use crate::config::{Config, Overrides, PluginConfig};
 use crate::plugins::Plugins;
 
 #[derive(Debug, Args)]
@@ -145,9 +146,26 @@ fn model_folder(what: &'static str, config: &Config, name: &str, mend: &str) -> 
         return Finding::bad(what, format!("{} lacks {}", folder.display(), missing.join(", ")), mend);
     }
     match pawl_llm::graph_of(&folder) {
-        Ok(_) => Finding::good(what, folder.display().to_string()),
+        Ok(_) => computable(what, config, &folder),
         Err(error) => Finding::bad(what, error.to_string(), mend),
     }
+}
+
+/// Our own operators are the processor's; a folder for other execution providers is made of ONNX Runtime's.
+fn computable(what: &'static str, config: &Config, folder: &Path) -> Finding {
+    let found = folder.display().to_string();
+    let elsewhere = config.model.providers.iter().find(|provider| **provider != Provider::Cpu);
+    let (Some(provider), "model", Some(Operators::Own)) = (elsewhere, what, Operators::of(folder)) else {
+        return Finding::good(what, found);
+    };
+    let name = &config.model.name;
+    Finding::bad(
+        what,
+        format!("{found} is made of operators that only the processor has, not `{}`", provider.name()),
+        format!(
+            "`pawl model import FILE.gguf --operators device` makes {name}-device of the same file; `portable` is for processors' providers, as openvino is"
+        ),
+    )
 }
 
 async fn plugins(config: &Config) -> Vec<Finding> {
@@ -165,8 +183,18 @@ async fn plugins(config: &Config) -> Vec<Finding> {
         Finding::good("plugin", format!("{name}, {tools} tools, sha256 {}", plugin.digest()))
     });
     let bad = plugins.missing().iter().map(|missing| {
-        let mend = "`cargo xtask build-plugins` builds them; --plugins names their folder";
-        Finding::bad("plugin", format!("{}: {}", missing.plugin, missing.why), mend)
+        let found = format!("{}: {}", missing.plugin, missing.why);
+        let there = |settings: &&PluginConfig| settings.manifest().is_file() && settings.component().is_file();
+        match config.plugins.iter().filter(|settings| settings.name == missing.plugin).find(there) {
+            Some(settings) => {
+                let mend = format!("the message says what; its files are in {}", settings.folder.display());
+                Finding::bad("plugin", found, mend)
+            }
+            None => {
+                let mend = "`cargo xtask build-plugins` builds Pawl's own; `path` under [plugins.NAME], or --plugins, says where others are";
+                Finding::bad("plugin", found, mend)
+            }
+        }
     });
     good.chain(bad).collect()
 }
@@ -185,7 +213,10 @@ fn databases(config: &Config) -> Vec<Finding> {
             if path.is_file() {
                 Finding::good("database", found)
             } else {
-                let mend = "`pawl sample` writes the sample shop; else name a file that exists in pawl.toml";
+                let mend = format!(
+                    "name a file that exists in pawl.toml, or `pawl sample --out {}` writes the sample shop there",
+                    path.display()
+                );
                 Finding::bad("database", format!("{found} is not there"), mend)
             }
         })

@@ -32,8 +32,11 @@ pub(crate) struct Import {
     /// bert
     #[arg(value_name = "FILE|FOLDER")]
     source: PathBuf,
-    /// Folder to make [default: models/NAME under Pawl's home]
-    #[arg(long, value_name = "DIR")]
+    /// Name of the model, under which it is served [default: of the file or folder; with --operators other than this machine's, NAME-portable or NAME-device]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Folder to make, elsewhere than under Pawl's home
+    #[arg(long, value_name = "DIR", conflicts_with = "name")]
     to: Option<PathBuf>,
     /// What the graph is made of: `own` operators (this processor's fastest), `portable` ones (any processor), `device` (float16, for GPUs) [default: own where the processor has AVX2, else portable]
     #[arg(long, value_name = "KIND")]
@@ -65,13 +68,10 @@ impl Import {
                 self.source.display()
             );
         }
-        // `.` has a name too.
-        let whole = self.source.canonicalize().unwrap_or_else(|_| self.source.clone());
-        let name = if encoder { whole.file_name() } else { self.source.file_stem() };
-        let name = name
-            .and_then(|name| name.to_str())
-            .with_context(|| format!("{} has no name to give the model", self.source.display()))?;
-        let folder = self.to.unwrap_or_else(|| config.home.model(name));
+        let folder = match self.to.clone() {
+            Some(folder) => folder,
+            None => config.home.model(&self.named()?),
+        };
         let style = ProgressStyle::with_template("{msg:24} {bar:30} {bytes}/{total_bytes} {eta}")?;
         let bar = ProgressBar::no_length().with_style(style).with_message("import");
         let mut progress = |progress: pawl_llm::ImportProgress| {
@@ -87,5 +87,24 @@ impl Import {
         bar.finish_and_clear();
         println!("{}: {report:?}", folder.display());
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// What is asked for, else what the source is called. A folder that this machine's processor does not serve best does
+    /// not take the place of the one that it does.
+    fn named(&self) -> Result<String> {
+        if let Some(name) = &self.name {
+            pull::checked(name)?;
+            return Ok(name.clone());
+        }
+        // `.` has a name too.
+        let whole = self.source.canonicalize().unwrap_or_else(|_| self.source.clone());
+        let name = if self.source.is_dir() { whole.file_name() } else { self.source.file_stem() };
+        let name = name.and_then(|name| name.to_str()).with_context(|| {
+            format!("{} has no name to give the model; use --name", self.source.display())
+        })?;
+        Ok(match self.operators {
+            Some(other) if other != Operators::for_this_machine() => format!("{name}-{}", other.name()),
+            _ => name.to_owned(),
+        })
     }
 }

@@ -80,6 +80,7 @@ impl HostModel {
             sampling: Sampling::default(),
             max_tokens: completion.max_tokens as usize,
             logprobs: None,
+            lead: String::new(),
             stop: Vec::new(),
         };
         // A plugin's call, a step of a run: work that has begun, and is bounded by limits of its own.

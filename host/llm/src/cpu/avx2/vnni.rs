@@ -58,4 +58,4 @@ fn block<const F: u8, const T: usize, const SPREAD: bool>(
     scaled::<F, T, SPREAD>(head, block, x, totals, sums);
 }
 
-strips!("avx2,fma,f16c,avx512vl,avx512vnni", block);
+single!("avx2,fma,f16c,avx512vl,avx512vnni", block);

@@ -106,6 +106,7 @@ pub(super) fn offered(tools: Vec<Tool>) -> Result<Vec<Offered>, ApiError> {
                 "the parameters of \"{name}\" must be a schema with \"type\": \"object\""
             )));
         }
+        super::checked(&parameters, &format!("tools[{index}].function.parameters"))?;
         let description = tool.function.description.unwrap_or_default();
         offered.push(Offered::new(&name, &description, parameters));
     }

@@ -163,7 +163,7 @@ fn taken(place: &Path) -> String {
 }
 
 /// A name that is a file's and an argument's.
-fn checked(name: &str) -> Result<&str> {
+pub(super) fn checked(name: &str) -> Result<&str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-+".contains(c);
     ensure!(
         (1..=128).contains(&name.len()) && name.chars().all(plain) && !name.starts_with(['.', '-']),
