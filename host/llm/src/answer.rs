@@ -191,7 +191,8 @@ impl Answer {
         }
         let most = most.min((self.luck * FORESIGHT as f32).ceil() as usize);
         let room = FORESEEN.min(self.left().saturating_sub(1));
-        let mut proposal = lookup::proposal(&self.tokens).iter().copied();
+        let mut proposal =
+            lookup::proposal(&self.tokens, |token| rules.vocabulary.spaceless(token)).iter().copied();
         let mut matcher = None;
         let mut count = 0;
         while self.choices.len() <= most && count < room {

@@ -27,6 +27,8 @@ pub(crate) struct Vocabulary {
     specials: Vec<Special>,
     /// First characters of special tokens, each once.
     openers: Vec<char>,
+    /// Of each token the one without its leading space, itself where there is none.
+    spaceless: Vec<TokenId>,
     /// Tokens that tokenizer.json has; the head may have rows beyond them, which mean nothing.
     size: usize,
 }
@@ -118,7 +120,12 @@ impl Vocabulary {
             tokenizer
         };
         let (plain, prefixing) = (guarded(env.tokenizer.hf_tokenizer), prefixing.map(guarded));
-        Ok(Vocabulary { plain, prefixing, trie, specials, openers, size })
+        let spaceless = (0..size as TokenId).map(|token| match trie.token(token) {
+            [b' ', word @ ..] if !word.is_empty() => trie.token_id(word).unwrap_or(token),
+            _ => token,
+        });
+        let spaceless = spaceless.collect();
+        Ok(Vocabulary { plain, prefixing, trie, specials, openers, spaceless, size })
     }
 
     /// Tokens that mean something; ids from here on are padding of the head.
@@ -175,6 +182,12 @@ impl Vocabulary {
     /// First characters of special tokens, each once.
     pub(crate) fn special_openers(&self) -> Vec<char> {
         self.openers.clone()
+    }
+
+    /// The token that a word has where no space is before it: a text copied between quotes begins with another token than
+    /// in running text.
+    pub(crate) fn spaceless(&self, token: TokenId) -> TokenId {
+        self.spaceless.get(token as usize).copied().unwrap_or(token)
     }
 
     /// What a token shows in an answer: its bytes, nothing for control tokens.

@@ -32,7 +32,7 @@ impl Simd {
         match self {}
     }
 
-    pub(crate) fn chunk(self) -> usize {
+    pub(crate) fn chunk(self, tokens: usize) -> usize {
         match self {}
     }
 

@@ -110,9 +110,14 @@ impl Simd {
         each!(Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q4K Q5K Q6K)
     }
 
-    /// Blocks of a chunk.
-    pub(crate) fn chunk(self) -> usize {
-        if self.vnni { WIDE_CHUNK } else { CHUNK }
+    /// Blocks of a chunk, where there are so many tokens: of a single tile all, so that weights come in the order in which
+    /// they lie.
+    pub(crate) fn chunk(self, tokens: usize) -> usize {
+        match self.vnni {
+            true if tokens <= TILE => 1 << 16,
+            true => WIDE_CHUNK,
+            false => CHUNK,
+        }
     }
 
     /// Adds the products of a chunk of one or two strips with that of a tile.

@@ -103,7 +103,7 @@ impl<'a> Matrix<'a> {
             return sums.extend(each.map(|(s, t)| self.product(simd, x, s, t)));
         }
         sums.resize(strips.len() * x.count, [0.0; LANES]);
-        let (blocks, most) = (self.columns / super::activations::BLOCK, simd.chunk());
+        let (blocks, most) = (self.columns / super::activations::BLOCK, simd.chunk(x.count));
         let chunk_bytes = self.format.strip_bytes(most * super::activations::BLOCK);
         let part = |strip: usize, chunk: usize| {
             let strip = self.strip(strip);
