@@ -169,6 +169,7 @@ pub(super) fn tile<const F: u8, const T: usize>(
     let format = Format::of(F);
     let (head, bytes, together) = (format.head_bytes(), format.block_bytes(), format.blocks_together());
     let mut ahead = next[0].chunks(64).chain(next[1].chunks(64));
+    let whole = x.len() > WIDE_CHUNK;
     let mut sums = [_mm512_setzero_ps(); T];
     for t in 0..T {
         sums[t] = join_floats(load_floats(&out[t]), load_floats(&other[t]));
@@ -180,7 +181,12 @@ pub(super) fn tile<const F: u8, const T: usize>(
         let (other_heads, second) = second.split_at(head);
         for ((first, second), x) in first.chunks_exact(bytes).zip(second.chunks_exact(bytes)).zip(x) {
             for line in ahead.by_ref().take(2 * bytes.div_ceil(64)) {
-                _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+                // Two whole strips are too much for the nearest cache.
+                if whole {
+                    _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast());
+                } else {
+                    _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
+                }
             }
             block::<F, T>([heads, other_heads], [first, second], x, &mut sums);
         }
