@@ -26,6 +26,8 @@ pub(crate) const TILE: usize = 8;
 /// [`Spread`]s as many as the nearest cache has room for, of [`Near`]s more.
 const CHUNK: usize = 8;
 const WIDE_CHUNK: usize = 16;
+/// More blocks than a strip has.
+const WHOLE: usize = 1 << 16;
 
 /// A chunk of up to [`TILE`] tokens as this processor's loops load it.
 #[derive(Default)]
@@ -114,7 +116,7 @@ impl Simd {
     /// they lie.
     pub(crate) fn chunk(self, tokens: usize) -> usize {
         match self.vnni {
-            true if tokens <= TILE => 1 << 16,
+            true if tokens <= TILE => WHOLE,
             true => WIDE_CHUNK,
             false => CHUNK,
         }

@@ -133,10 +133,10 @@ pub(super) async fn generate(
             Event::Text(piece) => {
                 let (shown, told) = telling.piece(&piece);
                 text.push_str(&piece);
-                tokens.extend(told.iter().cloned());
                 if let Some(events) = events.filter(|_| !shown.is_empty()) {
-                    let _ = events.send(TurnEvent::Text { text: shown, tokens: told }).await;
+                    let _ = events.send(TurnEvent::Text { text: shown, tokens: told.clone() }).await;
                 }
+                tokens.extend(told);
             }
             Event::Token(token) => telling.token(token),
             Event::End(end) => finish = Some(end),
